@@ -1,0 +1,1 @@
+"""Where scikit-learn's conventions meet the engine."""

@@ -1,0 +1,180 @@
+"""Checks of what users pass in, in scikit-learn's manner: what was expected, what came, what to do."""
+
+import warnings
+from copy import copy
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.validation import validate_data
+
+from skwakesleep._adapters._sklearn import InvalidParameterError
+from skwakesleep._engine.families import Bernoulli, Family, Gaussian
+
+FLOAT_DTYPES = (np.float64, np.float32)
+
+
+def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[NDArray | sparse.csr_array, dict[str, Any]]:
+    """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
+
+    Defers to scikit-learn's `validate_data`, but leaves the estimator alone: a call that fails later on then
+    has changed nothing.
+
+    Raises
+    ------
+    TypeError
+        For a masked array, whose mask would be lost, and for dates.
+    ValueError
+        For whatever scikit-learn rejects.
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        raise TypeError(
+            "X is a masked array, and its mask would be ignored. Fill it with X.filled(value) and pass that instead."
+        )
+    for column, dtype in _dtypes(X):
+        if _is_temporal(dtype):
+            raise TypeError(f"Expected numeric data, but {column} has dtype {dtype}. Convert it to a number first.")
+    draft = copy(estimator)
+    X = validate_data(draft, X, accept_sparse="csr", dtype=FLOAT_DTYPES, reset=reset)
+    return X, {name: value for name, value in vars(draft).items() if name in ("n_features_in_", "feature_names_in_")}
+
+
+def _dtypes(X: Any) -> list[tuple[str, Any]]:
+    """Pairs of a description and a dtype, for each column where columns have their own."""
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        return [(f"column {name!r} of X", dtype) for name, dtype in zip(X.columns, X.dtypes, strict=True)]
+    return [("X", X.dtype)] if hasattr(X, "dtype") else []
+
+
+def _is_temporal(dtype: Any) -> bool:
+    return getattr(dtype, "kind", None) in ("M", "m") or str(dtype).startswith(("Date", "Time", "Duration"))
+
+
+def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    """Return the widths of the hidden layers as a tuple of ints, nearest the data first."""
+    sizes = hidden_layer_sizes
+    if isinstance(sizes, Integral):
+        sizes = (sizes,)
+    well_formed = isinstance(sizes, list | tuple | np.ndarray) and len(sizes) > 0
+    if not well_formed or not all(_is_positive_int(size) for size in sizes):
+        raise InvalidParameterError(
+            "The 'hidden_layer_sizes' parameter of HelmholtzMachine must be an int in the range [1, inf) or a non-empty "
+            f"sequence of such ints, the layer nearest the data first. Got {hidden_layer_sizes!r} instead."
+        )
+    return tuple(int(size) for size in sizes)
+
+
+def _is_positive_int(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_) and value >= 1
+
+
+def check_n_samples(n_samples: Any) -> int:
+    """Return the number of samples to draw."""
+    if not isinstance(n_samples, Integral) or isinstance(n_samples, bool | np.bool_):
+        raise TypeError(f"n_samples must be an int, at least 1. Got {n_samples!r} instead.")
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1. Got {n_samples!r} instead.")
+    return int(n_samples)
+
+
+def resolve_visible(visible: str, X: NDArray | sparse.csr_array) -> str:
+    """Return the family that "auto" stands for on `X`: Bernoulli where all values are in [0, 1], else Gaussian."""
+    if visible != "auto":
+        return visible
+    values = X.data if sparse.issparse(X) else X
+    return "bernoulli" if values.size == 0 or (values.min() >= 0 and values.max() <= 1) else "gaussian"
+
+
+def check_domain(X: NDArray | sparse.csr_array, visible: str, names: NDArray | None, *, found: bool) -> None:
+    """Check that every value of `X` belongs to the domain of the visible family.
+
+    Parameters
+    ----------
+    X : {ndarray, csr_array} of shape (n_samples, n_features)
+        What to check.
+    visible : str
+        The family.
+    names : ndarray of str or None
+        Names of the columns, for the message.
+    found : bool
+        Whether the family was found in earlier data rather than named by the user, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the first column outside, its offending value, and what to set.
+    """
+    if visible != "bernoulli" or resolve_visible("auto", X) == "bernoulli":
+        return
+    if sparse.issparse(X):
+        X = X.tocsc()
+        outside = (X.data < 0) | (X.data > 1)
+        first = int(np.flatnonzero(outside)[0])
+        column, value = int(np.searchsorted(X.indptr, first, side="right")) - 1, X.data[first]
+    else:
+        outside = (X < 0) | (X > 1)
+        column = int(np.flatnonzero(outside.any(axis=0))[0])
+        value = X[np.flatnonzero(outside[:, column])[0], column]
+    label = f"{column}" if names is None else f"{column} ({names[column]!r})"
+    fixed = " (found in the data of the first fit or partial_fit)" if found else ""
+    raise ValueError(
+        f"Bernoulli columns must be in [0, 1]{fixed}, but column {label} of X holds {value!r}. Rescale or clip X, or set "
+        "visible='gaussian'."
+    )
+
+
+def visible_family(visible: str, X: NDArray | sparse.csr_array) -> tuple[Family, NDArray]:
+    """Return the visible family, with the constants it takes from the data, and the columns' encoded means."""
+    if visible == "bernoulli":
+        return Bernoulli(), np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    location, scale = _moments(X)
+    return Gaussian(location, scale), np.zeros_like(location)
+
+
+def _moments(X: NDArray | sparse.csr_array) -> tuple[NDArray, NDArray]:
+    """Mean and standard deviation of each column; one where a column is constant."""
+    if sparse.issparse(X):
+        mean, variance = mean_variance_axis(X.astype(np.float64), axis=0)
+        scale = np.sqrt(variance)
+        scale[scale == 0] = 1
+        return mean, scale
+    scaler = StandardScaler().fit(X)
+    return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
+
+
+def check_batch_size(batch_size: int | str, n_rows: int, *, warn: bool) -> int:
+    """Return the number of rows in a mini-batch, no more than there are."""
+    if batch_size == "auto":
+        return min(100, n_rows)
+    if batch_size > n_rows and warn:
+        warnings.warn(
+            f"batch_size={batch_size} is larger than the number of training rows and is clipped to {n_rows}.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return min(int(batch_size), n_rows)
+
+
+def hold_out(X: NDArray | sparse.csr_array, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
+    """Return the indices of the rows to train on and of those held out."""
+    n_samples = X.shape[0]
+    n_held_out = int(fraction * n_samples)
+    if not 0 < n_held_out < n_samples:
+        raise ValueError(
+            f"Early stopping with validation_fraction={fraction} holds out {n_held_out} rows of n_samples={n_samples}, and at "
+            "least one row must be held out and one be left. Enlarge validation_fraction or the data."
+        )
+    return train_test_split(np.arange(n_samples), test_size=n_held_out, random_state=seed)
+
+
+def entropy(random_state: int | np.random.RandomState | None) -> list[int] | None:
+    """Return what seeds the streams of a call; None asks the operating system and leaves NumPy's generator alone."""
+    if random_state is None:
+        return None
+    return check_random_state(random_state).randint(2**31, size=4).tolist()

@@ -1,0 +1,176 @@
+"""Conditional distributions of a unit given its parents, one class each.
+
+A family turns natural parameters into means, samples, log-probabilities and residuals. All families share
+one gradient with respect to the natural parameters, ``residual = T(target) - E[T]`` up to a precision, and
+broadcast freely: natural parameters and targets may each lack the particle axis, or the row axis too.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.numerics import inner, sigmoid, sum_log
+from skwakesleep._engine.parameters import Shapes, Views
+from skwakesleep._engine.random import Noise
+from skwakesleep._engine.workspace import Workspace
+
+
+class Family(Protocol):
+    """What a layer asks of the distribution of its units.
+
+    A visible family also translates between the user's columns and what the engine sees of them.
+    """
+
+    log_volume: float
+    """Log of the volume, in the user's units, that the engine sees as one."""
+
+    def shapes(self, n_units: int) -> Shapes:
+        """Shapes of the parameters that a layer holds beside weights and intercept."""
+
+    def initial(self, means: NDArray) -> Views:
+        """Parameters of a layer with no weights whose units have the given means, as the engine sees them."""
+
+    def mean(self, natural: NDArray, out: NDArray) -> NDArray:
+        """Expected value of the units, in `out` or in `natural` itself."""
+
+    def sample(self, theta: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
+        """Draw units with the given means into `out`."""
+
+    def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        """Log-probability of each row of `target` in nats, summed over its units."""
+
+    def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
+        """Gradient of the log-probability with respect to the natural parameters."""
+
+    def gradient(self, theta: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
+        """Write the weighted gradient with respect to the parameters of `shapes`."""
+
+    def encode(self, columns: NDArray) -> NDArray:
+        """Turn the user's columns into the engine's, in place."""
+
+    def decode(self, values: NDArray) -> NDArray:
+        """Turn the engine's values back into the user's units, in place."""
+
+
+class Bernoulli:
+    """Binary units with the logit as natural parameter.
+
+    Targets between zero and one are accepted: the log-probability is then a cross-entropy.
+    """
+
+    # A column that is constant in training keeps a probability of about one in a hundred thousand to differ.
+    LARGEST_LOGIT = 12.0
+    log_volume = 0.0
+
+    def shapes(self, n_units: int) -> Shapes:
+        return {}
+
+    def initial(self, means: NDArray) -> Views:
+        smallest = np.exp(-self.LARGEST_LOGIT)
+        means = np.clip(means.astype(np.float64), smallest, 1 - smallest)
+        return {"intercept": np.log(means) - np.log1p(-means)}
+
+    def mean(self, natural: NDArray, out: NDArray) -> NDArray:
+        return sigmoid(natural, out)
+
+    def sample(self, theta: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
+        return np.less(noise.uniform(out.shape, out.dtype), mean, out=out)
+
+    def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        return inner(target, natural) - self._log_normalizer(natural, mean, workspace)
+
+    @staticmethod
+    def _log_normalizer(natural: NDArray, mean: NDArray, workspace: Workspace) -> NDArray:
+        """Sum of softplus over the units, as ``relu(s) - log(max(p, 1 - p))``: exact in both tails."""
+        scratch = workspace.array("normalizer", natural.shape, natural.dtype)
+        relu = np.maximum(natural, 0, out=scratch).sum(axis=-1)
+        np.subtract(1, mean, out=scratch)
+        np.maximum(scratch, mean, out=scratch)
+        return relu - sum_log(scratch)
+
+    def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
+        return np.subtract(target, mean, out=out)
+
+    def gradient(self, theta: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
+        pass
+
+    def encode(self, columns: NDArray) -> NDArray:
+        return columns
+
+    def decode(self, values: NDArray) -> NDArray:
+        return values
+
+
+class Gaussian:
+    """Real units with a mean as natural parameter and a learned variance per unit.
+
+    Columns are standardized on the way in and restored on the way out, with constants fixed before training,
+    so that one learning rate serves any unit of measurement; densities are in the user's units.
+
+    Parameters
+    ----------
+    location, scale : ndarray of shape (n_units,)
+        Mean and standard deviation of each column; a constant column has scale one.
+    """
+
+    # In standardized units. A latent cause may explain a column to three digits, not to none: below this the
+    # density of rounded or constant columns grows without bound.
+    SMALLEST_VARIANCE = 1e-4
+
+    def __init__(self, location: NDArray, scale: NDArray) -> None:
+        self.location = location
+        self.scale = scale
+        self.log_volume = float(np.log(scale).sum())
+
+    def shapes(self, n_units: int) -> Shapes:
+        return {"log_variance": (n_units,)}
+
+    def initial(self, means: NDArray) -> Views:
+        return {"intercept": np.zeros_like(means), "log_variance": np.zeros_like(means)}
+
+    def variance(self, theta: Views) -> NDArray:
+        """Variance of each standardized unit, no smaller than the floor."""
+        return self._free_variance(theta) + self.SMALLEST_VARIANCE
+
+    @staticmethod
+    def _free_variance(theta: Views) -> NDArray:
+        # The cap is far above any standardized variance; it keeps a diverging fit from overflowing.
+        return np.exp(np.minimum(theta["log_variance"], 30))
+
+    def mean(self, natural: NDArray, out: NDArray) -> NDArray:
+        return natural
+
+    def sample(self, theta: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
+        np.multiply(noise.normal(out.shape, out.dtype), np.sqrt(self.variance(theta)), out=out)
+        return np.add(out, mean, out=out)
+
+    def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        variance = self.variance(theta)
+        shape = np.broadcast_shapes(target.shape, mean.shape)
+        deviation = np.subtract(target, mean, out=workspace.array("deviation", shape, mean.dtype))
+        np.square(deviation, out=deviation)
+        log_volume = self.log_volume + 0.5 * float(np.log(2 * np.pi * variance).sum())
+        return -0.5 * np.matmul(deviation, 1 / variance) - log_volume
+
+    def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
+        np.subtract(target, mean, out=out)
+        return np.divide(out, self.variance(theta), out=out)
+
+    def gradient(self, theta: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
+        # d log p / d variance = (residual^2 - 1 / variance) / 2, then the chain rule through the exponential.
+        variance = self.variance(theta)
+        rows = residual.reshape(-1, residual.shape[-1])
+        squares = np.einsum("n,nd,nd->d", weights.ravel(), rows, rows)
+        np.subtract(squares, np.sum(weights) / variance, out=grad["log_variance"])
+        grad["log_variance"] *= 0.5 * self._free_variance(theta)
+
+    def encode(self, columns: NDArray) -> NDArray:
+        columns -= self.location
+        columns /= self.scale
+        return columns
+
+    def decode(self, values: NDArray) -> NDArray:
+        values *= self.scale
+        values += self.location
+        return values

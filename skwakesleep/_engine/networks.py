@@ -1,0 +1,168 @@
+"""Chains of layers, and the machine made of two of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.families import Bernoulli, Family
+from skwakesleep._engine.layers import Activation, Layer
+from skwakesleep._engine.parameters import ParameterLayout, Views
+from skwakesleep._engine.random import Noise
+from skwakesleep._engine.workspace import Workspace
+
+
+class Trace(NamedTuple):
+    """The activations of a network's layers, in the order of the chain."""
+
+    activations: list[Activation]
+
+    @property
+    def states(self) -> list[NDArray]:
+        """The units of each layer."""
+        return [activation.target for activation in self.activations]
+
+    @property
+    def log_prob(self) -> NDArray:
+        """Log-probability of all states together, in nats."""
+        log_prob = self.activations[0].log_prob
+        for activation in self.activations[1:]:
+            log_prob = log_prob + activation.log_prob
+        return log_prob
+
+
+class BeliefNetwork:
+    """A directed chain of layers, each the parent of the next.
+
+    The generative network is the chain prior, hidden layers downwards, visible layer, and has no root; the
+    recognition network is the chain of hidden layers upwards and has the visible units for its root. Everything
+    else about the two is the same.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.layers = list(layers)
+
+    def draw(
+        self,
+        theta: Sequence[Views],
+        root: NDArray | None,
+        shape: tuple[int, ...],
+        noise: Noise,
+        workspace: Workspace,
+    ) -> Trace:
+        """Draw the states of all layers, of leading shape `shape`, and evaluate them."""
+        activations: list[Activation] = []
+        parent = root
+        for layer, parameters in zip(self.layers, theta, strict=True):
+            activations.append(layer.draw(parameters, parent, shape, noise, workspace))
+            parent = activations[-1].target
+        return Trace(activations)
+
+    def sample(
+        self,
+        theta: Sequence[Views],
+        root: NDArray | None,
+        shape: tuple[int, ...],
+        noise: Noise,
+        workspace: Workspace,
+    ) -> list[NDArray]:
+        """Draw the states of all layers without evaluating them."""
+        states: list[NDArray] = []
+        parent = root
+        for layer, parameters in zip(self.layers, theta, strict=True):
+            states.append(layer.sample(parameters, parent, shape, noise, workspace))
+            parent = states[-1]
+        return states
+
+    def evaluate(
+        self, theta: Sequence[Views], root: NDArray | None, states: Sequence[NDArray], workspace: Workspace
+    ) -> Trace:
+        """Evaluate given states."""
+        parents = [root, *states[:-1]]
+        return Trace(
+            [
+                layer.evaluate(parameters, parent, state, workspace)
+                for layer, parameters, parent, state in zip(self.layers, theta, parents, states, strict=True)
+            ]
+        )
+
+    def gradient(self, theta: Sequence[Views], trace: Trace, weights: NDArray, grad: Sequence[Views]) -> None:
+        """Write the gradient of ``sum(weights * log_prob)``; no derivative passes from layer to layer."""
+        for layer, parameters, activation, views in zip(self.layers, theta, trace.activations, grad, strict=True):
+            layer.gradient(parameters, activation, weights, views)
+
+    def means(self, theta: Sequence[Views], root: NDArray, workspace: Workspace, first: int = 0) -> NDArray:
+        """Pass means from `root` through the chain from layer `first` on, and return the last layer's."""
+        values = root
+        for layer, parameters in zip(self.layers[first:], theta[first:], strict=True):
+            values = layer.mean(parameters, values, workspace)
+        return values
+
+
+class Parameters(NamedTuple):
+    """Views of a flat parameter vector, for each layer of the two chains in chain order."""
+
+    generative: list[Views]
+    recognition: list[Views]
+
+
+class Machine:
+    """A Helmholtz machine: a generative and a recognition network over the same units.
+
+    Parameters
+    ----------
+    visible : Family
+        Family of the visible units.
+    sizes : sequence of int
+        Widths, visible layer first: ``(n_0, n_1, ..., n_L)``.
+    """
+
+    def __init__(self, visible: Family, sizes: Sequence[int]) -> None:
+        self.sizes = tuple(sizes)
+        self.visible = visible
+        families = [visible] + [Bernoulli()] * (len(self.sizes) - 1)
+        depths = range(len(self.sizes) - 1)
+        prior = Layer("prior", Bernoulli(), 0, self.sizes[-1])
+        downward = [
+            Layer(f"generative.{depth}", families[depth], self.sizes[depth + 1], self.sizes[depth])
+            for depth in reversed(depths)
+        ]
+        upward = [
+            Layer(f"recognition.{depth}", families[depth + 1], self.sizes[depth], self.sizes[depth + 1])
+            for depth in depths
+        ]
+        self.generative = BeliefNetwork([prior, *downward])
+        self.recognition = BeliefNetwork(upward)
+        self.layout = ParameterLayout({layer.name: layer.shapes() for layer in (prior, *downward, *upward)})
+
+    @property
+    def n_latents(self) -> int:
+        """Number of hidden units in all layers."""
+        return sum(self.sizes[1:])
+
+    def bind(self, flat: NDArray) -> Parameters:
+        """Return the views of a flat parameter vector."""
+        views = self.layout.bind(flat)
+        return Parameters(
+            [views[layer.name] for layer in self.generative.layers],
+            [views[layer.name] for layer in self.recognition.layers],
+        )
+
+    def initial_parameters(
+        self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype
+    ) -> NDArray:
+        """Return a flat vector: small random weights, and intercepts that reproduce the visible means."""
+        flat = np.zeros(self.layout.size, dtype)
+        for views in self.layout.bind(flat).values():
+            if "weights" in views:
+                views["weights"][...] = _small_weights(views["weights"].shape, generator)
+        for name, values in self.visible.initial(visible_means).items():
+            self.bind(flat).generative[-1][name][...] = values
+        return flat
+
+
+def _small_weights(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray:
+    """Uniform weights at 0.3 times the range of Glorot & Bengio (2010): every unit starts near its intercept."""
+    bound = 0.3 * np.sqrt(6.0 / sum(shape))
+    return generator.uniform(-bound, bound, shape)

@@ -1,0 +1,51 @@
+"""Element-wise functions and reductions that neither overflow nor allocate."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
+    """Write ``1 / (1 + exp(-logits))`` into `out`, by way of tanh: NumPy's is vectorized, SciPy's `expit` is not."""
+    np.multiply(logits, 0.5, out=out)
+    np.tanh(out, out=out)
+    out *= 0.5
+    out += 0.5
+    return out
+
+
+def log_sum_exp(values: NDArray, axis: int = 0) -> NDArray:
+    """Return ``log(sum(exp(values)))`` along `axis`; minus infinity where every term is."""
+    lowest = np.finfo(values.dtype).min
+    peak = np.maximum(values.max(axis=axis, keepdims=True), lowest)
+    total = np.exp(values - peak).sum(axis=axis)
+    log_total = np.log(total, where=total > 0, out=np.full_like(total, -np.inf))
+    return log_total + np.squeeze(peak, axis=axis)
+
+
+def inner(targets: NDArray, naturals: NDArray) -> NDArray:
+    """Return ``sum(targets * naturals)`` along the last axis, with broadcasting.
+
+    All pairs of natural parameters ``(S, 1, D)`` and targets ``(B, D)`` are one matrix product.
+    """
+    if naturals.ndim == targets.ndim + 1 and naturals.shape[-2] == 1:
+        return naturals[..., 0, :] @ targets.T
+    return np.vecdot(targets, naturals)
+
+
+def sum_log(factors: NDArray) -> NDArray:
+    """Return ``sum(log(factors))`` along the last axis for factors in [1/2, 1]; `factors` is overwritten.
+
+    Neighbours are multiplied before the logarithm is taken: a product of 32 such factors is at least
+    2^-32, far from underflow even in float32, and costs a tenth of 32 logarithms.
+    """
+    width = factors.shape[-1]
+    for _ in range(5):
+        if width < 2:
+            break
+        half = width // 2
+        factors[..., :half] *= factors[..., half : 2 * half]
+        if width % 2:
+            factors[..., 0] *= factors[..., width - 1]
+        width = half
+    products = factors[..., :width]
+    return np.log(products, out=products).sum(axis=-1)

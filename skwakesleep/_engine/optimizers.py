@@ -1,0 +1,61 @@
+"""Update rules over one flat parameter vector, all of them ascending."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Optimizer(Protocol):
+    """Moves the parameters along a gradient; whatever it remembers is part of the training state."""
+
+    learning_rate: float
+
+    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
+        """Update `parameters` in place; `gradient` may be overwritten."""
+
+
+class SGD:
+    """Plain stochastic gradient ascent, ``parameters += learning_rate * gradient``."""
+
+    def __init__(self, learning_rate: float, parameters: NDArray) -> None:
+        self.learning_rate = learning_rate
+
+    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
+        """Update `parameters` in place; `gradient` is overwritten."""
+        gradient *= self.learning_rate
+        parameters += gradient
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015).
+
+    The moments are kept as plain decaying sums; their normalization and the bias corrections are folded into
+    the step size and epsilon, which saves passes over the parameters and needs no scratch array.
+    """
+
+    BETA_1 = 0.9
+    BETA_2 = 0.999
+    EPSILON = 1e-8
+
+    def __init__(self, learning_rate: float, parameters: NDArray) -> None:
+        self.learning_rate = learning_rate
+        self.n_steps = 0
+        self._first = np.zeros_like(parameters)
+        self._second = np.zeros_like(parameters)
+
+    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
+        """Update `parameters` in place; `gradient` is overwritten."""
+        self.n_steps += 1
+        scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self.n_steps)
+        scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self.n_steps)) ** 0.5
+        self._first *= self.BETA_1
+        self._first += gradient
+        self._second *= self.BETA_2
+        np.square(gradient, out=gradient)
+        self._second += gradient
+        step = np.sqrt(self._second, out=gradient)
+        step += self.EPSILON / scale_2
+        np.divide(self._first, step, out=step)
+        step *= self.learning_rate * scale_1 / scale_2
+        parameters += step

@@ -1,0 +1,105 @@
+"""Explicit randomness: one stream for each purpose, and interchangeable sources of noise."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy.stats import qmc
+
+
+class Streams:
+    """Independent random generators, one for each named purpose, spawned from one seed.
+
+    They are carried by the training state, so that a resumed training draws what an uninterrupted one would.
+
+    Attributes
+    ----------
+    validation_seed : int
+        Seeds the choice of held-out rows. A number, not a generator: a resumed training holds out the same rows.
+    """
+
+    PURPOSES = ("initialization", "shuffle", "particles", "dreams")
+
+    def __init__(self, entropy: int | Iterable[int] | None) -> None:
+        validation, *seeds = np.random.SeedSequence(entropy).spawn(1 + len(self.PURPOSES))
+        self.validation_seed = int(validation.generate_state(1)[0])
+        self._generators = {
+            purpose: np.random.Generator(np.random.SFC64(seed))
+            for purpose, seed in zip(self.PURPOSES, seeds, strict=True)
+        }
+
+    def __getitem__(self, purpose: str) -> np.random.Generator:
+        return self._generators[purpose]
+
+
+class Noise(Protocol):
+    """What a layer draws its samples from."""
+
+    def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        """Return uniforms on [0, 1); the array is the source's and lives until its next draw."""
+
+    def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        """Return standard normals, likewise."""
+
+
+class FineNoise:
+    """Noise at the full resolution of the dtype, for samples that are handed to the user."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._generator = generator
+
+    def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        return self._generator.random(shape, dtype=np.dtype(dtype).type)
+
+    def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        return self._generator.standard_normal(shape, dtype=np.dtype(dtype).type)
+
+
+class CoarseNoise(FineNoise):
+    """Noise for training: each 64-bit random word serves as four uniforms.
+
+    A Bernoulli draw then costs a quarter of the price, and its probability is rounded to a multiple of
+    2^-16. That is below the noise of any gradient, but not good enough for scoring or for users' samples.
+    """
+
+    def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        size = int(np.prod(shape))
+        words = self._generator.bit_generator.random_raw(-(-size // 4))
+        uniforms = np.add(words.view(np.uint16)[:size], 0.5, dtype=dtype)
+        uniforms *= 2.0**-16
+        return uniforms.reshape(shape)
+
+
+class CommonNoise:
+    """The same uniforms for every row: common random numbers, for scores that depend on the row alone.
+
+    Particle ``k`` of every row is drawn from point ``k`` of a scrambled Sobol sequence with one dimension
+    per hidden unit. Successive draws consume successive dimensions. Only the particles are random here, so
+    there are no normals to give.
+    """
+
+    SEED = 1995
+
+    def __init__(self, n_particles: int, n_dimensions: int) -> None:
+        if n_dimensions <= qmc.Sobol.MAXDIM:
+            sobol = qmc.Sobol(n_dimensions, scramble=True, rng=np.random.default_rng(self.SEED))
+            # Whole powers of two keep the sequence balanced; the surplus is dropped.
+            self._table = sobol.random_base2((n_particles - 1).bit_length())[:n_particles]
+        else:
+            self._table = np.random.default_rng(self.SEED).random((n_particles, n_dimensions))
+        self._position = 0
+
+    def rewind(self) -> "CommonNoise":
+        """Start again from the first dimension, for the next block of rows."""
+        self._position = 0
+        return self
+
+    def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        n_particles, _, n_units = shape
+        start, self._position = self._position, self._position + n_units
+        uniforms = self._table[:n_particles, np.newaxis, start : self._position]
+        return np.broadcast_to(uniforms.astype(dtype, copy=False), shape)
+
+    def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        raise NotImplementedError("common random numbers are drawn for binary hidden units only")

@@ -1,0 +1,209 @@
+"""The training loop: epochs of shuffled mini-batches, stopping and history. It knows no model."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.optimizers import Optimizer
+from skwakesleep._engine.random import Streams
+
+
+class Objective(Protocol):
+    """What is ascended."""
+
+    gradient: NDArray
+
+    @property
+    def floor(self) -> float:
+        """A value that only a diverging training falls below."""
+
+    def __call__(self, batch: NDArray) -> float:
+        """Set `gradient` at the current parameters and return the objective's mean over the batch."""
+
+
+class Table(Protocol):
+    """Rows to train on."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, indices: NDArray) -> NDArray:
+        """Return the rows at `indices`."""
+
+
+class TrainingDivergedError(ValueError):
+    """The objective was lost; the parameters are those before the epoch in which it happened."""
+
+    def __init__(self, epoch: int, value: float) -> None:
+        super().__init__(f"training diverged at epoch {epoch}: the mean lower bound fell to {value:.3g}")
+        self.epoch = epoch
+
+
+class Monitor(Protocol):
+    """Watches a training from outside."""
+
+    def epoch_begin(self) -> None:
+        """Called before each epoch."""
+
+    def epoch_end(self, state: "TrainingState") -> bool:
+        """Called after each epoch; training ends when it returns true."""
+
+
+@dataclass
+class Stopping:
+    """Stop when a score has not improved by more than `tol` for `n_iter_no_change` epochs in a row."""
+
+    tol: float
+    n_iter_no_change: int
+
+
+@dataclass
+class TrainingState:
+    """Everything a training needs to go on, bit for bit, after an interruption.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        The current iterate.
+    optimizer : Optimizer
+        With its moments.
+    streams : Streams
+        Where randomness has got to.
+    lower_bounds : list of float
+        Mean objective over each epoch, in nats per row.
+    validation_scores : list of float
+        Held-out score after each epoch, in nats per row; empty without validation.
+    best_score : float
+        The highest score so far: of validation where there is one, of the objective otherwise.
+    best_parameters : ndarray or None
+        The parameters that reached it; kept only where there is validation.
+    n_stale : int
+        Epochs since the score last improved.
+    converged : bool
+        Whether the last training ended because the score improved no more.
+    """
+
+    parameters: NDArray
+    optimizer: Optimizer
+    streams: Streams
+    lower_bounds: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    best_score: float = -np.inf
+    best_parameters: NDArray | None = None
+    n_stale: int = 0
+    converged: bool = False
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs trained so far."""
+        return len(self.lower_bounds)
+
+    @property
+    def selected_parameters(self) -> NDArray:
+        """The parameters to use: the best on held-out rows, or else the last."""
+        return self.parameters if self.best_parameters is None else self.best_parameters
+
+    def copy(self) -> "TrainingState":
+        """Return a state whose training leaves this one alone."""
+        return replace(
+            self,
+            parameters=self.parameters.copy(),
+            optimizer=deepcopy(self.optimizer),
+            streams=deepcopy(self.streams),
+            lower_bounds=self.lower_bounds.copy(),
+            validation_scores=self.validation_scores.copy(),
+        )
+
+    def resume(self) -> None:
+        """Get ready for more epochs: whoever asks for them after convergence wants them all."""
+        if self.converged:
+            self.converged = False
+            self.n_stale = 0
+
+    def record(self, lower_bound: float, validation_score: float | None, stopping: Stopping | None) -> None:
+        """File the outcome of an epoch, and notice convergence."""
+        self.lower_bounds.append(lower_bound)
+        score = lower_bound
+        if validation_score is not None:
+            self.validation_scores.append(validation_score)
+            score = validation_score
+        tol = stopping.tol if stopping is not None else 0.0
+        self.n_stale = 0 if score > self.best_score + tol else self.n_stale + 1
+        if score > self.best_score:
+            self.best_score = score
+            if validation_score is not None:
+                self.best_parameters = self.parameters.copy()
+        self.converged = stopping is not None and self.n_stale >= stopping.n_iter_no_change
+
+
+def train(
+    state: TrainingState,
+    objective: Objective,
+    rows: Table,
+    *,
+    n_epochs: int,
+    batch_size: int,
+    shuffle: bool,
+    stopping: Stopping | None,
+    validate: Callable[[NDArray], float] | None,
+    monitor: Monitor,
+) -> None:
+    """Train `state` in place for at most `n_epochs` epochs.
+
+    Parameters
+    ----------
+    state : TrainingState
+        What to train; `objective` reads and this loop writes its parameters.
+    objective : Objective
+        What to ascend.
+    rows : Table
+        Training rows.
+    n_epochs : int
+        Upper limit of epochs.
+    batch_size : int
+        Rows in a mini-batch; the last of an epoch may be smaller.
+    shuffle : bool
+        Whether to visit the rows in a new order each epoch.
+    stopping : Stopping or None
+        When to stop early.
+    validate : callable or None
+        Scores parameters on held-out rows; the best are kept.
+    monitor : Monitor
+        Told of each epoch; may end the training.
+
+    Raises
+    ------
+    TrainingDivergedError
+        When the objective is lost. `state` is then as it was before that epoch.
+    """
+    state.resume()
+    before_epoch = np.empty_like(state.parameters)
+    for _ in range(n_epochs):
+        monitor.epoch_begin()
+        np.copyto(before_epoch, state.parameters)
+        lower_bound = _epoch(state, objective, rows, batch_size, shuffle)
+        if not (lower_bound >= objective.floor and np.isfinite(state.parameters).all()):
+            np.copyto(state.parameters, before_epoch)
+            raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
+        state.record(lower_bound, validate(state.parameters) if validate else None, stopping)
+        stop = monitor.epoch_end(state)
+        if stop or state.converged:
+            break
+
+
+def _epoch(state: TrainingState, objective: Objective, rows: Table, batch_size: int, shuffle: bool) -> float:
+    """Visit every row once and return the mean objective; break off once it is lost beyond any outlier."""
+    n_rows = len(rows)
+    order = state.streams["shuffle"].permutation(n_rows) if shuffle else np.arange(n_rows)
+    total = 0.0
+    for start in range(0, n_rows, batch_size):
+        batch = rows.take(order[start : start + batch_size])
+        value = objective(batch)
+        if not value > 100 * objective.floor:
+            return value
+        total += value * len(batch)
+        state.optimizer.ascend(state.parameters, objective.gradient)
+    return total / n_rows

@@ -1,0 +1,111 @@
+"""The learning rule: wake-sleep and reweighted wake-sleep, as one.
+
+Hinton, Dayan, Frey & Neal (1995) draw the hidden units once for each row and train the recognition network on
+dreams; Bornschein & Bengio (2015) draw ``n_particles`` and weight them by importance. The former is the latter
+with one particle and the sleep-phase update.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.networks import Machine
+from skwakesleep._engine.numerics import log_sum_exp
+from skwakesleep._engine.random import CoarseNoise, Streams
+from skwakesleep._engine.workspace import Workspace
+
+RecognitionUpdate = Literal["wake", "sleep", "both"]
+
+
+class WakeSleep:
+    """Gradient of both networks' parameters on a mini-batch, for ascent.
+
+    Parameters
+    ----------
+    machine : Machine
+        The two networks.
+    parameters : ndarray of shape (machine.layout.size,)
+        The flat vector that is being trained; read at every call.
+    n_particles : int
+        Importance samples per row, ``K``.
+    recognition_update : {"wake", "sleep", "both"}
+        Where the recognition network learns: from the weighted particles (needs ``K >= 2``), from dreams, or
+        from the mean of the two gradients.
+    alpha : float
+        Strength of the L2 penalty ``alpha / 2 * sum(weights ** 2)`` per row.
+    streams : Streams
+        Provides the streams "particles" and "dreams".
+
+    Attributes
+    ----------
+    gradient : ndarray of shape (machine.layout.size,)
+        Gradient at the last mini-batch.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        parameters: NDArray,
+        *,
+        n_particles: int,
+        recognition_update: RecognitionUpdate,
+        alpha: float,
+        streams: Streams,
+    ) -> None:
+        self.machine = machine
+        self.n_particles = n_particles
+        self.recognition_update = recognition_update
+        self.gradient = np.zeros_like(parameters)
+        self._parameters = parameters
+        self._penalty = alpha * machine.layout.mask("weights", parameters.dtype) if alpha else None
+        self._theta = machine.bind(parameters)
+        self._grad = machine.bind(self.gradient)
+        self._sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
+        self._sleep_grad = machine.bind(self._sleep_gradient)
+        self._particles = CoarseNoise(streams["particles"])
+        self._dreams = CoarseNoise(streams["dreams"])
+        self._workspace = Workspace()
+
+    @property
+    def floor(self) -> float:
+        """A lower bound that only a diverging training falls below: 50 nats for each unit of the machine."""
+        return -50.0 * sum(self.machine.sizes) - self.machine.visible.log_volume
+
+    def __call__(self, x: NDArray) -> float:
+        """Set `gradient` for a mini-batch ``x (B, D)`` and return its mean lower bound in nats per row."""
+        bound = self._wake(x)
+        if self.recognition_update != "wake":
+            self._sleep(len(x))
+        if self.recognition_update == "both":
+            # Only the recognition network has learned twice: the dreams leave the rest of their vector at zero.
+            self.gradient += self._sleep_gradient
+        if self._penalty is not None:
+            self.gradient -= self._penalty * self._parameters
+        return bound
+
+    def _wake(self, x: NDArray) -> float:
+        """Explain the data: draw particles bottom-up, weight them, move the generative network towards them."""
+        K, B = self.n_particles, len(x)
+        theta, grad = self._theta, self._grad
+        q = self.machine.recognition.draw(theta.recognition, x, (K, B), self._particles, self._workspace)
+        p = self.machine.generative.evaluate(theta.generative, None, [*q.states[::-1], x], self._workspace)
+        log_w = p.log_prob - q.log_prob  # (K, B)
+        log_sum = log_sum_exp(log_w, axis=0)
+        w = np.exp(log_w - log_sum)
+        self.machine.generative.gradient(theta.generative, p, w / B, grad.generative)
+        if self.recognition_update != "sleep":
+            # The score has mean zero under q, so subtracting 1/K changes the variance alone.
+            share = 1.0 if self.recognition_update == "wake" else 0.5
+            weights = (w - 1 / K) * (share / B)
+            self.machine.recognition.gradient(theta.recognition, q, weights, grad.recognition)
+        return float(log_sum.mean(dtype=np.float64)) - float(np.log(K))
+
+    def _sleep(self, n_dreams: int) -> None:
+        """Dream from the generative network, and move the recognition network towards the dreams' causes."""
+        theta = self._theta
+        *causes, x = self.machine.generative.sample(theta.generative, None, (n_dreams,), self._dreams, self._workspace)
+        q = self.machine.recognition.evaluate(theta.recognition, x, causes[::-1], self._workspace)
+        share = 1.0 if self.recognition_update == "sleep" else 0.5
+        weights = np.full(n_dreams, share / n_dreams, dtype=x.dtype)
+        self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition)

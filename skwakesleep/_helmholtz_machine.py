@@ -1,0 +1,623 @@
+"""The Helmholtz machine as a scikit-learn estimator."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted
+
+from skwakesleep._adapters import validation
+from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
+from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.versions import VersionedPickleMixin
+from skwakesleep._engine.likelihood import log_likelihood
+from skwakesleep._engine.networks import Machine
+from skwakesleep._engine.optimizers import SGD, Adam, Optimizer
+from skwakesleep._engine.random import FineNoise, Streams
+from skwakesleep._engine.rows import Rows
+from skwakesleep._engine.training import Stopping, TrainingDivergedError, TrainingState, train
+from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.workspace import Workspace
+
+
+SOLVERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "sgd": SGD}
+# Rows inferred at a time: a few megabytes of scratch at most.
+TRANSFORM_BLOCK = 128
+
+
+class HelmholtzMachine(
+    VersionedPickleMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    DensityMixin,
+    BaseEstimator,
+):
+    """Helmholtz machine trained by (reweighted) wake-sleep.
+
+    A deep directed belief network generates the data from binary causes; a second, recognition network infers
+    the causes from the data. Each learns from the other: awake, the generative network learns to explain what
+    the recognition network makes of the data [1]_ [2]_; the recognition network learns from the same
+    particles weighted by importance [3]_, or from dreams of the generative network.
+
+    The fitted machine serves as a feature extractor (`transform`), a density (`score_samples`) and a
+    generator (`sample`).
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Number of binary units in each hidden layer, the layer nearest the data first. An int is one layer.
+
+    visible : {"auto", "bernoulli", "gaussian"}, default="auto"
+        Family of the columns of `X`. "bernoulli" takes values in [0, 1], fractions being probabilities;
+        "gaussian" takes any real values, which are standardized inside. "auto" is "bernoulli" where all
+        values of the first `X` are in [0, 1], and "gaussian" elsewhere.
+
+    n_particles : int, default=5
+        Importance samples per row in training. One, with ``recognition_update="sleep"``, is the
+        wake-sleep algorithm of Hinton et al.
+
+    recognition_update : {"wake", "sleep", "both"}, default="wake"
+        What the recognition network learns from: the weighted particles of the data ("wake", needs
+        ``n_particles >= 2``), dreams ("sleep"), or the mean of the two gradients ("both").
+
+    alpha : float, default=0.0
+        Strength of the L2 penalty on the weights, ``alpha / 2 * sum(weights ** 2)`` per row in nats.
+
+    learning_rate_init : float, default=0.01
+        Step size of the solver.
+
+    solver : {"adam", "sgd"}, default="adam"
+        How the parameters follow the gradient.
+
+    batch_size : int or "auto", default="auto"
+        Rows in a mini-batch. "auto" is ``min(100, n_samples)``.
+
+    max_iter : int, default=100
+        Largest number of epochs of a `fit`.
+
+    shuffle : bool, default=True
+        Whether to visit the rows in a new order each epoch.
+
+    tol : float or None, default=1e-4
+        Training ends when the lower bound (the validation score, with early stopping) has not risen by more than
+        `tol` nats for `n_iter_no_change` epochs in a row. None trains for exactly `max_iter` epochs.
+
+    n_iter_no_change : int, default=10
+        Number of epochs without improvement to wait for.
+
+    early_stopping : bool, default=False
+        Whether to hold out `validation_fraction` of the rows in `fit`, stop by their log-likelihood, and keep
+        the parameters that scored best.
+
+    validation_fraction : float, default=0.1
+        Fraction of the rows held out, in (0, 1). Only used with early stopping.
+
+    n_score_particles : int, default=128
+        Importance samples per row in `score_samples`, where the likelihood is not enumerated exactly.
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the previous solution, optimizer and random streams included: two fits of
+        five epochs then equal one of ten.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initialization, the validation split, the order of rows, and the particles and dreams of
+        training. Pass an int for reproducible results across calls.
+
+    verbose : int, default=0
+        Whether to print a line per epoch.
+
+    Attributes
+    ----------
+    generative_coefs_ : list of ndarray of shape (n_units_above, n_units)
+        Weights of the generative network, bottom up; the first maps the first hidden layer to the columns.
+
+    generative_intercepts_ : list of ndarray of shape (n_units,)
+        Intercepts of the generative network, bottom up, without the prior's.
+
+    prior_intercept_ : ndarray of shape (n_top_units,)
+        Logits of the prior over the top layer.
+
+    recognition_coefs_ : list of ndarray of shape (n_units_below, n_units)
+        Weights of the recognition network, bottom up.
+
+    recognition_intercepts_ : list of ndarray of shape (n_units,)
+        Intercepts of the recognition network, bottom up.
+
+    components_ : ndarray of shape (n_hidden, n_features)
+        The bottom generative weights, ``generative_coefs_[0]``. With Gaussian columns they, like the bottom
+        recognition weights, refer to standardized columns.
+
+    visible_ : str
+        The family of the columns.
+
+    lower_bound_ : float
+        Mean lower bound of the last epoch, in nats per row.
+
+    lower_bounds_ : list of float
+        The same for every epoch.
+
+    validation_scores_ : list of float
+        Held-out log-likelihood after each epoch, in nats per row; empty without early stopping.
+
+    converged_ : bool
+        Whether the last `fit` ended because of `tol`.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`. Defined only when `X` has feature names that are all strings.
+
+    See Also
+    --------
+    sklearn.neural_network.BernoulliRBM : Undirected, two layers, no tractable likelihood estimate.
+    sklearn.mixture.GaussianMixture : Density of real data from a single discrete cause.
+
+    References
+    ----------
+    .. [1] P. Dayan, G. E. Hinton, R. M. Neal, R. S. Zemel. "The Helmholtz machine". Neural Computation 7
+       (1995) 889-904.
+    .. [2] G. E. Hinton, P. Dayan, B. J. Frey, R. M. Neal. "The wake-sleep algorithm for unsupervised neural
+       networks". Science 268 (1995) 1158-1161.
+    .. [3] J. Bornschein, Y. Bengio. "Reweighted wake-sleep". ICLR 2015. arXiv:1406.2751.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep import HelmholtzMachine
+    >>> bars = np.repeat(np.eye(4), 3, axis=0) @ np.kron(np.eye(4), np.ones(4))
+    >>> machine = HelmholtzMachine(4, max_iter=50, tol=None, random_state=0).fit(bars)
+    >>> machine.transform(bars).shape
+    (12, 4)
+    >>> machine.sample(2, random_state=0).shape
+    (2, 16)
+    >>> machine.score(bars) > -11.1  # nats per row; independent columns would have -9.0
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "n_particles": [Interval(Integral, 1, None, closed="left")],
+        "recognition_update": [StrOptions({"wake", "sleep", "both"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "solver": [StrOptions({"adam", "sgd"})],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_score_particles": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        *,
+        visible="auto",
+        n_particles=5,
+        recognition_update="wake",
+        alpha=0.0,
+        learning_rate_init=0.01,
+        solver="adam",
+        batch_size="auto",
+        max_iter=100,
+        shuffle=True,
+        tol=1e-4,
+        n_iter_no_change=10,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_score_particles=128,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.visible = visible
+        self.n_particles = n_particles
+        self.recognition_update = recognition_update
+        self.alpha = alpha
+        self.learning_rate_init = learning_rate_init
+        self.solver = solver
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_score_particles = n_score_particles
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ training
+
+    def fit(self, X, y=None):
+        """Fit the machine to `X` by (reweighted) wake-sleep.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. float32 is trained in float32, anything else in float64.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : HelmholtzMachine
+            The fitted machine.
+
+        Raises
+        ------
+        ValueError
+            If training diverges; the estimator then keeps the last finite parameters.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` epochs pass before the improvement falls below `tol`.
+        """
+        return self._train(X, fresh=not (self.warm_start and self.__sklearn_is_fitted__()))
+
+    def partial_fit(self, X, y=None):
+        """Train for one epoch on `X`, continuing from whatever was learned before.
+
+        What the first call finds fixes the kind of columns and, for Gaussian ones, their units; early stopping
+        does not apply.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data, one part of a stream or of a table larger than memory.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : HelmholtzMachine
+            The machine.
+
+        Raises
+        ------
+        ValueError
+            If training diverges, or if `X` leaves the domain that was fixed; what was learned before is kept.
+        """
+        return self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True)
+
+    @with_callbacks
+    def _train(self, X, *, fresh, partial=False):
+        """Train a copy of what there is, and adopt it once it is worth keeping."""
+        sizes = self._check_parameters()
+        X, header = validation.check_table(self, X, reset=fresh)
+        if fresh:
+            header["visible_"] = validation.resolve_visible(self.visible, X)
+            self._check_columns(X, header)
+            machine, state = self._initialize(X, header["visible_"], sizes)
+        else:
+            header["visible_"] = self.visible_
+            self._check_unchanged(sizes)
+            self._check_columns(X, header)
+            machine, state = self._machine, self._resumable_state()
+
+        def attributes(state):
+            return {**header, **_fitted_attributes(machine, state)}
+
+        monitor = FitMonitor(self, X, 1 if partial else self.max_iter, attributes)
+        try:
+            interrupted = self._run(X, machine, state, monitor, partial=partial)
+        except TrainingDivergedError as error:
+            if not (fresh and self.__sklearn_is_fitted__()):  # an earlier fit is worth more than a failed one
+                self._adopt(attributes(state))
+            raise ValueError(
+                f"HelmholtzMachine: {error}. Lower learning_rate_init={self.learning_rate_init}. The last finite parameters "
+                "are kept."
+            ) from error
+        self._adopt(attributes(state))
+        monitor.fit_end(state)
+        if not (partial or interrupted or state.converged or self.tol is None):
+            warnings.warn(
+                f"HelmholtzMachine reached max_iter={self.max_iter} epochs before its improvement fell below "
+                f"tol={self.tol}. Raise max_iter, or set tol=None to train for exactly max_iter epochs.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return self
+
+    def _run(self, X, machine, state, monitor, *, partial):
+        """Train `state` in place; return whether the user interrupted it."""
+        dtype = state.parameters.dtype
+        rows, validate = Rows(X, machine.visible, dtype), None
+        if self.early_stopping and not partial:
+            training, held_out = validation.hold_out(X, self.validation_fraction, state.streams.validation_seed)
+            rows = Rows(X, machine.visible, dtype, training)
+            held_out = Rows(X, machine.visible, dtype, held_out)
+
+            def validate(parameters):
+                return float(log_likelihood(machine, parameters, held_out, self.n_score_particles).mean())
+
+        objective = WakeSleep(
+            machine,
+            state.parameters,
+            n_particles=self.n_particles,
+            recognition_update=self.recognition_update,
+            alpha=self.alpha,
+            streams=state.streams,
+        )
+        stopping = None if partial or self.tol is None else Stopping(self.tol, self.n_iter_no_change)
+        try:
+            train(
+                state,
+                objective,
+                rows,
+                n_epochs=1 if partial else self.max_iter,
+                batch_size=validation.check_batch_size(self.batch_size, len(rows), warn=not partial),
+                shuffle=self.shuffle,
+                stopping=stopping,
+                validate=validate,
+                monitor=monitor,
+            )
+        except KeyboardInterrupt:
+            warnings.warn(
+                f"Training was interrupted after {state.n_epochs} epochs. The machine is usable as it is; with "
+                "warm_start=True, fit continues from here.",
+                UserWarning,
+                stacklevel=5,
+            )
+            return True
+        return False
+
+    def _check_parameters(self):
+        """Check the constructor's parameters, each and together; return the widths of the hidden layers."""
+        self._validate_params()
+        if self.n_particles < 2 and self.recognition_update != "sleep":
+            raise ValueError(
+                f"recognition_update={self.recognition_update!r} weighs particles against each other and needs "
+                f"n_particles >= 2. Got n_particles={self.n_particles!r}. Raise it, or set recognition_update='sleep'."
+            )
+        return validation.check_hidden_layer_sizes(self.hidden_layer_sizes)
+
+    def _check_unchanged(self, sizes):
+        """Check that training can go on with the networks there are."""
+        if sizes != self._machine.sizes[1:]:
+            raise ValueError(
+                f"hidden_layer_sizes is {sizes}, but the machine to continue from was trained with {self._machine.sizes[1:]}. "
+                "Restore it, or start anew with warm_start=False."
+            )
+        if self.visible not in ("auto", self.visible_):
+            raise ValueError(
+                f"visible is {self.visible!r}, but the machine to continue from was trained with {self.visible_!r}. Restore "
+                "it, or start anew with warm_start=False."
+            )
+
+    def _check_columns(self, X, header):
+        found = self.visible == "auto"
+        validation.check_domain(X, header["visible_"], header.get("feature_names_in_"), found=found)
+
+    def _initialize(self, X, visible, sizes):
+        """Return a machine for the columns of `X` and an untrained state."""
+        family, means = validation.visible_family(visible, X)
+        machine = Machine(family, (X.shape[1], *sizes))
+        streams = Streams(validation.entropy(self.random_state))
+        try:
+            parameters = machine.initial_parameters(means, streams["initialization"], X.dtype)
+            return machine, TrainingState(parameters, self._optimizer(parameters), streams)
+        except MemoryError as error:
+            raise MemoryError(
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r} with {X.shape[1]} features takes "
+                f"{machine.layout.size * X.dtype.itemsize} bytes for the parameters alone, which cannot be allocated."
+            ) from error
+
+    def _resumable_state(self):
+        """Return a copy of the state, with the optimizer that the parameters ask for now."""
+        state = self._state.copy()
+        if isinstance(state.optimizer, SOLVERS[self.solver]):
+            state.optimizer.learning_rate = self.learning_rate_init
+        else:
+            state.optimizer = self._optimizer(state.parameters)
+        return state
+
+    def _optimizer(self, parameters) -> Optimizer:
+        return SOLVERS[self.solver](self.learning_rate_init, parameters)
+
+    def _adopt(self, attributes):
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(attributes)
+
+    # ------------------------------------------------------------------ what was learned
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_state")
+
+    @property
+    def _n_features_out(self):
+        return self._machine.sizes[-1]
+
+    @property
+    def generative_coefs_(self):
+        """Weights of the generative network, bottom up."""
+        return [views["weights"] for views in self._views().generative[:0:-1]]
+
+    @property
+    def generative_intercepts_(self):
+        """Intercepts of the generative network, bottom up."""
+        return [views["intercept"] for views in self._views().generative[:0:-1]]
+
+    @property
+    def prior_intercept_(self):
+        """Logits of the prior over the top layer."""
+        return self._views().generative[0]["intercept"]
+
+    @property
+    def recognition_coefs_(self):
+        """Weights of the recognition network, bottom up."""
+        return [views["weights"] for views in self._views().recognition]
+
+    @property
+    def recognition_intercepts_(self):
+        """Intercepts of the recognition network, bottom up."""
+        return [views["intercept"] for views in self._views().recognition]
+
+    @property
+    def components_(self):
+        """The bottom generative weights."""
+        return self.generative_coefs_[0]
+
+    def _views(self):
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet and has no parameters.")
+        return self._machine.bind(self._state.selected_parameters)
+
+    # ------------------------------------------------------------------ features, density, samples
+
+    def transform(self, X):
+        """Infer the top hidden layer's means with the recognition network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, n_hidden)
+            Mean of each unit of the top hidden layer, in [0, 1], in the float dtype of `X`. Means are passed upwards
+            through the lower layers; nothing is sampled.
+        """
+        X = self._check_X(X)
+        theta = self._machine.bind(self._state.selected_parameters.astype(X.dtype))
+        H = np.empty((X.shape[0], self._n_features_out), X.dtype)
+        workspace = Workspace()
+        for block, x in Rows(X, self._machine.visible, X.dtype).blocks(TRANSFORM_BLOCK):
+            means = self._machine.recognition.means(theta.recognition, x, workspace)
+            H[block] = means[: block.stop - block.start]
+        return H
+
+    def inverse_transform(self, X):
+        """Compute the expected columns given the top hidden layer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_hidden)
+            Values of the top hidden layer, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Expected columns, in the units of the training data; means are passed downwards through the layers.
+        """
+        check_is_fitted(self)
+        H = check_array(X, dtype=validation.FLOAT_DTYPES, input_name="X")
+        if H.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has {self._n_features_out} units."
+            )
+        theta = self._machine.bind(self._state.selected_parameters.astype(H.dtype))
+        means = self._machine.generative.means(theta.generative, H, Workspace(), first=1)
+        return self._machine.visible.decode(means)
+
+    def score_samples(self, X):
+        """Compute the log-likelihood of each row.
+
+        Exact where the machine has few hidden units; otherwise estimated by importance sampling with
+        `n_score_particles` proposals of the recognition network, a lower bound in expectation. All rows share their random
+        numbers: the result is deterministic, depends on the row alone, and is paired between machines of one shape.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,), float64
+            Log-likelihood of each row under the generative network, in nats; for Gaussian columns a log-density in the
+            units of the data.
+        """
+        X = self._check_X(X)
+        rows = Rows(X, self._machine.visible, np.float64)
+        parameters = self._state.selected_parameters.astype(np.float64)
+        return log_likelihood(self._machine, parameters, rows, self.n_score_particles)
+
+    def score(self, X, y=None):
+        """Compute the mean log-likelihood of the rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Mean log-likelihood per row, in nats.
+        """
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw independent samples from the generative network.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows to draw.
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draw; None draws anew at each call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Samples, in the units and dtype of the training data.
+        """
+        check_is_fitted(self)
+        n_samples = validation.check_n_samples(n_samples)
+        parameters = self._state.selected_parameters
+        noise = FineNoise(np.random.default_rng(validation.entropy(random_state)))
+        theta = self._machine.bind(parameters).generative
+        states = self._machine.generative.sample(theta, None, (n_samples,), noise, Workspace())
+        return self._machine.visible.decode(states[-1])
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        X, header = validation.check_table(self, X, reset=False)
+        self._check_columns(X, {**header, "visible_": self.visible_})
+        return X
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _fitted_attributes(machine: Machine, state: TrainingState) -> dict[str, Any]:
+    """Return the fitted attributes that stand for a state of training."""
+    return {
+        "lower_bounds_": list(state.lower_bounds),
+        "lower_bound_": state.lower_bounds[-1] if state.lower_bounds else float("-inf"),
+        "validation_scores_": list(state.validation_scores),
+        "converged_": state.converged,
+        "n_iter_": state.n_epochs,
+        "_machine": machine,
+        "_state": state,
+    }
