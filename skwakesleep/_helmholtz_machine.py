@@ -23,7 +23,6 @@ from skwakesleep._engine.training import Stopping, TrainingDivergedError, Traini
 from skwakesleep._engine.wake_sleep import WakeSleep
 from skwakesleep._engine.workspace import Workspace
 
-
 SOLVERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "sgd": SGD}
 # Rows inferred at a time: a few megabytes of scratch at most.
 TRANSFORM_BLOCK = 128

@@ -9,7 +9,7 @@ except ImportError:
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stand-in where scikit-learn has no callbacks: there is nothing to set and nothing to call."""
 
-    def with_callbacks(method):  # type: ignore[no-redef]
+    def with_callbacks(method):
         """Return `method` as it is."""
         return method
 

@@ -30,7 +30,8 @@ class FitMonitor:
         self._X = X
         self._attributes = attributes
         self._started = perf_counter()
-        self._root = self._epoch = None
+        self._root: Any = None
+        self._epoch: Any = None
         if hasattr(estimator, "_init_callback_context"):
             self._root = estimator._init_callback_context(max_subtasks=n_epochs)
             self._root.call_on_fit_task_begin(estimator=estimator, X=X)

@@ -16,11 +16,12 @@ from sklearn.utils.validation import validate_data
 
 from skwakesleep._adapters._sklearn import InvalidParameterError
 from skwakesleep._engine.families import Bernoulli, Family, Gaussian
+from skwakesleep._engine.rows import Table
 
 FLOAT_DTYPES = (np.float64, np.float32)
 
 
-def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[NDArray | sparse.csr_array, dict[str, Any]]:
+def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str, Any]]:
     """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
 
     Defers to scikit-learn's `validate_data`, but leaves the estimator alone: a call that fails later on then
@@ -71,7 +72,7 @@ def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
 
 
 def _is_positive_int(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_) and value >= 1
+    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_) and int(value) >= 1
 
 
 def check_n_samples(n_samples: Any) -> int:
@@ -83,7 +84,7 @@ def check_n_samples(n_samples: Any) -> int:
     return int(n_samples)
 
 
-def resolve_visible(visible: str, X: NDArray | sparse.csr_array) -> str:
+def resolve_visible(visible: str, X: Table) -> str:
     """Return the family that "auto" stands for on `X`: Bernoulli where all values are in [0, 1], else Gaussian."""
     if visible != "auto":
         return visible
@@ -91,7 +92,7 @@ def resolve_visible(visible: str, X: NDArray | sparse.csr_array) -> str:
     return "bernoulli" if values.size == 0 or (values.min() >= 0 and values.max() <= 1) else "gaussian"
 
 
-def check_domain(X: NDArray | sparse.csr_array, visible: str, names: NDArray | None, *, found: bool) -> None:
+def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> None:
     """Check that every value of `X` belongs to the domain of the visible family.
 
     Parameters
@@ -112,15 +113,7 @@ def check_domain(X: NDArray | sparse.csr_array, visible: str, names: NDArray | N
     """
     if visible != "bernoulli" or resolve_visible("auto", X) == "bernoulli":
         return
-    if sparse.issparse(X):
-        X = X.tocsc()
-        outside = (X.data < 0) | (X.data > 1)
-        first = int(np.flatnonzero(outside)[0])
-        column, value = int(np.searchsorted(X.indptr, first, side="right")) - 1, X.data[first]
-    else:
-        outside = (X < 0) | (X > 1)
-        column = int(np.flatnonzero(outside.any(axis=0))[0])
-        value = X[np.flatnonzero(outside[:, column])[0], column]
+    column, value = _first_outside(X)
     label = f"{column}" if names is None else f"{column} ({names[column]!r})"
     fixed = " (found in the data of the first fit or partial_fit)" if found else ""
     raise ValueError(
@@ -129,7 +122,19 @@ def check_domain(X: NDArray | sparse.csr_array, visible: str, names: NDArray | N
     )
 
 
-def visible_family(visible: str, X: NDArray | sparse.csr_array) -> tuple[Family, NDArray]:
+def _first_outside(X: Table) -> tuple[int, Any]:
+    """Return the first column of `X` with a value outside [0, 1], and its first such value."""
+    if not isinstance(X, np.ndarray):
+        entries = X.tocoo()
+        outside = (entries.data < 0) | (entries.data > 1)
+        first = np.argmin(entries.col[outside])
+        return int(entries.col[outside][first]), entries.data[outside][first]
+    outside = (X < 0) | (X > 1)
+    column = int(outside.any(axis=0).argmax())
+    return column, X[outside[:, column].argmax(), column]
+
+
+def visible_family(visible: str, X: Table) -> tuple[Family, NDArray]:
     """Return the visible family, with the constants it takes from the data, and the columns' encoded means."""
     if visible == "bernoulli":
         return Bernoulli(), np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
@@ -137,7 +142,7 @@ def visible_family(visible: str, X: NDArray | sparse.csr_array) -> tuple[Family,
     return Gaussian(location, scale), np.zeros_like(location)
 
 
-def _moments(X: NDArray | sparse.csr_array) -> tuple[NDArray, NDArray]:
+def _moments(X: Table) -> tuple[NDArray, NDArray]:
     """Mean and standard deviation of each column; one where a column is constant."""
     if sparse.issparse(X):
         mean, variance = mean_variance_axis(X.astype(np.float64), axis=0)
@@ -148,7 +153,7 @@ def _moments(X: NDArray | sparse.csr_array) -> tuple[NDArray, NDArray]:
     return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
 
 
-def check_batch_size(batch_size: int | str, n_rows: int, *, warn: bool) -> int:
+def check_batch_size(batch_size: Any, n_rows: int, *, warn: bool) -> int:
     """Return the number of rows in a mini-batch, no more than there are."""
     if batch_size == "auto":
         return min(100, n_rows)
@@ -161,7 +166,7 @@ def check_batch_size(batch_size: int | str, n_rows: int, *, warn: bool) -> int:
     return min(int(batch_size), n_rows)
 
 
-def hold_out(X: NDArray | sparse.csr_array, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
+def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
     """Return the indices of the rows to train on and of those held out."""
     n_samples = X.shape[0]
     n_held_out = int(fraction * n_samples)

@@ -118,9 +118,7 @@ class Layer:
     ) -> Activation:
         log_prob = self.family.log_prob(theta, natural, mean, target, workspace)
         shape = np.broadcast_shapes(mean.shape, target.shape)[:-1]
-        residual = self.family.residual(
-            theta, mean, target, self._scratch("residual", shape, workspace, mean.dtype)
-        )
+        residual = self.family.residual(theta, mean, target, self._scratch("residual", shape, workspace, mean.dtype))
         return Activation(parent, target, log_prob, residual)
 
     def _mean(self, natural: NDArray, workspace: Workspace) -> NDArray:

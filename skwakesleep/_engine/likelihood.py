@@ -42,6 +42,7 @@ def log_likelihood(machine: Machine, parameters: NDArray, rows: Rows, n_particle
     """
     theta = machine.bind(parameters)
     workspace = Workspace()
+    estimate: Enumeration | ImportanceSampling
     if machine.n_latents <= ENUMERABLE_LATENTS:
         estimate = Enumeration(machine, theta, workspace)
     else:

@@ -149,9 +149,7 @@ class Machine:
             [views[layer.name] for layer in self.recognition.layers],
         )
 
-    def initial_parameters(
-        self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype
-    ) -> NDArray:
+    def initial_parameters(self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype) -> NDArray:
         """Return a flat vector: small random weights, and intercepts that reproduce the visible means."""
         flat = np.zeros(self.layout.size, dtype)
         for views in self.layout.bind(flat).values():

@@ -1,6 +1,5 @@
 """Explicit randomness: one stream for each purpose, and interchangeable sources of noise."""
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +20,7 @@ class Streams:
 
     PURPOSES = ("initialization", "shuffle", "particles", "dreams")
 
-    def __init__(self, entropy: int | Iterable[int] | None) -> None:
+    def __init__(self, entropy: int | list[int] | None) -> None:
         validation, *seeds = np.random.SeedSequence(entropy).spawn(1 + len(self.PURPOSES))
         self.validation_seed = int(validation.generate_state(1)[0])
         self._generators = {
@@ -50,10 +49,10 @@ class FineNoise:
         self._generator = generator
 
     def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        return self._generator.random(shape, dtype=np.dtype(dtype).type)
+        return self._generator.random(shape, dtype=dtype)  # type: ignore[arg-type]
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        return self._generator.standard_normal(shape, dtype=np.dtype(dtype).type)
+        return self._generator.standard_normal(shape, dtype=dtype)  # type: ignore[arg-type]
 
 
 class CoarseNoise(FineNoise):

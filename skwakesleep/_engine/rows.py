@@ -8,6 +8,8 @@ from scipy import sparse
 
 from skwakesleep._engine.families import Family
 
+Table = NDArray | sparse.csr_array
+
 
 class Rows:
     """Row access to a dense or CSR table, encoded by the visible family.
@@ -26,9 +28,7 @@ class Rows:
         Which rows of the table these are; all of them by default.
     """
 
-    def __init__(
-        self, table: NDArray | sparse.csr_array, family: Family, dtype: DTypeLike, subset: NDArray | None = None
-    ) -> None:
+    def __init__(self, table: Table, family: Family, dtype: DTypeLike, subset: NDArray | None = None) -> None:
         self._table = table
         self._family = family
         self._dtype = dtype
@@ -40,9 +40,8 @@ class Rows:
     def take(self, indices: NDArray) -> NDArray:
         """Return the encoded rows at `indices`, a new array."""
         rows = self._table[indices if self._subset is None else self._subset[indices]]
-        if sparse.issparse(rows):
-            rows = rows.toarray()
-        return self._family.encode(rows.astype(self._dtype, copy=False))
+        dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
+        return self._family.encode(dense.astype(self._dtype, copy=False))
 
     def blocks(self, size: int) -> Iterator[tuple[slice, NDArray]]:
         """Yield the encoded rows in blocks of exactly `size`, the last one filled up by repeating its last row.

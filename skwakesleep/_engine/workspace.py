@@ -34,7 +34,7 @@ class Workspace:
             memory = _allocated(size, shape, dtype)
         return memory.reshape(-1)[:size].reshape(shape)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[()]]:
         return Workspace, ()
 
 
