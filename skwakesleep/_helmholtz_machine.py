@@ -23,7 +23,6 @@ from skwakesleep._engine.training import Stopping, TrainingDivergedError, Traini
 from skwakesleep._engine.wake_sleep import WakeSleep
 from skwakesleep._engine.workspace import Workspace
 
-SOLVERS: dict[str, type[Adam] | type[SGD]] = {"adam": Adam, "sgd": SGD}
 # Rows inferred at a time: a few megabytes of scratch at most.
 TRANSFORM_BLOCK = 128
 
@@ -67,7 +66,7 @@ class HelmholtzMachine(
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, ``alpha / 2 * sum(weights ** 2)`` per row in nats.
 
-    learning_rate_init : float, default=0.01
+    learning_rate_init : float, default=0.2
         Step size of the solver.
 
     solver : {"adam", "sgd"}, default="adam"
@@ -211,7 +210,7 @@ class HelmholtzMachine(
         n_particles=5,
         recognition_update="wake",
         alpha=0.0,
-        learning_rate_init=0.01,
+        learning_rate_init=0.2,
         solver="adam",
         batch_size="auto",
         max_iter=100,
@@ -411,12 +410,12 @@ class HelmholtzMachine(
 
     def _initialize(self, X, visible, sizes):
         """Return a machine for the columns of `X` and an untrained state."""
-        family, means = validation.visible_family(visible, X)
-        machine = Machine(family, (X.shape[1], *sizes))
+        family, means, n_active = validation.visible_family(visible, X)
+        machine = Machine(family, (X.shape[1], *sizes), n_active)
         streams = Streams(validation.entropy(self.random_state))
         try:
             parameters = machine.initial_parameters(means, streams["initialization"], X.dtype)
-            return machine, TrainingState(parameters, self._optimizer(parameters), streams)
+            return machine, TrainingState(parameters, self._optimizer(machine, X.dtype), streams)
         except MemoryError as error:
             raise MemoryError(
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r} with {X.shape[1]} features takes "
@@ -426,14 +425,15 @@ class HelmholtzMachine(
     def _resumable_state(self):
         """Return a copy of the state, with the optimizer that the parameters ask for now."""
         state = self._state.copy()
-        if isinstance(state.optimizer, SOLVERS[self.solver]):
-            state.optimizer.learning_rate = self.learning_rate_init
-        else:
-            state.optimizer = self._optimizer(state.parameters)
+        state.optimizer.learning_rate = self.learning_rate_init
+        if type(state.optimizer) is not {"adam": Adam, "sgd": SGD}[self.solver]:
+            state.optimizer = self._optimizer(self._machine, state.parameters.dtype)
         return state
 
-    def _optimizer(self, parameters) -> Optimizer:
-        return SOLVERS[self.solver](self.learning_rate_init, parameters)
+    def _optimizer(self, machine, dtype) -> Optimizer:
+        if self.solver == "sgd":
+            return SGD(self.learning_rate_init)
+        return Adam(self.learning_rate_init, machine.step_scales(dtype))
 
     def _adopt(self, attributes):
         vars(self).pop("feature_names_in_", None)

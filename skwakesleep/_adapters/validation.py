@@ -134,12 +134,15 @@ def _first_outside(X: Table) -> tuple[int, Any]:
     return column, X[outside[:, column].argmax(), column]
 
 
-def visible_family(visible: str, X: Table) -> tuple[Family, NDArray]:
-    """Return the visible family, with the constants it takes from the data, and the columns' encoded means."""
+def visible_family(visible: str, X: Table) -> tuple[Family, NDArray, float]:
+    """Return the visible family with the constants it takes from the data, the encoded columns' means, and the mean
+    squared norm of an encoded row.
+    """
     if visible == "bernoulli":
-        return Bernoulli(), np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+        means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+        return Bernoulli(), means, float(means.sum())
     location, scale = _moments(X)
-    return Gaussian(location, scale), np.zeros_like(location)
+    return Gaussian(location, scale), np.zeros_like(location), float(len(location))
 
 
 def _moments(X: Table) -> tuple[NDArray, NDArray]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from skwakesleep._engine.families import Bernoulli, Family
 from skwakesleep._engine.layers import Activation, Layer
@@ -116,9 +116,11 @@ class Machine:
         Family of the visible units.
     sizes : sequence of int
         Widths, visible layer first: ``(n_0, n_1, ..., n_L)``.
+    n_active : float
+        Mean squared norm of a visible row; for binary data the mean number of ones.
     """
 
-    def __init__(self, visible: Family, sizes: Sequence[int]) -> None:
+    def __init__(self, visible: Family, sizes: Sequence[int], n_active: float) -> None:
         self.sizes = tuple(sizes)
         self.visible = visible
         families = [visible] + [Bernoulli()] * (len(self.sizes) - 1)
@@ -132,6 +134,7 @@ class Machine:
             Layer(f"recognition.{depth}", families[depth + 1], self.sizes[depth], self.sizes[depth + 1])
             for depth in depths
         ]
+        self._n_active = n_active
         self.generative = BeliefNetwork([prior, *downward])
         self.recognition = BeliefNetwork(upward)
         self.layout = ParameterLayout({layer.name: layer.shapes() for layer in (prior, *downward, *upward)})
@@ -157,6 +160,20 @@ class Machine:
                 views["weights"][...] = _small_weights(views["weights"].shape, generator)
         for name, values in self.visible.initial(visible_means).items():
             self.bind(flat).generative[-1][name][...] = values
+        return flat
+
+
+    def step_scales(self, dtype: DTypeLike) -> NDArray:
+        """Return, for each parameter, the step size that moves a unit's natural parameter by about one.
+
+        Adam moves all weights of a unit alike, so a common step size would move a unit with many active parents
+        further than one with few: weights take steps of one over the root of their number.
+        """
+        flat = np.ones(self.layout.size, dtype)
+        for group, views in self.layout.bind(flat).items():
+            if "weights" in views:
+                n_active = self._n_active if group == "recognition.0" else len(views["weights"])
+                views["weights"][...] = 1 / np.sqrt(max(1.0, n_active))
         return flat
 
 

@@ -11,6 +11,9 @@ class Optimizer(Protocol):
 
     learning_rate: float
 
+    def reset(self) -> None:
+        """Forget all gradients seen so far."""
+
     def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
         """Update `parameters` in place; `gradient` may be overwritten."""
 
@@ -18,8 +21,11 @@ class Optimizer(Protocol):
 class SGD:
     """Plain stochastic gradient ascent, ``parameters += learning_rate * gradient``."""
 
-    def __init__(self, learning_rate: float, parameters: NDArray) -> None:
+    def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
+
+    def reset(self) -> None:
+        """Forget all gradients seen so far: there is nothing to forget."""
 
     def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
         """Update `parameters` in place; `gradient` is overwritten."""
@@ -28,27 +34,41 @@ class SGD:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015).
+    """Adam (Kingma & Ba 2015), with a step size of its own for each parameter.
 
     The moments are kept as plain decaying sums; their normalization and the bias corrections are folded into
     the step size and epsilon, which saves passes over the parameters and needs no scratch array.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Step size.
+    scales : ndarray of shape (n_parameters,)
+        What the step size is multiplied by, for each parameter.
     """
 
     BETA_1 = 0.9
     BETA_2 = 0.999
     EPSILON = 1e-8
 
-    def __init__(self, learning_rate: float, parameters: NDArray) -> None:
+    def __init__(self, learning_rate: float, scales: NDArray) -> None:
         self.learning_rate = learning_rate
-        self.n_steps = 0
-        self._first = np.zeros_like(parameters)
-        self._second = np.zeros_like(parameters)
+        self._scales = scales
+        self._first = np.zeros_like(scales)
+        self._second = np.zeros_like(scales)
+        self._n_steps = 0
+
+    def reset(self) -> None:
+        """Forget all gradients seen so far."""
+        self._first[...] = 0
+        self._second[...] = 0
+        self._n_steps = 0
 
     def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
         """Update `parameters` in place; `gradient` is overwritten."""
-        self.n_steps += 1
-        scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self.n_steps)
-        scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self.n_steps)) ** 0.5
+        self._n_steps += 1
+        scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self._n_steps)
+        scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self._n_steps)) ** 0.5
         self._first *= self.BETA_1
         self._first += gradient
         self._second *= self.BETA_2
@@ -58,4 +78,5 @@ class Adam:
         step += self.EPSILON / scale_2
         np.divide(self._first, step, out=step)
         step *= self.learning_rate * scale_1 / scale_2
+        step *= self._scales
         parameters += step

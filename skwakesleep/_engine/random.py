@@ -1,5 +1,6 @@
 """Explicit randomness: one stream for each purpose, and interchangeable sources of noise."""
 
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -81,12 +82,7 @@ class CommonNoise:
     SEED = 1995
 
     def __init__(self, n_particles: int, n_dimensions: int) -> None:
-        if n_dimensions <= qmc.Sobol.MAXDIM:
-            sobol = qmc.Sobol(n_dimensions, scramble=True, rng=np.random.default_rng(self.SEED))
-            # Whole powers of two keep the sequence balanced; the surplus is dropped.
-            self._table = sobol.random_base2((n_particles - 1).bit_length())[:n_particles]
-        else:
-            self._table = np.random.default_rng(self.SEED).random((n_particles, n_dimensions))
+        self._table = _uniform_table(n_particles, n_dimensions, self.SEED)
         self._position = 0
 
     def rewind(self) -> "CommonNoise":
@@ -102,3 +98,17 @@ class CommonNoise:
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         raise NotImplementedError("common random numbers are drawn for binary hidden units only")
+
+
+@lru_cache(maxsize=4)
+def _uniform_table(n_particles: int, n_dimensions: int, seed: int) -> NDArray:
+    """Return uniforms ``(n_particles, n_dimensions)``, equidistributed as far as Sobol sequences go."""
+    generator = np.random.default_rng(seed)
+    if n_dimensions > qmc.Sobol.MAXDIM:
+        table = generator.random((n_particles, n_dimensions))
+    else:
+        # Whole powers of two keep the sequence balanced; the surplus is dropped.
+        sobol = qmc.Sobol(n_dimensions, scramble=True, rng=generator)
+        table = sobol.random_base2((n_particles - 1).bit_length())[:n_particles]
+    table.flags.writeable = False
+    return table

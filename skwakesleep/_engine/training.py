@@ -1,8 +1,8 @@
 """The training loop: epochs of shuffled mini-batches, stopping and history. It knows no model."""
 
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from copy import copy, deepcopy
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.optimizers import Optimizer
 from skwakesleep._engine.random import Streams
+
+
+# The average looks back over one part in this number plus one of all steps.
+AVERAGING_DECAY = 8
 
 
 class Objective(Protocol):
@@ -68,6 +72,10 @@ class TrainingState:
     ----------
     parameters : ndarray of shape (n_parameters,)
         The current iterate.
+    average : ndarray of shape (n_parameters,)
+        Running average of the iterates, see `average_iterate`.
+    n_steps : int
+        Number of iterates averaged.
     optimizer : Optimizer
         With its moments.
     streams : Streams
@@ -79,7 +87,7 @@ class TrainingState:
     best_score : float
         The highest score so far: of validation where there is one, of the objective otherwise.
     best_parameters : ndarray or None
-        The parameters that reached it; kept only where there is validation.
+        The average that reached it; kept only where there is validation.
     n_stale : int
         Epochs since the score last improved.
     converged : bool
@@ -89,12 +97,17 @@ class TrainingState:
     parameters: NDArray
     optimizer: Optimizer
     streams: Streams
+    average: NDArray = field(init=False)
+    n_steps: int = 0
     lower_bounds: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_score: float = -np.inf
     best_parameters: NDArray | None = None
     n_stale: int = 0
     converged: bool = False
+
+    def __post_init__(self) -> None:
+        self.average = self.parameters.copy()
 
     @property
     def n_epochs(self) -> int:
@@ -103,19 +116,28 @@ class TrainingState:
 
     @property
     def selected_parameters(self) -> NDArray:
-        """The parameters to use: the best on held-out rows, or else the last."""
-        return self.parameters if self.best_parameters is None else self.best_parameters
+        """The parameters to use: the best on held-out rows, or else the average."""
+        return self.average if self.best_parameters is None else self.best_parameters
+
+    def average_iterate(self, scratch: NDArray) -> None:
+        """Take the current iterate into the average; `scratch` is overwritten.
+
+        Polynomial-decay averaging (Shamir & Zhang 2013): the weight of the past decays such that, at any time,
+        the average looks back over the last tenth or so of all steps. It does for a constant step size what
+        a schedule would do, without having to know when training ends.
+        """
+        self.n_steps += 1
+        np.subtract(self.parameters, self.average, out=scratch)
+        scratch *= (AVERAGING_DECAY + 1) / (AVERAGING_DECAY + self.n_steps)
+        self.average += scratch
 
     def copy(self) -> "TrainingState":
         """Return a state whose training leaves this one alone."""
-        return replace(
-            self,
-            parameters=self.parameters.copy(),
-            optimizer=deepcopy(self.optimizer),
-            streams=deepcopy(self.streams),
-            lower_bounds=self.lower_bounds.copy(),
-            validation_scores=self.validation_scores.copy(),
-        )
+        other = copy(self)
+        other.parameters, other.average = self.parameters.copy(), self.average.copy()
+        other.optimizer, other.streams = deepcopy(self.optimizer), deepcopy(self.streams)
+        other.lower_bounds, other.validation_scores = self.lower_bounds.copy(), self.validation_scores.copy()
+        return other
 
     def resume(self) -> None:
         """Get ready for more epochs: whoever asks for them after convergence wants them all."""
@@ -135,7 +157,7 @@ class TrainingState:
         if score > self.best_score:
             self.best_score = score
             if validation_score is not None:
-                self.best_parameters = self.parameters.copy()
+                self.best_parameters = self.average.copy()
         self.converged = stopping is not None and self.n_stale >= stopping.n_iter_no_change
 
 
@@ -177,18 +199,18 @@ def train(
     Raises
     ------
     TrainingDivergedError
-        When the objective is lost. `state` is then as it was before that epoch.
+        When the objective is lost. The parameters are then those before that epoch, and the optimizer starts afresh.
     """
     state.resume()
-    before_epoch = np.empty_like(state.parameters)
     for _ in range(n_epochs):
         monitor.epoch_begin()
-        np.copyto(before_epoch, state.parameters)
+        before = state.parameters.copy(), state.average.copy()
         lower_bound = _epoch(state, objective, rows, batch_size, shuffle)
         if not (lower_bound >= objective.floor and np.isfinite(state.parameters).all()):
-            np.copyto(state.parameters, before_epoch)
+            state.parameters[...], state.average[...] = before
+            state.optimizer.reset()
             raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
-        state.record(lower_bound, validate(state.parameters) if validate else None, stopping)
+        state.record(lower_bound, validate(state.average) if validate else None, stopping)
         stop = monitor.epoch_end(state)
         if stop or state.converged:
             break
@@ -206,4 +228,5 @@ def _epoch(state: TrainingState, objective: Objective, rows: Table, batch_size: 
             return value
         total += value * len(batch)
         state.optimizer.ascend(state.parameters, objective.gradient)
+        state.average_iterate(scratch=objective.gradient)
     return total / n_rows
