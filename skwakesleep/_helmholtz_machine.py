@@ -23,6 +23,7 @@ from skwakesleep._engine.training import Stopping, TrainingDivergedError, Traini
 from skwakesleep._engine.wake_sleep import WakeSleep
 from skwakesleep._engine.workspace import Workspace
 
+DEFAULT_BATCH_SIZE = 100
 # Rows inferred at a time: a few megabytes of scratch at most.
 TRANSFORM_BLOCK = 128
 
@@ -59,18 +60,20 @@ class HelmholtzMachine(
         Importance samples per row in training. One, with ``recognition_update="sleep"``, is the
         wake-sleep algorithm of Hinton et al.
 
-    recognition_update : {"wake", "sleep", "both"}, default="wake"
+    recognition_update : {"wake", "sleep", "both"}, default="both"
         What the recognition network learns from: the weighted particles of the data ("wake", needs
-        ``n_particles >= 2``), dreams ("sleep"), or the mean of the two gradients ("both").
+        ``n_particles >= 2``), dreams ("sleep"), or the mean of the two gradients ("both", likewise).
 
     alpha : float, default=0.0
         Strength of the L2 penalty on the weights, ``alpha / 2 * sum(weights ** 2)`` per row in nats.
 
     learning_rate_init : float, default=0.2
-        Step size of the solver.
+        Step size of the solver. With "adam", the weights of a unit with ``n`` active parents take steps
+        ``1 / sqrt(n)`` times as large, so that the same value serves narrow and wide layers.
 
     solver : {"adam", "sgd"}, default="adam"
-        How the parameters follow the gradient.
+        How the parameters follow the gradient. What is kept of the iterates is their running average over the
+        last tenth or so of the steps.
 
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch. "auto" is ``min(100, n_samples)``.
@@ -208,7 +211,7 @@ class HelmholtzMachine(
         *,
         visible="auto",
         n_particles=5,
-        recognition_update="wake",
+        recognition_update="both",
         alpha=0.0,
         learning_rate_init=0.2,
         solver="adam",
@@ -271,7 +274,10 @@ class HelmholtzMachine(
         ConvergenceWarning
             If `max_iter` epochs pass before the improvement falls below `tol`.
         """
-        return self._train(X, fresh=not (self.warm_start and self.__sklearn_is_fitted__()))
+        fresh = not (self.warm_start and self.__sklearn_is_fitted__())
+        for notice in self._train(X, fresh=fresh):
+            warnings.warn(notice, stacklevel=2)
+        return self
 
     def partial_fit(self, X, y=None):
         """Train for one epoch on `X`, continuing from whatever was learned before.
@@ -297,59 +303,48 @@ class HelmholtzMachine(
         ValueError
             If training diverges, or if `X` leaves the domain that was fixed; what was learned before is kept.
         """
-        return self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True)
+        for notice in self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True):
+            warnings.warn(notice, stacklevel=2)
+        return self
 
     @with_callbacks
     def _train(self, X, *, fresh, partial=False):
-        """Train a copy of what there is, and adopt it once it is worth keeping."""
+        """Train a copy of what there is, adopt it once it is worth keeping, and return what to warn of."""
         sizes = self._check_parameters()
         X, header = validation.check_table(self, X, reset=fresh)
-        if fresh:
-            header["visible_"] = validation.resolve_visible(self.visible, X)
-            self._check_columns(X, header)
-            machine, state = self._initialize(X, header["visible_"], sizes)
-        else:
-            header["visible_"] = self.visible_
+        header["visible_"] = validation.resolve_visible(self.visible, X) if fresh else self.visible_
+        if not fresh:
             self._check_unchanged(sizes)
-            self._check_columns(X, header)
-            machine, state = self._machine, self._resumable_state()
+        self._check_columns(X, header)
+        machine, state = self._initialized(X, header["visible_"], sizes) if fresh else self._resumable()
 
         def attributes(state):
             return {**header, **_fitted_attributes(machine, state)}
 
-        monitor = FitMonitor(self, X, 1 if partial else self.max_iter, attributes)
+        n_epochs = 1 if partial else self.max_iter
+        monitor = FitMonitor(self, X, n_epochs, attributes)
         try:
-            interrupted = self._run(X, machine, state, monitor, partial=partial)
+            notices = self._run(X, machine, state, n_epochs, monitor, partial)
         except TrainingDivergedError as error:
             if not (fresh and self.__sklearn_is_fitted__()):  # an earlier fit is worth more than a failed one
                 self._adopt(attributes(state))
             raise ValueError(
-                f"HelmholtzMachine: {error}. Lower learning_rate_init={self.learning_rate_init}. The last finite parameters "
-                "are kept."
+                f"HelmholtzMachine: {error}. Lower learning_rate_init, which is {self.learning_rate_init!r}. The last "
+                "finite parameters are kept."
             ) from error
         self._adopt(attributes(state))
         monitor.fit_end(state)
-        if not (partial or interrupted or state.converged or self.tol is None):
-            warnings.warn(
-                f"HelmholtzMachine reached max_iter={self.max_iter} epochs before its improvement fell below "
-                f"tol={self.tol}. Raise max_iter, or set tol=None to train for exactly max_iter epochs.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return self
+        return notices
 
-    def _run(self, X, machine, state, monitor, *, partial):
-        """Train `state` in place; return whether the user interrupted it."""
-        dtype = state.parameters.dtype
-        rows, validate = Rows(X, machine.visible, dtype), None
-        if self.early_stopping and not partial:
-            training, held_out = validation.hold_out(X, self.validation_fraction, state.streams.validation_seed)
-            rows = Rows(X, machine.visible, dtype, training)
-            held_out = Rows(X, machine.visible, dtype, held_out)
-
-            def validate(parameters):
-                return float(log_likelihood(machine, parameters, held_out, self.n_score_particles).mean())
-
+    def _run(self, X, machine, state, n_epochs, monitor, partial):
+        """Train `state` in place, and return what to warn of."""
+        training = validate = stopping = None
+        if not partial:
+            stopping = None if self.tol is None else Stopping(self.tol, self.n_iter_no_change)
+            if self.early_stopping:
+                training, held_out = validation.hold_out(X, self.validation_fraction, state.streams.validation_seed)
+                validate = self._validation_score(machine, Rows(X, machine.visible, X.dtype, held_out))
+        rows = Rows(X, machine.visible, state.parameters.dtype, training)
         objective = WakeSleep(
             machine,
             state.parameters,
@@ -358,28 +353,53 @@ class HelmholtzMachine(
             alpha=self.alpha,
             streams=state.streams,
         )
-        stopping = None if partial or self.tol is None else Stopping(self.tol, self.n_iter_no_change)
+        batch_size = min(DEFAULT_BATCH_SIZE if self.batch_size == "auto" else self.batch_size, len(rows))
         try:
             train(
                 state,
                 objective,
                 rows,
-                n_epochs=1 if partial else self.max_iter,
-                batch_size=validation.check_batch_size(self.batch_size, len(rows), warn=not partial),
+                n_epochs=n_epochs,
+                batch_size=batch_size,
                 shuffle=self.shuffle,
                 stopping=stopping,
                 validate=validate,
                 monitor=monitor,
             )
         except KeyboardInterrupt:
-            warnings.warn(
-                f"Training was interrupted after {state.n_epochs} epochs. The machine is usable as it is; with "
-                "warm_start=True, fit continues from here.",
-                UserWarning,
-                stacklevel=5,
+            return [
+                UserWarning(
+                    f"Training was interrupted after {state.n_epochs} epochs. The machine is usable as it is; with "
+                    "warm_start=True, fit continues from here."
+                )
+            ]
+        return [] if partial else self._notices(state, batch_size)
+
+    def _validation_score(self, machine, held_out):
+        def validate(parameters):
+            parameters = parameters.astype(held_out.dtype)
+            return float(log_likelihood(machine, parameters, held_out, self.n_score_particles).mean())
+
+        return validate
+
+    def _notices(self, state, batch_size):
+        """Return warnings of what a completed fit did otherwise than it was asked to."""
+        notices = []
+        if self.batch_size not in ("auto", batch_size):
+            notices.append(
+                UserWarning(
+                    f"batch_size={self.batch_size} is larger than the number of training rows and was clipped to "
+                    f"{batch_size}."
+                )
             )
-            return True
-        return False
+        if self.tol is not None and not state.converged:
+            notices.append(
+                ConvergenceWarning(
+                    f"HelmholtzMachine reached max_iter={self.max_iter} epochs before its improvement fell below "
+                    f"tol={self.tol}. Raise max_iter, or set tol=None to train for exactly max_iter epochs."
+                )
+            )
+        return notices
 
     def _check_parameters(self):
         """Check the constructor's parameters, each and together; return the widths of the hidden layers."""
@@ -395,20 +415,20 @@ class HelmholtzMachine(
         """Check that training can go on with the networks there are."""
         if sizes != self._machine.sizes[1:]:
             raise ValueError(
-                f"hidden_layer_sizes is {sizes}, but the machine to continue from was trained with {self._machine.sizes[1:]}. "
-                "Restore it, or start anew with warm_start=False."
+                f"hidden_layer_sizes is {sizes}, but the machine to continue from was trained with "
+                f"{self._machine.sizes[1:]}. Restore it, or start anew with fit and warm_start=False."
             )
         if self.visible not in ("auto", self.visible_):
             raise ValueError(
-                f"visible is {self.visible!r}, but the machine to continue from was trained with {self.visible_!r}. Restore "
-                "it, or start anew with warm_start=False."
+                f"visible is {self.visible!r}, but the machine to continue from was trained with {self.visible_!r}. "
+                "Restore it, or start anew with fit and warm_start=False."
             )
 
     def _check_columns(self, X, header):
         found = self.visible == "auto"
         validation.check_domain(X, header["visible_"], header.get("feature_names_in_"), found=found)
 
-    def _initialize(self, X, visible, sizes):
+    def _initialized(self, X, visible, sizes):
         """Return a machine for the columns of `X` and an untrained state."""
         family, means, n_active = validation.visible_family(visible, X)
         machine = Machine(family, (X.shape[1], *sizes), n_active)
@@ -422,13 +442,15 @@ class HelmholtzMachine(
                 f"{machine.layout.size * X.dtype.itemsize} bytes for the parameters alone, which cannot be allocated."
             ) from error
 
-    def _resumable_state(self):
-        """Return a copy of the state, with the optimizer that the parameters ask for now."""
+    def _resumable(self):
+        """Return the machine and a copy of its state, with the optimizer that the parameters ask for now."""
         state = self._state.copy()
-        state.optimizer.learning_rate = self.learning_rate_init
-        if type(state.optimizer) is not {"adam": Adam, "sgd": SGD}[self.solver]:
-            state.optimizer = self._optimizer(self._machine, state.parameters.dtype)
-        return state
+        optimizer = self._optimizer(self._machine, state.parameters.dtype)
+        if type(state.optimizer) is type(optimizer):
+            state.optimizer.learning_rate = self.learning_rate_init
+        else:
+            state.optimizer = optimizer
+        return self._machine, state
 
     def _optimizer(self, machine, dtype) -> Optimizer:
         if self.solver == "sgd":
@@ -525,7 +547,8 @@ class HelmholtzMachine(
         H = check_array(X, dtype=validation.FLOAT_DTYPES, input_name="X")
         if H.shape[1] != self._n_features_out:
             raise ValueError(
-                f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has {self._n_features_out} units."
+                f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
+                f"{self._n_features_out} units."
             )
         theta = self._machine.bind(self._state.selected_parameters.astype(H.dtype))
         means = self._machine.generative.means(theta.generative, H, Workspace(), first=1)
@@ -535,8 +558,9 @@ class HelmholtzMachine(
         """Compute the log-likelihood of each row.
 
         Exact where the machine has few hidden units; otherwise estimated by importance sampling with
-        `n_score_particles` proposals of the recognition network, a lower bound in expectation. All rows share their random
-        numbers: the result is deterministic, depends on the row alone, and is paired between machines of one shape.
+        `n_score_particles` proposals of the recognition network, a lower bound in expectation. All rows share their
+        random numbers: the result is deterministic, depends on the row alone, and is paired between machines of one
+        shape.
 
         Parameters
         ----------

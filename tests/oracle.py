@@ -7,7 +7,7 @@ that no formula of the learning rule is assumed.
 
 from collections.abc import Callable
 from copy import deepcopy
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ class Model(NamedTuple):
 def random_model(sizes: list[int], seed: int, *, scale: float = 1.0, gaussian: bool = False) -> Model:
     """Return a machine with normal parameters, widths given visible layer first."""
     rng = np.random.default_rng(seed)
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
 
     def normal(*shape):
         return scale * rng.standard_normal(shape)
@@ -93,13 +93,19 @@ def log_visible(model: Model, x: np.ndarray, natural: np.ndarray) -> np.ndarray:
     return norm.logpdf(x, natural, np.sqrt(model.variance)).sum(axis=-1)
 
 
+def log_causes(model: Model, hidden: list[np.ndarray]) -> np.ndarray:
+    """Return ``log p(h)`` for each state of the hidden layers."""
+    total = log_bernoulli(hidden[-1], model.prior_intercept)
+    naturals = map(affine, hidden[1:], model.generative_coefs[1:], model.generative_intercepts[1:])
+    for target, natural in zip(hidden, naturals, strict=False):
+        total = total + log_bernoulli(target, natural)
+    return total
+
+
 def log_joint(model: Model, hidden: list[np.ndarray], x: np.ndarray) -> np.ndarray:
     """Return ``log p(h, x)`` for each state, with one row ``x`` for all states or one for each."""
-    total = log_bernoulli(hidden[-1], model.prior_intercept)
-    naturals = list(map(affine, hidden, model.generative_coefs, model.generative_intercepts))
-    for target, natural in zip(hidden[:-1], naturals[1:], strict=True):
-        total = total + log_bernoulli(target, natural)
-    return total + log_visible(model, x, naturals[0])
+    natural = affine(hidden[0], model.generative_coefs[0], model.generative_intercepts[0])
+    return log_causes(model, hidden) + log_visible(model, x, natural)
 
 
 def log_proposal(model: Model, hidden: list[np.ndarray], x: np.ndarray) -> np.ndarray:
@@ -132,27 +138,19 @@ def dreams(model: Model, n_nodes: int = 24) -> tuple[list[np.ndarray], np.ndarra
     Gaussian rows are the nodes of a Gauss-Hermite rule around the mean of each hidden state.
     """
     hidden = hidden_states(model)
-    rows, weights = _visible_rows(model, affine(hidden[0], model.generative_coefs[0], model.generative_intercepts[0]))
-    n_states, n_rows = weights.shape
-    hidden = [np.repeat(states, n_rows, axis=0) for states in hidden]
-    x = rows.reshape(n_states * n_rows, -1)
-    # Divide p(x | h) out of the joint again: for Gaussian rows the rule's weights take its place.
-    naturals = affine(hidden[0], model.generative_coefs[0], model.generative_intercepts[0])
-    log_causes = log_joint(model, hidden, x) - log_visible(model, x, naturals)
-    return hidden, x, np.exp(log_causes) * weights.ravel()
-
-
-def _visible_rows(model: Model, naturals: np.ndarray, n_nodes: int = 24) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows ``(n_states, n_rows, D)`` and their probabilities given each state's natural parameters."""
-    n_states, n_visible = naturals.shape
+    natural = affine(hidden[0], model.generative_coefs[0], model.generative_intercepts[0])[:, np.newaxis]
+    n_visible = model.sizes[0]
     if model.log_variance is None:
-        x = np.broadcast_to(binary_states(n_visible), (n_states, 2**n_visible, n_visible))
-        return x, np.exp(log_bernoulli(x, naturals[:, np.newaxis]))
-    nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
-    grid = np.array(list(product(nodes, repeat=n_visible)))
-    grid_weights = np.array([np.prod(some) for some in product(weights, repeat=n_visible)])
-    x = naturals[:, np.newaxis] + grid * np.sqrt(model.variance)
-    return x, np.broadcast_to(grid_weights / grid_weights.sum(), x.shape[:2])
+        x = binary_states(n_visible)
+        weights = np.exp(log_bernoulli(x, natural))
+        x = np.broadcast_to(x, (*weights.shape, n_visible))
+    else:
+        nodes, node_weights = np.polynomial.hermite_e.hermegauss(n_nodes)
+        x = natural + np.sqrt(model.variance) * np.array(list(product(nodes, repeat=n_visible)))
+        weights = np.prod(list(product(node_weights / node_weights.sum(), repeat=n_visible)), axis=1)
+    probabilities = np.exp(log_causes(model, hidden))[:, np.newaxis] * weights
+    hidden = [np.repeat(states, probabilities.shape[1], axis=0) for states in hidden]
+    return hidden, x.reshape(-1, n_visible), probabilities.ravel()
 
 
 def sample(model: Model, n_rows: int, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
@@ -194,15 +192,15 @@ def likelihood_gradient(model: Model, X: np.ndarray) -> Model:
 def wake_gradient(model: Model, X: np.ndarray) -> Model:
     """Gradient of the mean of ``E_q[log p(x, h)]``, h from the recognition network: the wake phase of Hinton et al."""
     hidden = hidden_states(model)
-    weights = [proposal(model, x) / len(X) for x in X]
-    return differences(lambda moved: sum(w @ log_joint(moved, hidden, x) for w, x in zip(weights, X)), model)
+    weights = [(proposal(model, x) / len(X), x) for x in X]
+    return differences(lambda moved: sum(q @ log_joint(moved, hidden, x) for q, x in weights), model)
 
 
 def posterior_gradient(model: Model, X: np.ndarray) -> Model:
     """Gradient of the mean of ``E_p(h|x)[log q(h | x)]``: the limit of the wake-phase recognition update."""
     hidden = hidden_states(model)
-    weights = [posterior(model, x) / len(X) for x in X]
-    return differences(lambda moved: sum(w @ log_proposal(moved, hidden, x) for w, x in zip(weights, X)), model)
+    weights = [(posterior(model, x) / len(X), x) for x in X]
+    return differences(lambda moved: sum(p @ log_proposal(moved, hidden, x) for p, x in weights), model)
 
 
 def sleep_gradient(model: Model) -> Model:

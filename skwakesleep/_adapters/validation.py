@@ -1,6 +1,5 @@
 """Checks of what users pass in, in scikit-learn's manner: what was expected, what came, what to do."""
 
-import warnings
 from copy import copy
 from numbers import Integral
 from typing import Any
@@ -35,9 +34,7 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str
         For whatever scikit-learn rejects.
     """
     if isinstance(X, np.ma.MaskedArray):
-        raise TypeError(
-            "X is a masked array, and its mask would be ignored. Fill it with X.filled(value) and pass that instead."
-        )
+        raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
     for column, dtype in _dtypes(X):
         if _is_temporal(dtype):
             raise TypeError(f"Expected numeric data, but {column} has dtype {dtype}. Convert it to a number first.")
@@ -65,8 +62,9 @@ def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     well_formed = isinstance(sizes, list | tuple | np.ndarray) and len(sizes) > 0
     if not well_formed or not all(_is_positive_int(size) for size in sizes):
         raise InvalidParameterError(
-            "The 'hidden_layer_sizes' parameter of HelmholtzMachine must be an int in the range [1, inf) or a non-empty "
-            f"sequence of such ints, the layer nearest the data first. Got {hidden_layer_sizes!r} instead."
+            "The 'hidden_layer_sizes' parameter of HelmholtzMachine must be an int in the range [1, inf) or a "
+            "non-empty sequence of such ints, the layer nearest the data first. "
+            f"Got {hidden_layer_sizes!r} instead."
         )
     return tuple(int(size) for size in sizes)
 
@@ -117,8 +115,8 @@ def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) 
     label = f"{column}" if names is None else f"{column} ({names[column]!r})"
     fixed = " (found in the data of the first fit or partial_fit)" if found else ""
     raise ValueError(
-        f"Bernoulli columns must be in [0, 1]{fixed}, but column {label} of X holds {value!r}. Rescale or clip X, or set "
-        "visible='gaussian'."
+        f"Bernoulli columns must be in [0, 1]{fixed}, but column {label} of X holds {value!r}. Rescale or clip X, or "
+        "set visible='gaussian'."
     )
 
 
@@ -135,9 +133,7 @@ def _first_outside(X: Table) -> tuple[int, Any]:
 
 
 def visible_family(visible: str, X: Table) -> tuple[Family, NDArray, float]:
-    """Return the visible family with the constants it takes from the data, the encoded columns' means, and the mean
-    squared norm of an encoded row.
-    """
+    """Return the visible family, the means of the encoded columns, and the mean squared norm of an encoded row."""
     if visible == "bernoulli":
         means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
         return Bernoulli(), means, float(means.sum())
@@ -156,27 +152,14 @@ def _moments(X: Table) -> tuple[NDArray, NDArray]:
     return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
 
 
-def check_batch_size(batch_size: Any, n_rows: int, *, warn: bool) -> int:
-    """Return the number of rows in a mini-batch, no more than there are."""
-    if batch_size == "auto":
-        return min(100, n_rows)
-    if batch_size > n_rows and warn:
-        warnings.warn(
-            f"batch_size={batch_size} is larger than the number of training rows and is clipped to {n_rows}.",
-            UserWarning,
-            stacklevel=6,
-        )
-    return min(int(batch_size), n_rows)
-
-
 def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
     """Return the indices of the rows to train on and of those held out."""
     n_samples = X.shape[0]
     n_held_out = int(fraction * n_samples)
     if not 0 < n_held_out < n_samples:
         raise ValueError(
-            f"Early stopping with validation_fraction={fraction} holds out {n_held_out} rows of n_samples={n_samples}, and at "
-            "least one row must be held out and one be left. Enlarge validation_fraction or the data."
+            f"Early stopping with validation_fraction={fraction} holds out {n_held_out} rows of n_samples={n_samples}, "
+            "and at least one row must be held out and one be left. Enlarge validation_fraction or the data."
         )
     return train_test_split(np.arange(n_samples), test_size=n_held_out, random_state=seed)
 

@@ -16,8 +16,8 @@ class VersionedPickleMixin:
         saved = state.pop("_skwakesleep_version", "unknown")
         if saved != __version__:
             warnings.warn(
-                f"{type(self).__name__} was saved by skwakesleep {saved} and is loaded by {__version__}: it may fail or give "
-                "other results. Fit it again, or load it with the version that saved it.",
+                f"{type(self).__name__} was saved by skwakesleep {saved} and is loaded by {__version__}: it may fail "
+                "or give other results. Fit it again, or load it with the version that saved it.",
                 UserWarning,
                 stacklevel=2,
             )

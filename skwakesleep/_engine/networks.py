@@ -162,7 +162,6 @@ class Machine:
             self.bind(flat).generative[-1][name][...] = values
         return flat
 
-
     def step_scales(self, dtype: DTypeLike) -> NDArray:
         """Return, for each parameter, the step size that moves a unit's natural parameter by about one.
 

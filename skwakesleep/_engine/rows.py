@@ -31,7 +31,7 @@ class Rows:
     def __init__(self, table: Table, family: Family, dtype: DTypeLike, subset: NDArray | None = None) -> None:
         self._table = table
         self._family = family
-        self._dtype = dtype
+        self.dtype = dtype
         self._subset = subset
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Rows:
         """Return the encoded rows at `indices`, a new array."""
         rows = self._table[indices if self._subset is None else self._subset[indices]]
         dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
-        return self._family.encode(dense.astype(self._dtype, copy=False))
+        return self._family.encode(dense.astype(self.dtype, copy=False))
 
     def blocks(self, size: int) -> Iterator[tuple[slice, NDArray]]:
         """Yield the encoded rows in blocks of exactly `size`, the last one filled up by repeating its last row.

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from skwakesleep._engine.optimizers import Optimizer
 from skwakesleep._engine.random import Streams
 
-
 # The average looks back over one part in this number plus one of all steps.
 AVERAGING_DECAY = 8
 

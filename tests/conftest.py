@@ -1,0 +1,38 @@
+"""Data and machines small enough to train at every turn."""
+
+import numpy as np
+import pytest
+
+from skwakesleep import HelmholtzMachine
+
+
+@pytest.fixture
+def binary():
+    """Zeros and ones whose columns are correlated; no column is constant."""
+    generator = np.random.default_rng(0)
+    causes = generator.integers(2, size=(40, 2)) @ np.array([[1, 1, 1, 0, 0, 0], [0, 0, 1, 1, 1, 1]])
+    return np.logical_xor(causes > 0, generator.random((40, 6)) < 0.1).astype(float)
+
+
+@pytest.fixture
+def real():
+    """Real columns of different location and scale."""
+    generator = np.random.default_rng(1)
+    return generator.normal(size=(40, 5)) @ generator.normal(size=(5, 5)) * [1, 2, 0.1, 5, 1] + [0, -3, 0, 10, 1]
+
+
+@pytest.fixture(params=["bernoulli", "gaussian"])
+def table(request, binary, real):
+    """The one and the other: what holds for a machine holds for every visible family."""
+    return {"bernoulli": binary, "gaussian": real}[request.param]
+
+
+@pytest.fixture
+def small():
+    """Make a small machine that trains for a few epochs, all of them; keyword arguments change that."""
+
+    def make(**parameters):
+        defaults = {"hidden_layer_sizes": 3, "learning_rate_init": 0.01, "batch_size": 16, "max_iter": 4, "tol": None}
+        return HelmholtzMachine(**(defaults | {"random_state": 0} | parameters))
+
+    return make

@@ -1,0 +1,55 @@
+"""Translation between the oracle's models and the engine's machines."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skwakesleep._engine.families import Bernoulli, Gaussian
+from skwakesleep._engine.networks import Machine
+from skwakesleep._engine.random import Streams
+from skwakesleep._engine.wake_sleep import WakeSleep
+from tests.oracle import Model, random_model
+
+
+def machine_of(model: Model) -> tuple[Machine, np.ndarray]:
+    """Return an engine machine and the flat parameters that make it the oracle's model."""
+    n_visible = model.sizes[0]
+    standard = Gaussian(np.zeros(n_visible), np.ones(n_visible))
+    machine = Machine(Bernoulli() if model.log_variance is None else standard, model.sizes, n_active=1.0)
+    flat = np.zeros(machine.layout.size)
+    for target, source in zip(_arrays(model_of(machine, flat)), _arrays(model), strict=True):
+        target[...] = source
+    return machine, flat
+
+
+def model_of(machine: Machine, flat: np.ndarray) -> Model:
+    """Return views of flat parameters, or of a flat gradient, under the oracle's names."""
+    generative, recognition = machine.bind(flat)
+    prior, *downward = generative
+    upward = downward[::-1]
+    return Model(
+        prior["intercept"],
+        [views["weights"] for views in upward],
+        [views["intercept"] for views in upward],
+        [views["weights"] for views in recognition],
+        [views["intercept"] for views in recognition],
+        upward[0].get("log_variance"),
+        Gaussian.SMALLEST_VARIANCE,
+    )
+
+
+def random_machine(sizes: Sequence[int], seed: int, **options) -> tuple[Model, Machine, np.ndarray]:
+    """Return a random model of the oracle, with the engine's variance floor, and its machine."""
+    model = random_model(list(sizes), seed, **options)._replace(variance_floor=Gaussian.SMALLEST_VARIANCE)
+    return model, *machine_of(model)
+
+
+def wake_sleep(machine: Machine, flat: np.ndarray, rule: str, n_particles: int, *, seed: int = 0, alpha: float = 0.0):
+    """Return the objective of a learning rule with streams of its own."""
+    return WakeSleep(
+        machine, flat, n_particles=n_particles, recognition_update=rule, alpha=alpha, streams=Streams(seed)
+    )
+
+
+def _arrays(model: Model) -> list[np.ndarray]:
+    return [*model.generative, *model.recognition]

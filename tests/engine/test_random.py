@@ -1,0 +1,142 @@
+"""Streams and sources of noise. Thresholds: a p-value below 1e-3, at fixed seeds, fails."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare, kstest, qmc
+
+from skwakesleep._engine.random import CoarseNoise, CommonNoise, FineNoise, Streams
+
+SMALLEST_P = 1e-3
+RESOLUTION = 2**16
+
+
+def generator(seed=0):
+    return np.random.Generator(np.random.SFC64(seed))
+
+
+# ---------------------------------------------------------------------- streams
+
+
+def draws(streams):
+    return {purpose: streams[purpose].random(5).tolist() for purpose in Streams.PURPOSES}
+
+
+def test_equal_seeds_give_equal_streams():
+    assert draws(Streams([1, 2])) == draws(Streams([1, 2]))
+    assert Streams([1, 2]).validation_seed == Streams([1, 2]).validation_seed
+
+
+@pytest.mark.parametrize("entropy", [0, [1, 3], None])
+def test_other_seeds_give_other_streams(entropy):
+    reference, other = draws(Streams([1, 2])), draws(Streams(entropy))
+    assert all(reference[purpose] != other[purpose] for purpose in Streams.PURPOSES)
+
+
+def test_no_two_purposes_share_a_stream():
+    drawn = draws(Streams(0))
+    assert len({tuple(numbers) for numbers in drawn.values()}) == len(Streams.PURPOSES)
+
+
+def test_a_purpose_is_untouched_by_the_others():
+    used, fresh = Streams(0), Streams(0)
+    used["particles"].random(1000)
+    used["shuffle"].permutation(10)
+    np.testing.assert_array_equal(used["dreams"].random(5), fresh["dreams"].random(5))
+
+
+def test_pickled_streams_go_on_where_they_were():
+    streams = Streams(0)
+    draws(streams)
+    assert draws(pickle.loads(pickle.dumps(streams))) == draws(streams)
+
+
+def test_streams_leave_the_global_generator_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    draws(Streams(None))
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+# ---------------------------------------------------------------------- noise
+
+N = 2**16
+UNIFORMS = {
+    "fine": lambda dtype: FineNoise(generator()).uniform((N, 4), dtype),
+    "coarse": lambda dtype: CoarseNoise(generator()).uniform((N, 4), dtype),
+    "common": lambda dtype: CommonNoise(N, 4).uniform((N, 1, 4), dtype)[:, 0],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("source", UNIFORMS)
+def test_uniforms_are_uniform_and_independent(source, dtype):
+    uniforms = UNIFORMS[source](dtype)
+    assert uniforms.dtype == dtype
+    assert uniforms.min() >= 0
+    assert kstest(uniforms.ravel().astype(float), "uniform").pvalue > SMALLEST_P
+    # The four uniforms of a row come from one random word (coarse) or one Sobol point (common).
+    cells = (uniforms * 3).astype(int).clip(max=2) @ 3 ** np.arange(4)
+    assert chisquare(np.bincount(cells, minlength=81)).pvalue > SMALLEST_P
+    # Negative control: a slightly bent distribution, and one column repeated.
+    assert kstest(uniforms.ravel().astype(float) ** 1.02, "uniform").pvalue < SMALLEST_P
+    cells = (uniforms[:, [0, 1, 2, 2]] * 3).astype(int).clip(max=2) @ 3 ** np.arange(4)
+    assert chisquare(np.bincount(cells, minlength=81)).pvalue < SMALLEST_P
+
+
+@pytest.mark.parametrize("noise", [FineNoise, CoarseNoise])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_normals_are_normal(noise, dtype):
+    normals = noise(generator()).normal((N,), dtype)
+    assert normals.dtype == dtype
+    assert kstest(normals.astype(float), "norm").pvalue > SMALLEST_P
+    assert kstest(1.05 * normals.astype(float), "norm").pvalue < SMALLEST_P  # negative control
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_coarse_uniforms_have_the_stated_resolution(dtype):
+    steps = CoarseNoise(generator()).uniform((N,), dtype).astype(float) * RESOLUTION - 0.5
+    np.testing.assert_array_equal(steps, np.round(steps))
+    assert steps.min() >= 0
+    assert steps.max() < RESOLUTION
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 3), (5, 1, 7), (0, 4)])
+def test_coarse_uniforms_of_any_shape(shape):
+    assert CoarseNoise(generator()).uniform(shape, np.float32).shape == shape
+
+
+def test_coarse_uniforms_are_the_same_in_both_dtypes():
+    pair = [CoarseNoise(generator()).uniform((100,), dtype) for dtype in (np.float32, np.float64)]
+    np.testing.assert_array_equal(*pair)
+
+
+@pytest.mark.parametrize("n_particles", [1, 2, 5, 64, 100])
+def test_common_noise_is_the_same_for_every_row(n_particles):
+    uniforms = CommonNoise(n_particles, 3).uniform((n_particles, 7, 3), np.float64)
+    assert uniforms.shape == (n_particles, 7, 3)
+    assert (uniforms == uniforms[:, :1]).all()
+
+
+def test_common_noise_goes_through_its_dimensions_and_rewinds():
+    noise = CommonNoise(8, 5)
+    first, second = noise.uniform((8, 1, 2), np.float64).copy(), noise.uniform((8, 1, 3), np.float64).copy()
+    whole = noise.rewind().uniform((8, 1, 5), np.float64)
+    np.testing.assert_array_equal(np.concatenate([first, second], axis=-1), whole)
+    np.testing.assert_array_equal(CommonNoise(8, 5).uniform((8, 1, 5), np.float64), whole)
+
+
+def test_common_noise_is_low_discrepancy():
+    sobol = qmc.discrepancy(CommonNoise(256, 4).uniform((256, 1, 4), np.float64)[:, 0])
+    independent = qmc.discrepancy(generator().random((256, 4)))
+    assert sobol < independent / 10
+
+
+def test_common_noise_beyond_sobols_dimensions():
+    uniforms = CommonNoise(3, qmc.Sobol.MAXDIM + 1).uniform((3, 1, qmc.Sobol.MAXDIM + 1), np.float64)
+    assert kstest(uniforms.ravel(), "uniform").pvalue > SMALLEST_P
+
+
+def test_common_noise_has_no_normals():
+    with pytest.raises(NotImplementedError, match="binary hidden units"):
+        CommonNoise(2, 2).normal((2, 1, 2), np.float64)

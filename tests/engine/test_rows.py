@@ -1,0 +1,76 @@
+"""The user's table, read a few rows at a time and never written to."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skwakesleep._engine.families import Bernoulli, Gaussian
+from skwakesleep._engine.rows import Rows
+
+TABLE = np.random.default_rng(0).random((7, 3)).round(1) * (np.random.default_rng(1).random((7, 3)) < 0.5)
+FAMILIES = {"bernoulli": Bernoulli(), "gaussian": Gaussian(np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.0, 2.0]))}
+KINDS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "reversed": lambda table: table[::-1].copy()[::-1],
+    "csr_array": sparse.csr_array,
+    "csr_matrix": sparse.csr_matrix,
+}
+
+
+def encoded(family, table=TABLE):
+    return table if family == "bernoulli" else (table - FAMILIES[family].location) / FAMILIES[family].scale
+
+
+def dense(table):
+    return table.toarray() if sparse.issparse(table) else table
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_take(kind, family, dtype):
+    table = KINDS[kind](TABLE.copy())
+    rows = Rows(table, FAMILIES[family], dtype)
+    indices = np.array([3, 0, 3])
+    taken = rows.take(indices)
+    assert isinstance(taken, np.ndarray)
+    assert taken.dtype == dtype
+    np.testing.assert_allclose(taken, encoded(family)[indices], rtol=1e-6)
+    taken[...] = -1  # a new array: the table does not notice
+    np.testing.assert_array_equal(dense(table), TABLE)
+
+
+@pytest.mark.parametrize("kind", ["C", "csr_array"])
+def test_a_read_only_table_will_do(kind):
+    table = KINDS[kind](TABLE.copy())
+    (table.data if sparse.issparse(table) else table).flags.writeable = False
+    np.testing.assert_allclose(Rows(table, FAMILIES["gaussian"], np.float64).take(np.arange(7)), encoded("gaussian"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_subset(kind):
+    subset = np.array([6, 2, 4])
+    rows = Rows(KINDS[kind](TABLE), FAMILIES["bernoulli"], np.float64, subset)
+    assert len(rows) == 3
+    np.testing.assert_array_equal(rows.take(np.array([1, 2])), TABLE[[2, 4]])
+    (block, x), *_ = rows.blocks(5)
+    np.testing.assert_array_equal(x[: block.stop], TABLE[subset])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 10])
+def test_blocks_have_one_shape_and_cover_every_row(kind, size):
+    rows = Rows(KINDS[kind](TABLE), FAMILIES["bernoulli"], np.float64)
+    restored = np.full_like(TABLE, np.nan)
+    for block, x in rows.blocks(size):
+        assert x.shape == (size, 3)
+        restored[block] = x[: block.stop - block.start]
+    np.testing.assert_array_equal(restored, TABLE)
+
+
+def test_a_sparse_table_is_made_dense_a_block_at_a_time():
+    table = sparse.random_array(
+        (2**18, 2**18), density=1e-9, format="csr", rng=np.random.default_rng(2)
+    )  # 512 GB dense
+    assert Rows(table, FAMILIES["bernoulli"], np.float32).take(np.array([5, 70])).shape == (2, 2**18)

@@ -1,0 +1,305 @@
+"""The training loop with toy objectives, whose every number is known beforehand."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from skwakesleep._engine.optimizers import SGD, Adam
+from skwakesleep._engine.random import Streams
+from skwakesleep._engine.training import AVERAGING_DECAY, Stopping, TrainingDivergedError, TrainingState, train
+
+TABLE = np.random.default_rng(0).normal(size=(10, 2))
+
+
+class Table:
+    """Rows that remember who asked for them."""
+
+    def __init__(self, values=TABLE):
+        self.values = values
+        self.visits = []
+
+    def __len__(self):
+        return len(self.values)
+
+    def take(self, indices):
+        self.visits.append(indices.tolist())
+        return self.values[indices]
+
+
+class Quadratic:
+    """``-|x - parameters|^2 / 2``, highest at the mean of the rows."""
+
+    floor = -1e6
+
+    def __init__(self, parameters):
+        self.parameters = parameters
+        self.gradient = np.zeros_like(parameters)
+
+    def __call__(self, batch):
+        np.subtract(batch.mean(axis=0), self.parameters, out=self.gradient)
+        return -0.5 * float(((batch - self.parameters) ** 2).sum(axis=1).mean())
+
+
+class Script:
+    """Values read from a list, one for each batch; each moves the parameters by one."""
+
+    floor = -100.0
+
+    def __init__(self, values, moves=None):
+        self.values = iter(values)
+        self.moves = iter(moves if moves is not None else [1.0] * 1000)
+        self.gradient = np.zeros(1)
+        self.n_calls = 0
+
+    def __call__(self, batch):
+        self.n_calls += 1
+        self.gradient[:] = next(self.moves)
+        return next(self.values)
+
+
+class Monitor:
+    """Counts the epochs, and ends the training after some."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after = stop_after
+        self.begun = self.ended = 0
+
+    def epoch_begin(self):
+        self.begun += 1
+
+    def epoch_end(self, state):
+        self.ended += 1
+        return state.n_epochs == self.stop_after
+
+
+def sgd(learning_rate, size):
+    return SGD(learning_rate)
+
+
+def adam(learning_rate, size):
+    return Adam(learning_rate, np.ones(size))
+
+
+def fresh(optimizer=sgd, learning_rate=1.0, size=1):
+    return TrainingState(np.zeros(size), optimizer(learning_rate, size), Streams(0))
+
+
+def run(state, objective, rows=None, **options):
+    defaults = {
+        "n_epochs": 10,
+        "batch_size": 10,
+        "shuffle": True,
+        "stopping": None,
+        "validate": None,
+        "monitor": Monitor(),
+    }
+    train(state, objective, rows if rows is not None else Table(), **(defaults | options))
+    return state
+
+
+# ---------------------------------------------------------------------- epochs and batches
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_row_once_an_epoch(batch_size, shuffle):
+    state, table = fresh(size=2), Table()
+    run(state, Quadratic(state.parameters), table, n_epochs=2, batch_size=batch_size, shuffle=shuffle)
+    sizes = [len(visit) for visit in table.visits]
+    assert sizes == 2 * ([batch_size] * (10 // batch_size) + [10 % batch_size] * (10 % batch_size > 0))
+    first, second = np.reshape(np.concatenate(table.visits), (2, 10)).tolist()
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert (first == list(range(10))) == (not shuffle)
+    assert (first == second) == (not shuffle)
+
+
+def test_the_bound_of_an_epoch_is_the_mean_over_its_rows():
+    state = run(fresh(), Script([1.0, 2.0, 6.0]), n_epochs=1, batch_size=4)
+    assert state.lower_bounds == [pytest.approx((4 * 1 + 4 * 2 + 2 * 6) / 10)]
+    assert state.parameters == 3
+
+
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+def test_the_objective_is_ascended(optimizer):
+    state = fresh(optimizer, 0.1, size=2)
+    run(state, Quadratic(state.parameters), n_epochs=300)
+    np.testing.assert_allclose(state.parameters, TABLE.mean(axis=0), atol=1e-4)
+    assert state.lower_bounds[-1] > state.lower_bounds[0]
+
+
+def test_a_monitor_sees_every_epoch_and_may_end_the_training():
+    monitor = Monitor(stop_after=3)
+    state = run(fresh(), Script([0.0] * 10), monitor=monitor)
+    assert (monitor.begun, monitor.ended, state.n_epochs) == (3, 3, 3)
+    assert not state.converged
+
+
+# ---------------------------------------------------------------------- stopping
+
+
+@pytest.mark.parametrize(
+    ("values", "tol", "patience", "expected"),
+    [
+        ([0, 1, 2, 2, 2, 2, 2], 0.5, 2, 5),  # two epochs without improvement
+        ([0, 1, 2, 2, 3, 3, 3], 0.5, 2, 7),  # an improvement starts the count again
+        ([0, 0.1, 0.2, 0.3, 9], 0.5, 3, 4),  # improvements no larger than tol count for nothing
+        ([0, 0, 1, 1, 2, 2, 3], 0.0, 1, 2),
+        ([3, 2, 1, 0, 5, 6, 7], 0.0, 3, 4),
+        ([0, 1, 2, 3, 4, 5, 6], 0.5, 1, None),
+        ([5, 4, 3, 2, 1, 0, 0], None, 1, None),  # no rule, no stop
+    ],
+)
+@pytest.mark.parametrize("validated", [False, True])
+def test_stopping_rule(values, tol, patience, expected, validated):
+    """By the bound or, where there is validation, by the validation score alone."""
+    stopping = None if tol is None else Stopping(tol, patience)
+    scores = iter(map(float, values))
+    validate = (lambda parameters: next(scores)) if validated else None
+    objective = Script([float(i) for i in range(7)] if validated else values)
+    state = run(fresh(), objective, n_epochs=7, stopping=stopping, validate=validate)
+    assert state.n_epochs == (expected or 7)
+    assert state.converged == (expected is not None)
+
+
+def test_more_epochs_after_convergence_are_all_trained():
+    state = run(fresh(), Script([0.0] * 20), stopping=Stopping(0.1, 3))
+    assert (state.n_epochs, state.converged) == (4, True)
+    run(state, Script([0.0] * 20), n_epochs=2, stopping=Stopping(0.1, 3))
+    assert (state.n_epochs, state.converged) == (6, False)
+
+
+# ---------------------------------------------------------------------- the best parameters
+
+
+def test_the_best_parameters_on_held_out_rows_are_kept():
+    scores, seen = [-3.0, -1.0, -2.0, -1.5], []
+
+    def validate(parameters):
+        seen.append(parameters.copy())
+        return scores[len(seen) - 1]
+
+    state = run(fresh(), Script([0.0] * 4), n_epochs=4, validate=validate)
+    assert state.validation_scores == scores
+    assert state.best_score == -1.0
+    assert state.parameters == 4
+    assert state.selected_parameters == seen[1] != seen[3]
+
+
+def test_the_smallest_improvement_is_kept():
+    """What is too little to go on for is still better."""
+    scores = iter([0.0, 0.1])
+    state = run(fresh(), Script([0.0] * 2), n_epochs=2, stopping=Stopping(1.0, 5), validate=lambda _: next(scores))
+    assert state.selected_parameters == state.average
+
+
+def test_without_held_out_rows_the_average_is_used():
+    state = run(fresh(), Script([3.0, 2.0, 1.0]), n_epochs=3)
+    assert state.best_parameters is None
+    assert state.selected_parameters is state.average
+
+
+def test_iterates_are_averaged():
+    """Polynomial-decay averaging as Shamir & Zhang (2013) write it, section 4."""
+    moves = np.random.default_rng(1).normal(size=40)
+    state = run(fresh(), Script([0.0] * 40, moves), batch_size=5, n_epochs=20)
+    iterates, average = np.cumsum(moves), 0.0
+    for t, iterate in enumerate(iterates, start=1):
+        weight = (AVERAGING_DECAY + 1) / (t + AVERAGING_DECAY)
+        average = (1 - weight) * average + weight * iterate
+    assert state.parameters == pytest.approx(iterates[-1])
+    assert state.average == pytest.approx(average)
+
+
+def test_a_still_iterate_is_its_own_average():
+    state = fresh()
+    state.parameters[...] = state.average[...] = 1 / 3
+    run(state, Script([0.0] * 10, moves=[0.0] * 10))
+    assert state.average == state.parameters
+
+
+# ---------------------------------------------------------------------- divergence
+
+LOST = {
+    "nan": ([1.0, 2.0, np.nan], None),
+    "-inf": ([1.0, 2.0, -np.inf], None),
+    "below the floor": ([1.0, 2.0, -101.0], None),
+    "lost parameters": ([1.0, 2.0, 3.0], [1.0, 1.0, np.nan]),
+}
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_divergence_restores_the_state_before_the_epoch(how):
+    state = fresh()
+    with pytest.raises(TrainingDivergedError, match="diverged at epoch 3") as caught:
+        run(state, Script(*LOST[how]))
+    assert caught.value.epoch == 3
+    assert state.parameters == 2
+    assert state.average == run(fresh(), Script([1.0, 2.0]), n_epochs=2).average
+    assert state.lower_bounds == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("move", [np.nan, 1e200])
+def test_training_goes_on_after_a_divergence(move):
+    """The optimizer, too, forgets the lost epoch: moments of a lost gradient would stop or spoil every later step."""
+    state = fresh(adam, 0.1)
+    with np.errstate(over="ignore"), pytest.raises(TrainingDivergedError):
+        run(state, Script([1.0, 2.0, 3.0, np.nan], moves=[1.0, 1.0, move, 1.0]), batch_size=5)
+    assert state.n_epochs == 1
+    before = state.parameters.copy()
+    run(state, Script([3.0] * 10), batch_size=5, n_epochs=5)
+    np.testing.assert_allclose(state.parameters - before, 10 * 0.1, rtol=1e-6)
+
+
+def test_a_lost_epoch_is_broken_off():
+    objective = Script([np.nan] * 10)
+    with pytest.raises(TrainingDivergedError):
+        run(fresh(), objective, batch_size=1)
+    assert objective.n_calls == 1
+
+
+def test_one_outlying_batch_is_no_divergence():
+    state = run(fresh(), Script([10.0] * 9 + [-500.0]), batch_size=1, n_epochs=1)
+    assert state.lower_bounds == [pytest.approx(-41.0)]
+
+
+def test_a_floor_may_be_positive():
+    """Log-densities of columns in small units are."""
+    objective = Script([20.0, 21.0, 22.0, 23.0])
+    objective.floor = 10.0
+    state = run(fresh(), objective, batch_size=5, n_epochs=2)
+    assert state.lower_bounds == [20.5, 22.5]
+    assert state.parameters == 4
+
+
+# ---------------------------------------------------------------------- resuming
+
+
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize(
+    "between", [lambda state: state, TrainingState.copy, lambda state: pickle.loads(pickle.dumps(state))]
+)
+def test_halves_make_a_whole(optimizer, validated, between):
+    def further(state, n_epochs):
+        validate = (lambda parameters: -abs(parameters - 0.2).sum()) if validated else None
+        objective = Quadratic(state.parameters)
+        return run(state, objective, n_epochs=n_epochs, batch_size=3, validate=validate, stopping=Stopping(0.0, 50))
+
+    whole = further(fresh(optimizer, 0.05, size=2), 10)
+    halves = further(between(further(fresh(optimizer, 0.05, size=2), 4)), 6)
+    np.testing.assert_array_equal(halves.parameters, whole.parameters)
+    np.testing.assert_array_equal(halves.selected_parameters, whole.selected_parameters)
+    assert halves.lower_bounds == whole.lower_bounds
+    assert halves.validation_scores == whole.validation_scores
+    assert (halves.best_score, halves.n_stale) == (whole.best_score, whole.n_stale)
+
+
+def test_a_copy_trains_alone():
+    state = fresh(adam, 0.1, size=2)
+    run(state, Quadratic(state.parameters), n_epochs=2)
+    kept = pickle.dumps(state)
+    duplicate = state.copy()
+    run(duplicate, Quadratic(duplicate.parameters), n_epochs=3)
+    assert duplicate.n_epochs == 5
+    assert pickle.dumps(pickle.loads(kept)) == pickle.dumps(pickle.loads(pickle.dumps(state)))

@@ -1,0 +1,558 @@
+"""What the user sees of bad input: an error that names it, says what was expected and what came, and changes nothing.
+
+Odd input that is good enough, and its results, are here too.
+"""
+
+import pickle
+import tracemalloc
+from contextlib import contextmanager
+from itertools import count
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+import skwakesleep
+from skwakesleep._adapters._sklearn import InvalidParameterError
+from skwakesleep._engine.wake_sleep import WakeSleep
+
+FITS = ["fit", "partial_fit"]
+TABLE_METHODS = [*FITS, "transform", "score_samples", "score"]
+
+
+@contextmanager
+def rejected(machine, error, *words):
+    """Expect an error that says all of `words`, and leaves the machine what it was."""
+    before = pickle.dumps(machine)
+    with pytest.raises(error) as caught:
+        yield
+    for word in words:
+        assert word in str(caught.value)
+    assert pickle.dumps(machine) == before
+
+
+def unfitted(machine):
+    with pytest.raises(NotFittedError):
+        check_is_fitted(machine)
+    return not any(name.endswith("_") for name in vars(machine))
+
+
+def assert_usable(machine, X):
+    for result in machine.transform(X), machine.score_samples(X), machine.sample(5, random_state=0):
+        assert np.isfinite(result).all()
+    for array in (*machine.generative_coefs_, *machine.recognition_coefs_, machine.prior_intercept_):
+        assert np.isfinite(array).all()
+
+
+# ---------------------------------------------------------------------- constructor parameters
+
+INVALID_PARAMETERS = {
+    "hidden_layer_sizes": (
+        [0, -1, 2.0, "8", True, (), (8, 0), ("a",), (8, True), (8, 2.0), [(8, 4), (2,)], None],
+        "int in the range [1, inf)",
+    ),
+    "visible": (["binomial", "", None, 3, ["bernoulli"] * 6], "a str among {"),
+    "n_particles": ([0, -1, 2.5, "5"], "an int in the range [1, inf)"),
+    "recognition_update": (["dream", None, ("wake", "sleep")], "a str among {"),
+    "alpha": ([-1e-3, np.nan, np.inf, "0"], "a float in the range [0.0, inf)"),
+    "learning_rate_init": ([0, -1, np.nan, np.inf, "0.1"], "a float in the range (0.0, inf)"),
+    "solver": (["lbfgs", None], "a str among {"),
+    "batch_size": ([0, 2.5, "full"], "an int in the range [1, inf)"),
+    "max_iter": ([0, 1.5, None], "an int in the range [1, inf)"),
+    "shuffle": (["yes", None], "an instance of 'bool'"),
+    "tol": ([-1e-9, np.nan, "0"], "a float in the range [0.0, inf)"),
+    "n_iter_no_change": ([0, 1.5, None], "an int in the range [1, inf)"),
+    "early_stopping": (["yes", None], "an instance of 'bool'"),
+    "validation_fraction": ([0, 1, -0.1, 1.1, np.nan, "0.1"], "a float in the range (0.0, 1.0)"),
+    "n_score_particles": ([0, 1.5, None], "an int in the range [1, inf)"),
+    "warm_start": (["yes", None], "an instance of 'bool'"),
+    "random_state": (["abc", -1, 2**32, 1.5], "an int in the range [0, 4294967295]"),
+    "verbose": ([-1, "yes"], "an int in the range [0, inf)"),
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize(
+    "name, value, expected",
+    [(name, value, expected) for name, (values, expected) in INVALID_PARAMETERS.items() for value in values],
+)
+def test_an_invalid_parameter_is_rejected_by_fit_and_not_before(name, value, expected, fit, binary, small):
+    words = f"The '{name}' parameter of HelmholtzMachine must be", expected, f"Got {value!r} instead"
+    for machine in small(**{name: value}), small().fit(binary).set_params(**{name: value}):
+        with rejected(machine, InvalidParameterError, *words):
+            getattr(machine, fit)(binary)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("recognition_update", ["wake", "both"])
+def test_particles_are_weighed_against_each_other(recognition_update, fit, binary, small):
+    machine = small(n_particles=1, recognition_update=recognition_update)
+    with rejected(machine, ValueError, repr(recognition_update), "n_particles >= 2", "Got n_particles=1", "'sleep'"):
+        getattr(machine, fit)(binary)
+
+
+@pytest.mark.parametrize("resume", [{"warm_start": True}, {}], ids=["warm start", "partial_fit"])
+@pytest.mark.parametrize(
+    "name, old, new",
+    [("hidden_layer_sizes", (7,), (9,)), ("hidden_layer_sizes", 7, (7, 2)), ("visible", "auto", "gaussian")],
+)
+def test_training_cannot_go_on_with_another_architecture(name, old, new, resume, binary, small):
+    machine = small(**{name: old}, **resume).fit(binary).set_params(**{name: new})
+    with rejected(
+        machine, ValueError, name, {7: "7", (7,): "7", "auto": "bernoulli"}[old], str(new), "warm_start=False"
+    ):
+        (machine.fit if resume else machine.partial_fit)(binary)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("sizes", [10**15, (3, 10**15), (10**10, 10**10), 10**18], ids=str)
+def test_sizes_beyond_memory_are_named(sizes, fit, binary, small):
+    machine = small(hidden_layer_sizes=sizes)
+    with rejected(machine, MemoryError, f"hidden_layer_sizes={sizes}", "bytes"):
+        getattr(machine, fit)(binary)
+
+
+@pytest.mark.parametrize("n_particles", [10**13, 10**18])
+def test_particles_beyond_memory_are_named(n_particles, binary, small):
+    machine = small(n_particles=n_particles)
+    with rejected(machine, MemoryError, "n_particles", "bytes"):
+        machine.fit(binary)
+
+
+@pytest.mark.parametrize("n_score_particles", [10**15, 10**18])
+def test_score_particles_beyond_memory_are_named(n_score_particles, binary, small):
+    machine = small(hidden_layer_sizes=20, n_score_particles=n_score_particles).fit(binary)
+    with rejected(machine, MemoryError, "n_score_particles", "bytes"):
+        machine.score_samples(binary)
+    machine = small(hidden_layer_sizes=20, n_score_particles=n_score_particles, early_stopping=True)
+    with rejected(machine, MemoryError, "n_score_particles", "bytes"):
+        machine.fit(binary)
+
+
+@pytest.mark.parametrize("n_rows, validation_fraction", [(9, 0.1), (1, 0.9)])
+def test_a_validation_split_without_rows_is_rejected(n_rows, validation_fraction, binary, small):
+    machine = small(early_stopping=True, validation_fraction=validation_fraction, batch_size="auto")
+    words = (
+        f"validation_fraction={validation_fraction}",
+        f"n_samples={n_rows}",
+        "Enlarge validation_fraction or the data",
+    )
+    with rejected(machine, ValueError, *words):
+        machine.fit(binary[:n_rows])
+
+
+def test_a_batch_larger_than_the_table_is_clipped_with_a_warning(table, small):
+    with pytest.warns(UserWarning, match="batch_size=50 is larger than .* clipped to 40") as caught:
+        clipped = small(batch_size=50).fit(table)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert_array_equal(clipped.components_, small(batch_size=40).fit(table).components_)
+
+
+# ---------------------------------------------------------------------- data
+
+BINARY = np.random.default_rng(0).integers(2, size=(40, 6)).astype(float)
+
+
+def spoiled(value, dtype=float):
+    spoiled = BINARY.astype(dtype)
+    spoiled[3, 2] = value
+    return spoiled
+
+
+def frame(library, **columns):
+    return pytest.importorskip(library).DataFrame({"height": [0.0, 1.0], **columns})
+
+
+BAD_TABLES = {
+    "None": (None, ValueError, "Expected 2D array"),
+    "scalar": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
+    "string": ("abc", ValueError, "could not convert string to float: 'abc'"),
+    "strings": ([["a", "b"]], ValueError, "could not convert string to float"),
+    "1-D": (BINARY[0], ValueError, "Expected 2D array, got 1D array instead"),
+    "3-D": (BINARY[np.newaxis], ValueError, "Found array with dim 3"),
+    "no rows": (BINARY[:0], ValueError, "Found array with 0 sample(s)"),
+    "no columns": (BINARY[:, :0], ValueError, "Found array with 0 feature(s)"),
+    "ragged": ([[1, 2], [3]], ValueError, "inhomogeneous shape"),
+    "inf": (spoiled(np.inf), ValueError, "Input X contains infinity"),
+    "-inf": (spoiled(-np.inf), ValueError, "Input X contains infinity"),
+    "sparse inf": (sparse.csr_array(spoiled(np.inf)), ValueError, "Input X contains infinity"),
+    "float32 inf": (spoiled(np.inf, np.float32), ValueError, "Input X contains infinity"),
+    "NaN": (spoiled(np.nan), ValueError, "Input X contains NaN"),
+    "sparse NaN": (sparse.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN"),
+    "complex": (BINARY + 1j, ValueError, "Complex data not supported"),
+    "sparse complex": (sparse.csr_array(BINARY + 1j), ValueError, "Complex data not supported"),
+    "dict": ({"a": 1}, TypeError, "not 'dict'"),
+    "generator": ((row for row in BINARY), TypeError, "not 'generator'"),
+    "structured": (np.zeros(3, [("a", float)]), ValueError, "Expected 2D array"),
+    "structured 2-D": (
+        np.zeros((3, 1), [("a", float), ("b", float)]),
+        TypeError,
+        "Cannot cast array data from dtype([('a'",
+    ),
+    "np.matrix": (BINARY.view(np.matrix), TypeError, "np.matrix is not supported"),
+    "masked": (np.ma.array(BINARY), TypeError, "mask would be ignored. Fill it with X.filled(value)"),
+    "datetime64": (BINARY.astype("datetime64[D]"), TypeError, "Expected numeric data, but X has dtype datetime64[D]"),
+    "timedelta64": (
+        BINARY.astype("timedelta64[s]"),
+        TypeError,
+        "Expected numeric data, but X has dtype timedelta64[s]",
+    ),
+    "list of datetime64": ([[np.datetime64("2020-01-01")] * 6], TypeError, "Expected numeric data"),
+    "objects of datetime64": (np.array([[np.datetime64("2020")] * 6], object), TypeError, "Expected numeric data"),
+}
+
+
+@pytest.mark.parametrize("method", TABLE_METHODS)
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_a_bad_table_is_rejected(name, method, small):
+    table, error, words = BAD_TABLES[name]
+    machine = small().fit(BINARY)
+    with rejected(machine, error, words):
+        getattr(machine, method)(table)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_a_first_fit_that_fails_leaves_the_machine_unfitted(name, fit, small):
+    table, error, words = BAD_TABLES[name]
+    machine = small()
+    with rejected(machine, error, words):
+        getattr(machine, fit)(table)
+    assert unfitted(machine)
+
+
+@pytest.mark.parametrize("method", TABLE_METHODS)
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("kind", ["datetime64[ms]", "timedelta64[ms]"])
+def test_a_column_of_dates_is_named(kind, library, method, small):
+    machine = small(batch_size="auto").fit(frame(library, when=[1.0, 2.0]))
+    with rejected(machine, TypeError, "Expected numeric data", "'when'", "has dtype"):
+        getattr(machine, method)(frame(library, when=np.array([1, 2]).astype(kind)))
+
+
+OUTSIDE = {"above": 1.5, "below": -0.25}
+CONTAINERS = {"dense": np.asarray, "csr": sparse.csr_array, "csc": sparse.csc_array, "float32": np.float32}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize("value", OUTSIDE.values(), ids=OUTSIDE)
+@pytest.mark.parametrize("fit", FITS)
+def test_bernoulli_columns_outside_the_unit_interval_are_named(fit, value, container, small):
+    machine = small(visible="bernoulli")
+    with rejected(machine, ValueError, "must be in [0, 1]", "column 2", str(value), "clip X", "visible='gaussian'"):
+        getattr(machine, fit)(CONTAINERS[container](spoiled(value)))
+    assert unfitted(machine)
+
+
+@pytest.mark.parametrize("method", ["partial_fit", "transform", "score_samples", "score"])
+@pytest.mark.parametrize("value", OUTSIDE.values(), ids=OUTSIDE)
+def test_the_domain_found_in_the_first_batch_is_fixed(value, method, small):
+    machine = small().partial_fit(BINARY)
+    words = (
+        "must be in [0, 1] (found in the data of the first fit or partial_fit)",
+        "column 2",
+        str(value),
+        "'gaussian'",
+    )
+    with rejected(machine, ValueError, *words):
+        getattr(machine, method)(spoiled(value))
+
+
+def test_a_gaussian_domain_holds_every_later_batch(binary, real, small):
+    machine = small().partial_fit(real).partial_fit(binary[:, :5])
+    assert machine.visible_ == "gaussian"
+    assert_usable(machine, binary[:, :5])
+
+
+def test_the_message_gives_the_name_of_a_column(small):
+    pandas = pytest.importorskip("pandas")
+    with rejected(machine := small(visible="bernoulli"), ValueError, "column 2 ('c')", "1.5"):
+        machine.fit(pandas.DataFrame(spoiled(1.5), columns=list("abcdef")))
+
+
+DEGENERATE = {
+    "a constant column": lambda X: np.column_stack([X, np.full(len(X), 0.1)]),
+    "constant columns": lambda X: np.full_like(X, 0.7),
+    "zeros": np.zeros_like,
+    "duplicate rows": lambda X: np.tile(X[:2], (20, 1)),
+    "one row": lambda X: X[:1],
+    "one column": lambda X: X[:, :1],
+    "fewer rows than a batch": lambda X: X[:7],
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_a_degenerate_table_gives_finite_results(name, fit, dtype, table, small):
+    X = DEGENERATE[name](table).astype(dtype)
+    for container in np.asarray, sparse.csr_array:
+        machine = getattr(small(batch_size="auto"), fit)(container(X))
+        assert_usable(machine, container(X))
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_a_degenerate_table_scores_the_same_dense_and_sparse(name, table, small):
+    X = DEGENERATE[name](table)
+    dense, csr = (small(batch_size="auto").fit(container(X)) for container in (np.asarray, sparse.csr_array))
+    assert_allclose(csr.score_samples(sparse.csr_array(X)), dense.score_samples(X), rtol=1e-6)
+
+
+def test_fewer_rows_than_a_batch_need_no_warning_in_partial_fit(table, small):
+    assert_usable(small(batch_size=50).partial_fit(table), table)
+
+
+# ---------------------------------------------------------------------- layouts
+
+
+def read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+def memory_mapped(X, directory):
+    np.save(directory / "X.npy", X)
+    return np.load(directory / "X.npy", mmap_mode="r")
+
+
+def int64_indexed(X):
+    X = sparse.csr_array(X)
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    return X
+
+
+def unsorted(X):
+    """Rows with their entries from right to left."""
+    mirrored = sparse.csr_array(X[:, ::-1])
+    return sparse.csr_array((mirrored.data, X.shape[1] - 1 - mirrored.indices, mirrored.indptr), X.shape)
+
+
+def duplicated(X):
+    """Every entry in two halves, which are meant to be added."""
+    halves = sparse.csr_array(X / 2)
+    return sparse.csr_array((halves.data.repeat(2), halves.indices.repeat(2), 2 * halves.indptr), X.shape)
+
+
+LAYOUTS = {
+    "read-only": read_only,
+    "Fortran": np.asfortranarray,
+    "negative strides": lambda X: np.ascontiguousarray(X[::-1, ::-1])[::-1, ::-1],
+    "every other column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "list": np.ndarray.tolist,
+    "CSR": sparse.csr_array,
+    "CSR matrix": sparse.csr_matrix,
+    "CSC": sparse.csc_array,
+    "COO": sparse.coo_array,
+    "int64 indices": int64_indexed,
+    "unsorted indices": unsorted,
+    "duplicate entries": duplicated,
+}
+
+
+def contents(X):
+    """The bytes of a table."""
+    if not sparse.issparse(X):
+        return np.asarray(X).tobytes()
+    arrays = X.coords if X.format == "coo" else (X.indices, X.indptr)
+    return [array.tobytes() for array in (X.data, *arrays)]
+
+
+def assert_equal_to_plain(small, X, plain):
+    """Train and evaluate on `X` and on `plain`, which is the same, and see that `X` stays as it is."""
+    before = contents(X)
+    machine, expected = (small(batch_size="auto").fit(table).partial_fit(table) for table in (X, plain))
+    assert machine.visible_ == expected.visible_
+    assert_allclose(machine.components_, expected.components_, rtol=1e-6)
+    assert_allclose(machine.transform(X), expected.transform(plain), rtol=1e-6)
+    assert_allclose(machine.score_samples(X), expected.score_samples(plain), rtol=1e-6)
+    assert contents(X) == before
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_layout_is_accepted_and_left_alone(layout, table, small):
+    assert_equal_to_plain(small, LAYOUTS[layout](table), table)
+
+
+def test_memory_mapped_files_are_accepted_and_left_alone(table, small, tmp_path):
+    assert_equal_to_plain(small, memory_mapped(table, tmp_path), table)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float16, np.longdouble, object])
+def test_every_numeric_dtype_is_accepted_and_left_alone(dtype, binary, small):
+    assert_equal_to_plain(small, binary.astype(dtype), binary)
+
+
+def test_entries_that_add_up_are_not_taken_for_zeros_and_ones(small):
+    twos = duplicated(2 * BINARY)
+    assert small().fit(twos).visible_ == "gaussian"
+    with rejected(machine := small(visible="bernoulli"), ValueError, "must be in [0, 1]", "2.0"):
+        machine.fit(twos)
+
+
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_a_sparse_table_is_never_made_dense_as_a_whole(visible, small):
+    X = sparse.random_array((3000, 2000), density=0.001, format="csr", rng=0)
+    machine = small(hidden_layer_sizes=2, visible=visible, learning_rate_init=1e-5, max_iter=1, early_stopping=True)
+    tracemalloc.start()
+    machine.fit(X).partial_fit(X)
+    machine.transform(X)
+    machine.score(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.shape[0] * X.shape[1] * 8 / 2
+
+
+# ---------------------------------------------------------------------- after fitting
+
+
+@pytest.mark.parametrize("method", ["transform", "score_samples", "score", "inverse_transform"])
+def test_an_unfitted_machine_says_so(method, binary, small):
+    with rejected(machine := small(), NotFittedError, "This HelmholtzMachine instance is not fitted yet"):
+        getattr(machine, method)(binary)
+
+
+@pytest.mark.parametrize("method", ["sample", "get_feature_names_out"])
+def test_an_unfitted_machine_says_so_without_a_table(method, small):
+    with rejected(machine := small(), NotFittedError, "This HelmholtzMachine instance is not fitted yet"):
+        getattr(machine, method)()
+
+
+@pytest.mark.parametrize("method", TABLE_METHODS)
+def test_another_number_of_columns_is_rejected(method, binary, small):
+    machine = small(warm_start=True).fit(binary)
+    with rejected(machine, ValueError, "X has 5 features, but HelmholtzMachine is expecting 6 features"):
+        getattr(machine, method)(binary[:, :5])
+
+
+@pytest.mark.parametrize("method", TABLE_METHODS)
+def test_other_names_of_columns_are_rejected(method, binary, small):
+    pandas = pytest.importorskip("pandas")
+    machine = small(warm_start=True).fit(pandas.DataFrame(binary, columns=list("abcdef")))
+    with rejected(machine, ValueError, "feature names should match", "unseen at fit time:\n- z", "now missing:\n- a"):
+        getattr(machine, method)(pandas.DataFrame(binary, columns=list("zbcdef")))
+
+
+def test_another_number_of_hidden_units_is_rejected(binary, small):
+    machine = small().fit(binary)
+    with rejected(machine, ValueError, "X has 2 columns", "has 3 units"):
+        machine.inverse_transform(np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize(
+    "n_samples, error",
+    [(0, ValueError), (-1, ValueError), (2.5, TypeError), (True, TypeError), ("3", TypeError), (None, TypeError)],
+)
+def test_a_number_of_samples_is_a_positive_int(n_samples, error, binary, small):
+    machine = small().fit(binary)
+    with rejected(machine, error, "n_samples must be", "at least 1", f"Got {n_samples!r}"):
+        machine.sample(n_samples)
+
+
+@pytest.mark.parametrize("n_samples", [10**15, 10**18])
+def test_samples_beyond_memory_are_named(n_samples, table, small):
+    machine = small().fit(table)
+    with rejected(machine, MemoryError, "n_samples", "bytes"):
+        machine.sample(n_samples)
+
+
+@pytest.mark.parametrize("random_state", ["abc", -1, 2**32, 1.5])
+def test_a_seed_of_samples_is_checked_like_that_of_a_fit(random_state, binary, small):
+    machine = small().fit(binary)
+    with rejected(machine, ValueError, "random_state", repr(random_state)):
+        machine.sample(random_state=random_state)
+
+
+# ---------------------------------------------------------------------- training that goes wrong
+
+SOLVERS = ["adam", "sgd"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("recognition_update", ["wake", "sleep", "both"])
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_diverging_fit_says_so_and_keeps_the_last_finite_parameters(solver, recognition_update, dtype, table, small):
+    table = table.astype(dtype)
+    machine = small(solver=solver, learning_rate_init=1e3, recognition_update=recognition_update, max_iter=50)
+    with pytest.raises(
+        ValueError, match=r"diverged at epoch \d+.*Lower learning_rate_init=1000.*last finite parameters"
+    ):
+        machine.fit(table)
+    assert_usable(machine, table)
+    machine.set_params(learning_rate_init=0.001, warm_start=True).fit(table)
+    assert_usable(machine, table)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_diverging_fit_does_not_replace_a_good_one(solver, table, small):
+    machine = small().fit(table).set_params(solver=solver, learning_rate_init=1e3, max_iter=50)
+    with rejected(machine, ValueError, "diverged at epoch"):
+        machine.fit(table)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_diverging_partial_fit_is_undone(solver, table, small):
+    machine = small(solver=solver, learning_rate_init=0.001).fit(table)
+    with rejected(
+        machine.set_params(learning_rate_init=1e6), ValueError, "diverged at epoch 5", "learning_rate_init=1000000.0"
+    ):
+        machine.partial_fit(table)
+
+
+@pytest.mark.parametrize("step, n_epochs", [(0, 0), (1, 0), (3, 1), (7, 2)])
+def test_an_interrupted_fit_leaves_a_usable_machine(step, n_epochs, table, small, monkeypatch):
+    machine = small(warm_start=True)
+    with monkeypatch.context() as patch:
+        interrupt(patch, step)
+        with pytest.warns(UserWarning, match=f"interrupted after {n_epochs} epochs.*usable") as caught:
+            machine.fit(table)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert machine.n_iter_ == n_epochs
+    assert_usable(machine, table)
+    assert machine.fit(table).n_iter_ == n_epochs + 4
+
+
+def test_an_interrupted_partial_fit_leaves_a_usable_machine(table, small, monkeypatch):
+    machine = small().fit(table)
+    interrupt(monkeypatch, 1)
+    with pytest.warns(UserWarning, match="interrupted after 4 epochs"):
+        assert machine.partial_fit(table) is machine
+    assert_usable(machine, table)
+
+
+def interrupt(monkeypatch, step):
+    """Let the user lose patience in a step of training."""
+    learn, steps = WakeSleep.__call__, count()
+
+    def learn_or_leave(objective, batch):
+        if next(steps) == step:
+            raise KeyboardInterrupt
+        return learn(objective, batch)
+
+    monkeypatch.setattr(WakeSleep, "__call__", learn_or_leave)
+
+
+def test_a_fit_that_does_not_converge_says_what_to_do(binary, small):
+    with pytest.warns(ConvergenceWarning, match="max_iter=4.*tol=1e-09.*Raise max_iter"):
+        small(tol=1e-9).fit(binary)
+
+
+# ---------------------------------------------------------------------- persistence
+
+
+def test_a_machine_saved_by_another_version_warns_with_both(binary, small, monkeypatch):
+    machine = small().fit(binary)
+    with monkeypatch.context() as patch:
+        patch.setattr("skwakesleep._adapters.versions.__version__", "0.0.1")
+        saved = pickle.dumps(machine)
+    with pytest.warns(UserWarning, match=f"saved by skwakesleep 0.0.1 and is loaded by {skwakesleep.__version__}"):
+        loaded = pickle.loads(saved)
+    assert_array_equal(loaded.transform(binary), machine.transform(binary))
+
+
+def test_a_machine_saved_by_this_version_does_not_warn(binary, small):
+    machine = small().fit(binary)
+    assert_array_equal(pickle.loads(pickle.dumps(machine)).transform(binary), machine.transform(binary))

@@ -1,0 +1,382 @@
+"""Defects that scikit-learn's common checks do not catch, each planted, and each caught by a check of its own.
+
+Every line of DEFECTS pairs a check with a defect. The estimator must pass the check, and the estimator with the defect
+must fail it: what proves that the check checks something.
+"""
+
+import gc
+import pickle
+import random
+import warnings
+import weakref
+from itertools import product
+
+import joblib
+import numpy as np
+import pytest
+
+from skwakesleep import HelmholtzMachine
+from skwakesleep._engine.networks import Machine
+from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.workspace import Workspace
+
+RULES = {"wake": 4, "sleep": 1, "both": 4}  # with their numbers of particles
+
+
+def data(n_rows=40):
+    """Two patterns of six bits with a little noise, one seen four times as often as the other."""
+    rng = np.random.default_rng(0)
+    rare = rng.random((n_rows, 1)) < 0.2
+    pattern = np.where(rare, [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1])
+    return np.abs(pattern - (rng.random((n_rows, 6)) < 0.05)).astype(float)
+
+
+def build(cls, rule="wake", **options):
+    """Return a small machine; nothing that matters is left to the defaults."""
+    settings = {
+        "hidden_layer_sizes": (3, 2),
+        "n_particles": RULES[rule],
+        "recognition_update": rule,
+        "alpha": 0.0,
+        "learning_rate_init": 0.1,
+        "solver": "adam",
+        "batch_size": 10,
+        "max_iter": 3,
+        "shuffle": True,
+        "tol": None,
+        "random_state": 0,
+    }
+    return cls(**(settings | options))
+
+
+def parameters(machine):
+    return [
+        machine.prior_intercept_,
+        *machine.generative_coefs_,
+        *machine.generative_intercepts_,
+        *machine.recognition_coefs_,
+        *machine.recognition_intercepts_,
+    ]
+
+
+def equal(some, others):
+    return all(map(np.array_equal, some, others))
+
+
+# ---------------------------------------------------------------------- checks: the contract of the methods
+
+
+def check_partial_fit_returns_self(cls):
+    machine = build(cls)
+    assert machine.partial_fit(data()) is machine
+    assert machine.partial_fit(data()) is machine
+
+
+def check_partial_fit_continues(cls):
+    """Epoch by epoch is the same as all epochs at once, streams and optimizer included."""
+    whole, parts = build(cls, max_iter=3).fit(data()), build(cls)
+    for _ in range(3):
+        parts.partial_fit(data())
+    assert parts.n_iter_ == whole.n_iter_ == 3
+    assert list(parts.lower_bounds_) == list(whole.lower_bounds_)
+    assert equal(parameters(parts), parameters(whole))
+
+
+def check_methods_change_nothing(cls):
+    machine = build(cls).fit(data())
+    names, before = set(vars(machine)), joblib.hash(vars(machine))
+    machine.score(data())
+    machine.score_samples(data())
+    machine.inverse_transform(machine.transform(data()))
+    machine.sample(5)
+    machine.get_feature_names_out()
+    assert set(vars(machine)) == names
+    assert joblib.hash(vars(machine)) == before
+
+
+def check_global_generators_are_left_alone(cls):
+    def states():
+        return pickle.dumps((np.random.get_state(), random.getstate()))  # noqa: NPY002
+
+    np.random.random()  # noqa: NPY002  # whoever reseeds now changes the state, be it to what it was
+    before = states()
+    for random_state in (None, 0):
+        machine = build(cls, random_state=random_state).fit(data())
+        machine.partial_fit(data()).score(data())
+        machine.sample(5, random_state=random_state)
+    assert states() == before
+
+
+def check_data_are_let_go(cls):
+    X = data()
+    reference, machine = weakref.ref(X), build(cls).fit(X)
+    del X
+    gc.collect()
+    assert reference() is None, "X, or a view of it, is still alive"
+    many = build(cls, batch_size=400).fit(data(4000))
+    few = build(cls, batch_size=400, max_iter=3).fit(data(400))
+    assert len(pickle.dumps(many)) < len(pickle.dumps(few)) + 100, "a copy of X is still alive"
+    assert machine.n_features_in_ == 6
+
+
+def check_samples_are_of_the_datas_kind(cls):
+    machine = build(cls).fit(data())
+    for random_state in (None, 0):
+        samples = machine.sample(20, random_state=random_state)
+        assert samples.shape == (20, 6)
+        assert np.isin(samples, [0, 1]).all()
+
+
+def check_fit_is_silent(cls):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        build(cls).fit(data()).fit(data())
+    assert not caught, [str(warning.message) for warning in caught]
+
+
+# ---------------------------------------------------------------------- checks: the mathematics
+
+
+def check_probabilities_sum_to_one(cls):
+    every_row = np.array(list(product([0.0, 1.0], repeat=6)))
+    log_likelihood = build(cls).fit(data()).score_samples(every_row)
+    assert np.exp(log_likelihood).sum() == pytest.approx(1, abs=1e-9)
+
+
+def check_recognition_follows(cls):
+    """A recognition network that learns keeps the lower bound near the likelihood, by every rule."""
+    for rule, n_particles in RULES.items():
+        machine = build(cls, rule, max_iter=40, learning_rate_init=0.05).fit(data(200))
+        gap = machine.score(data(200)) - machine.lower_bound_
+        assert gap < 0.5, f"{gap:.2f} nats with {rule} and {n_particles} particles"
+
+
+def check_sleep_learns_from_dreams_alone(cls):
+    """With the sleep-phase update, other data with the same column means give the same recognition network."""
+    X = data()
+    shuffled = np.random.default_rng(1).permuted(X, axis=0)
+    first, second = (build(cls, "sleep", batch_size=40).partial_fit(rows) for rows in (X, shuffled))
+    assert equal(first.recognition_coefs_, second.recognition_coefs_)
+    assert equal(first.recognition_intercepts_, second.recognition_intercepts_)
+    assert not equal(first.generative_coefs_, second.generative_coefs_)  # which learned from the data
+
+
+def check_every_array_learns(cls):
+    for rule in RULES:
+        machine = build(cls, rule).partial_fit(data())
+        before = [array.copy() for array in parameters(machine)]
+        for array, earlier in zip(parameters(machine.partial_fit(data())), before, strict=True):
+            assert (array != earlier).any()
+
+
+def check_networks_are_separate(cls):
+    for rule in RULES:
+        machine = build(cls, rule).fit(data())
+        for generative, recognition in zip(machine.generative_coefs_, machine.recognition_coefs_, strict=True):
+            assert not np.shares_memory(generative, recognition)
+            assert not np.allclose(generative.T, recognition)
+
+
+# ---------------------------------------------------------------------- defects: of the estimator
+
+
+class PartialFitReturnsNone(HelmholtzMachine):
+    def partial_fit(self, X, y=None):
+        super().partial_fit(X)
+
+
+class PartialFitRestarts(HelmholtzMachine):
+    def partial_fit(self, X, y=None):
+        vars(self).pop("_state", None)
+        return super().partial_fit(X)
+
+
+class PartialFitForgetsTheOptimizer(HelmholtzMachine):
+    def partial_fit(self, X, y=None):
+        if hasattr(self, "_state"):
+            self._state.optimizer.reset()
+        return super().partial_fit(X)
+
+
+class ScoreSetsAnAttribute(HelmholtzMachine):
+    def score(self, X, y=None):
+        self.score_ = super().score(X)
+        return self.score_
+
+
+class SampleAdvancesTheStreams(HelmholtzMachine):
+    def sample(self, n_samples=1, random_state=None):
+        self._state.streams["dreams"].random()
+        return super().sample(n_samples, random_state)
+
+
+class SampleReseeds(HelmholtzMachine):
+    def sample(self, n_samples=1, random_state=None):
+        np.random.seed(random_state)  # noqa: NPY002
+        return super().sample(n_samples, random_state)
+
+
+class FitReseeds(HelmholtzMachine):
+    def fit(self, X, y=None):
+        np.random.seed(self.random_state)  # noqa: NPY002
+        return super().fit(X)
+
+
+class FitDrawsFromTheGlobalGenerator(HelmholtzMachine):
+    def fit(self, X, y=None):
+        np.random.random()  # noqa: NPY002
+        return super().fit(X)
+
+
+class FitKeepsX(HelmholtzMachine):
+    def fit(self, X, y=None):
+        self._X = X
+        return super().fit(X)
+
+
+class FitKeepsAViewOfX(HelmholtzMachine):
+    def fit(self, X, y=None):
+        self._X = X[:1]
+        return super().fit(X)
+
+
+class FitKeepsACopyOfX(HelmholtzMachine):
+    def fit(self, X, y=None):
+        self._X = X.copy()
+        return super().fit(X)
+
+
+class SampleReturnsNaN(HelmholtzMachine):
+    def sample(self, n_samples=1, random_state=None):
+        return np.full((n_samples, self.n_features_in_), np.nan)
+
+
+class SampleReturnsMeans(HelmholtzMachine):
+    def sample(self, n_samples=1, random_state=None):
+        return np.full((n_samples, self.n_features_in_), 0.5)
+
+
+class FitWarns(HelmholtzMachine):
+    def fit(self, X, y=None):
+        warnings.warn("once more", UserWarning, stacklevel=2)
+        return super().fit(X)
+
+
+class ScoresNegated(HelmholtzMachine):
+    def score_samples(self, X):
+        return -super().score_samples(X)
+
+
+# ---------------------------------------------------------------------- defects: of the engine
+
+
+def engine_defect(spoil):
+    """Return a planter of a defect that acts after each gradient, given the objective and the mini-batch."""
+
+    def plant(monkeypatch):
+        original = WakeSleep.__call__
+
+        def spoilt(self, x):
+            bound = original(self, x)
+            spoil(self, x)
+            return bound
+
+        monkeypatch.setattr(WakeSleep, "__call__", spoilt)
+        return HelmholtzMachine
+
+    plant.__name__ = spoil.__name__
+    return plant
+
+
+def arrays(views):
+    return [array for layer in views for array in layer.values()]
+
+
+@engine_defect
+def recognition_descends(objective, x):
+    for array in arrays(objective.machine.bind(objective.gradient).recognition):
+        array *= -1
+
+
+@engine_defect
+def wake_updates_the_recognition_network(objective, x):
+    theta, extra = objective.machine.bind(objective._parameters).recognition, np.zeros_like(objective.gradient)
+    recognition = objective.machine.recognition
+    q = recognition.draw(theta, x, (1, len(x)), objective._particles, Workspace())
+    weights = np.full((1, len(x)), 1 / len(x))
+    recognition.gradient(theta, q, weights, objective.machine.bind(extra).recognition)
+    objective.gradient += extra
+
+
+@engine_defect
+def prior_never_learns(objective, x):
+    objective.machine.bind(objective.gradient).generative[0]["intercept"][...] = 0
+
+
+@engine_defect
+def recognition_biases_never_learn(objective, x):
+    for layer in objective.machine.bind(objective.gradient).recognition:
+        layer["intercept"][...] = 0
+
+
+def weights_are_tied(monkeypatch):
+    """Plant what makes a restricted Boltzmann machine: both networks read and write one matrix."""
+    original = Machine.bind
+
+    def bind(self, flat):
+        bound = original(self, flat)
+        for generative, recognition in zip(bound.generative[:0:-1], bound.recognition, strict=True):
+            recognition["weights"] = generative["weights"].T
+        return bound
+
+    monkeypatch.setattr(Machine, "bind", bind)
+    return HelmholtzMachine
+
+
+def planted(defect):
+    """Return a planter of a defective estimator class."""
+    return defect if not isinstance(defect, type) else lambda monkeypatch: defect
+
+
+DEFECTS = [
+    (check_partial_fit_returns_self, PartialFitReturnsNone),
+    (check_partial_fit_continues, PartialFitRestarts),
+    (check_partial_fit_continues, PartialFitForgetsTheOptimizer),
+    (check_methods_change_nothing, ScoreSetsAnAttribute),
+    (check_methods_change_nothing, SampleAdvancesTheStreams),
+    (check_global_generators_are_left_alone, SampleReseeds),
+    (check_global_generators_are_left_alone, FitReseeds),
+    (check_global_generators_are_left_alone, FitDrawsFromTheGlobalGenerator),
+    (check_data_are_let_go, FitKeepsX),
+    (check_data_are_let_go, FitKeepsAViewOfX),
+    (check_data_are_let_go, FitKeepsACopyOfX),
+    (check_samples_are_of_the_datas_kind, SampleReturnsNaN),
+    (check_samples_are_of_the_datas_kind, SampleReturnsMeans),
+    (check_fit_is_silent, FitWarns),
+    (check_probabilities_sum_to_one, ScoresNegated),
+    (check_recognition_follows, recognition_descends),
+    (check_sleep_learns_from_dreams_alone, wake_updates_the_recognition_network),
+    (check_every_array_learns, prior_never_learns),
+    (check_every_array_learns, recognition_biases_never_learn),
+    (check_networks_are_separate, weights_are_tied),
+]
+
+
+@pytest.fixture(autouse=True)
+def _global_generator():
+    """Give the global generator back as it was."""
+    state = np.random.get_state()  # noqa: NPY002
+    yield
+    np.random.set_state(state)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("check", dict(DEFECTS), ids=lambda check: check.__name__)
+def test_the_estimator_passes(check):
+    check(HelmholtzMachine)
+
+
+@pytest.mark.parametrize(("check", "defect"), DEFECTS, ids=lambda planted: planted.__name__)
+def test_the_defect_is_caught(check, defect, monkeypatch):
+    defective = planted(defect)(monkeypatch)
+    with pytest.raises(AssertionError):
+        check(defective)

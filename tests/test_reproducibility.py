@@ -1,0 +1,398 @@
+"""Equal seeds give equal machines, training can be resumed, and nothing changes but by `fit` and `partial_fit`."""
+
+import gc
+import os
+import pickle
+import random
+import re
+import warnings
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+import sklearn
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+
+SOLVERS = ["adam", "sgd"]
+RECOGNITION_UPDATES = ["wake", "sleep", "both"]
+
+
+def assert_same(machine, other):
+    """Two machines have learned the same, to the last bit."""
+    for name in "generative_coefs_", "generative_intercepts_", "recognition_coefs_", "recognition_intercepts_":
+        for array, other_array in zip(getattr(machine, name), getattr(other, name), strict=True):
+            assert array.dtype == other_array.dtype
+            assert_array_equal(array, other_array)
+    for name in "prior_intercept_", "lower_bounds_", "lower_bound_", "validation_scores_", "n_iter_", "converged_":
+        assert_array_equal(getattr(machine, name), getattr(other, name))
+    # The variances of Gaussian columns are not public, but they show.
+    assert_array_equal(machine.sample(3, random_state=0), other.sample(3, random_state=0))
+
+
+def differ(machine, other):
+    return not np.array_equal(machine.components_, other.components_)
+
+
+# ---------------------------------------------------------------------- seeds
+
+
+@pytest.mark.parametrize("seed", [7, np.random.RandomState], ids=["int", "RandomState"])
+def test_equal_seeds_give_equal_machines(seed, table, small):
+    first, second = (small(random_state=seed if seed == 7 else seed(7)).fit(table) for _ in range(2))
+    assert_same(first, second)
+    assert differ(first, small(random_state=8).fit(table))
+
+
+def test_a_machine_without_a_seed_learns_anew_each_time(table, small):
+    machine = small(random_state=None)
+    np.random.seed(0)
+    first = machine.fit(table).components_.copy()
+    np.random.seed(0)
+    assert not np.array_equal(first, machine.fit(table).components_)
+
+
+def test_fitting_again_forgets_and_gives_the_same(table, small):
+    machine = small().fit(table)
+    first = clone(machine).fit(table)
+    assert_same(machine.partial_fit(table).fit(table), first)
+
+
+def test_a_clone_is_unfitted_and_learns_the_same(table, small):
+    machine = small(early_stopping=True).fit(table)
+    copy = clone(machine)
+    assert copy.get_params() == machine.get_params()
+    assert vars(copy) == copy.get_params()
+    assert_same(copy.fit(table), machine)
+
+
+def test_a_grid_search_is_the_same_in_parallel(table, small):
+    grid = {"hidden_layer_sizes": [2, (3, 2)], "n_particles": [2, 5]}
+    serial, parallel = (GridSearchCV(small(), grid, cv=2, n_jobs=n_jobs).fit(table) for n_jobs in (1, 2))
+    for split in "split0_test_score", "split1_test_score":
+        assert_array_equal(serial.cv_results_[split], parallel.cv_results_[split])
+    assert_same(serial.best_estimator_, parallel.best_estimator_)
+
+
+# ---------------------------------------------------------------------- resumed training
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("recognition_update", RECOGNITION_UPDATES)
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_fit_equals_its_halves_however_they_are_joined(
+    solver, recognition_update, early_stopping, dtype, table, small
+):
+    table = table.astype(dtype)
+    parameters = {"solver": solver, "recognition_update": recognition_update, "early_stopping": early_stopping}
+    whole = small(max_iter=6, **parameters).fit(table)
+    half = small(max_iter=3, warm_start=True, **parameters).fit(table)
+    assert whole.components_.dtype == dtype
+    assert_same(pickle.loads(pickle.dumps(half)).fit(table), whole)
+    assert_same(half.fit(table), whole)
+
+
+@pytest.mark.parametrize("n_epochs", [1, 3, 5])
+def test_patience_outlasts_an_interruption(n_epochs, table, small):
+    patience = {"tol": 1e9, "n_iter_no_change": 5}  # the first epoch is an improvement, no other is
+    whole = small(max_iter=10, **patience).fit(table)
+    with pytest.warns(ConvergenceWarning):
+        machine = small(max_iter=n_epochs, warm_start=True, **patience).fit(table)
+    machine.set_params(max_iter=10).fit(table)
+    assert machine.converged_
+    assert machine.n_iter_ == 6
+    assert_same(machine, whole)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_partial_fit_continues(solver, table, small):
+    whole = small(solver=solver, max_iter=3).fit(table)
+    machine = small(solver=solver)
+    for n_epochs in 1, 2, 3:
+        assert machine.partial_fit(table) is machine
+        assert machine.n_iter_ == n_epochs
+    assert_same(machine, whole)
+    assert_same(small(solver=solver, max_iter=2).fit(table).partial_fit(table), whole)
+
+
+def test_partial_fit_continues_after_pickling(table, small):
+    machine = small().partial_fit(table)
+    assert_same(pickle.loads(pickle.dumps(machine)).partial_fit(table), machine.partial_fit(table))
+
+
+def test_resuming_leaves_a_copy_alone(table, small):
+    machine = small(warm_start=True, early_stopping=True).fit(table)
+    copy, before = sklearn.clone(machine, safe=False), pickle.dumps(machine)
+    assert copy is not machine
+    pickle.loads(before).fit(table)
+    assert pickle.dumps(machine) == before
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_memory_mapped_machine_works_and_learns(early_stopping, table, small, tmp_path):
+    machine = small(early_stopping=early_stopping, warm_start=True).fit(table)
+    joblib.dump(machine, tmp_path / "machine")
+    mapped = joblib.load(tmp_path / "machine", mmap_mode="r")
+    assert not mapped.components_.flags.writeable
+    assert_array_equal(mapped.transform(table), machine.transform(table))
+    assert_array_equal(mapped.score_samples(table), machine.score_samples(table))
+    assert_same(mapped.partial_fit(table).fit(table), machine.partial_fit(table).fit(table))
+
+
+# ---------------------------------------------------------------------- nothing else changes
+
+METHODS = {
+    "transform": lambda machine, table: machine.transform(table),
+    "score_samples": lambda machine, table: machine.score_samples(table),
+    "score": lambda machine, table: machine.score(table),
+    "sample": lambda machine, table: machine.sample(10),
+    "sample with a seed": lambda machine, table: machine.sample(10, random_state=0),
+    "inverse_transform": lambda machine, table: machine.inverse_transform(machine.transform(table)),
+    "get_feature_names_out": lambda machine, table: machine.get_feature_names_out(),
+    "attributes": lambda machine, table: (machine.generative_coefs_, machine.components_, machine.prior_intercept_),
+}
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [3, (20, 3)], ids=["enumerated", "sampled"])
+@pytest.mark.parametrize("method", METHODS)
+def test_only_training_changes_a_machine(method, hidden_layer_sizes, table, small):
+    machine = small(hidden_layer_sizes=hidden_layer_sizes, early_stopping=True, random_state=None).fit(table)
+    before, names = pickle.dumps(machine), set(vars(machine))
+    METHODS[method](machine, table)
+    assert set(vars(machine)) == names
+    assert pickle.dumps(machine) == before
+
+
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+def test_training_changes_no_parameter_of_the_constructor(fit, table, small):
+    machine = small(hidden_layer_sizes=[3, 2], random_state=np.random.RandomState(0))
+    before = {name: (value, repr(value)) for name, value in machine.get_params().items()}
+    getattr(machine, fit)(table)
+    for name, value in machine.get_params().items():
+        assert value is before[name][0]
+        assert repr(value) == before[name][1]
+
+
+def surroundings():
+    """What is global, and not a machine's to change."""
+    return pickle.dumps(
+        (np.random.get_state(), random.getstate(), np.geterr(), sklearn.get_config(), dict(os.environ))
+    ), list(warnings.filters)
+
+
+@pytest.mark.parametrize("random_state", [None, 0])
+def test_nothing_global_changes(random_state, table, small):
+    before = surroundings()
+    machine = small(random_state=random_state, early_stopping=True).fit(table)
+    assert surroundings() == before
+    machine.partial_fit(table)
+    assert surroundings() == before
+    for method in METHODS.values():
+        method(machine, table)
+        assert surroundings() == before
+    with pytest.raises(ValueError, match="diverged"):
+        machine.set_params(learning_rate_init=1e3, max_iter=50).fit(table)
+    assert surroundings() == before
+
+
+@pytest.mark.parametrize("fit", ["fit", "partial_fit"])
+@pytest.mark.parametrize("container", [np.array, np.asfortranarray, sparse.csr_array])
+def test_training_keeps_no_reference_to_the_table(container, fit, table, small):
+    X = container(table.copy())
+    kept = [weakref.ref(array) for array in ([X, X.data] if sparse.issparse(X) else [X])]
+    machine = getattr(small(early_stopping=True), fit)(X)
+    machine.score(X)
+    del X
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * len(kept)
+    assert machine.n_iter_ > 0
+
+
+# ---------------------------------------------------------------------- results depend on their arguments alone
+
+WIDE = np.random.default_rng(2).integers(2, size=(40, 700)).astype(float)
+
+
+@pytest.fixture(params=["few units", "many units", "two layers", "many columns"])
+def trained(request, table, small):
+    """A machine and a table for it; the likelihood is enumerated for the first, sampled for the others."""
+    sizes = {"few units": 3, "many units": 20, "two layers": (17, 5), "many columns": 20}[request.param]
+    table = WIDE if request.param == "many columns" else table
+    return small(hidden_layer_sizes=sizes).fit(table), table
+
+
+@pytest.mark.parametrize("method", ["score_samples", "transform"])
+def test_a_result_depends_on_the_row_alone(method, trained):
+    machine, table = trained
+    evaluate = getattr(machine, method)
+    results = evaluate(table)
+    order = np.random.default_rng(0).permutation(len(table))
+    assert_array_equal(evaluate(table[order]), results[order])
+    assert_array_equal(evaluate(table[5:18]), results[5:18])
+    assert_array_equal(np.concatenate([evaluate(table[[row]]) for row in range(7)]), results[:7])
+    assert_array_equal(evaluate(np.tile(table, (5, 1))), np.concatenate([results] * 5))
+    assert_array_equal(evaluate(sparse.csr_array(table)), results)
+
+
+def test_the_score_is_the_mean_over_rows(trained):
+    machine, table = trained
+    assert type(machine.score(table)) is float
+    assert machine.score(table) == machine.score_samples(table).mean()
+
+
+def test_samples_are_reproducible_and_independent(trained):
+    machine, _ = trained
+    first = machine.sample(50, random_state=1)
+    assert_array_equal(first, machine.sample(50, random_state=1))
+    assert_array_equal(first, machine.sample(50, random_state=np.random.RandomState(1)))
+    assert not np.array_equal(first, machine.sample(50, random_state=2))
+    assert not np.array_equal(machine.sample(50), machine.sample(50))
+    generator = np.random.RandomState(1)
+    assert not np.array_equal(machine.sample(50, random_state=generator), machine.sample(50, random_state=generator))
+    assert len(np.unique(first, axis=0)) > 5
+
+
+def test_samples_do_not_repeat_the_noise_of_training(table, small):
+    machine = small(random_state=0).partial_fit(table)
+    before = machine.sample(20, random_state=0)
+    assert not np.array_equal(machine.partial_fit(table).sample(20, random_state=1), before)
+
+
+@pytest.mark.parametrize("method", ["score_samples", "transform"])
+def test_threads_do_not_meet(method, trained):
+    machine, table = trained
+    parts = [np.tile(table[start : start + 9], (5, 1)) for start in range(0, 31, 3)]
+    evaluate = getattr(machine, method)
+    serial = [evaluate(part) for part in parts]
+    with ThreadPoolExecutor(4) as pool:
+        for result, expected in zip(pool.map(evaluate, parts), serial, strict=True):
+            assert_array_equal(result, expected)
+
+
+# ---------------------------------------------------------------------- what training tells
+
+
+def test_a_line_is_printed_for_each_epoch(table, small, capsys):
+    small(verbose=1, max_iter=3).fit(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for epoch, line in enumerate(lines, start=1):
+        number = r"-?\d+\.\d+"
+        assert re.fullmatch(rf"\[HelmholtzMachine\] Iteration {epoch}, lower bound = {number}, time = {number}s", line)
+
+
+def test_a_validation_score_is_printed_too(table, small, capsys):
+    machine = small(verbose=1, max_iter=1, early_stopping=True).fit(table)
+    assert f", validation score = {machine.validation_scores_[0]:.2f}, " in capsys.readouterr().out
+
+
+def test_a_silent_machine_prints_nothing(table, small, capsys):
+    small().fit(table).partial_fit(table).score(table)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_converged_fit_gives_no_warning(table, small):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        machine = small(tol=1e9, n_iter_no_change=2, max_iter=10).fit(table)
+    assert machine.converged_
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_fit_that_does_not_converge_gives_one_warning_that_points_at_the_caller(early_stopping, table, small):
+    with pytest.warns() as caught:
+        machine = small(tol=0.0, n_iter_no_change=10, early_stopping=early_stopping).fit(table)
+    assert [(warning.category, warning.filename) for warning in caught] == [(ConvergenceWarning, __file__)]
+    assert not machine.converged_
+
+
+# ---------------------------------------------------------------------- callbacks
+
+
+@pytest.fixture
+def callback():
+    return pytest.importorskip("sklearn.callback", reason="scikit-learn has no callbacks before version 1.9")
+
+
+class Watcher:
+    """Keeps what it is shown at the end of each epoch, and has enough after some epochs."""
+
+    def __init__(self, n_epochs=None):
+        self.n_epochs = n_epochs
+        self.machines, self.tables, self.calls = [], [], []
+
+    def setup(self, estimator, context):
+        self.calls.append("setup")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.calls.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
+        self.calls.append(f"end {context.task_name}")
+        if context.task_name == "epoch":
+            self.machines.append(fitted_estimator)
+            self.tables.append(X)
+        return len(self.machines) == self.n_epochs
+
+    def teardown(self, estimator, context):
+        self.calls.append("teardown")
+
+
+def test_callbacks_are_called_in_turn(callback, table, small):
+    watcher = Watcher()
+    small(max_iter=2).set_callbacks(watcher).fit(table)
+    epoch = ["begin epoch", "end epoch"]
+    assert watcher.calls == ["setup", "begin fit", *epoch, *epoch, "end fit", "teardown"]
+    assert_array_equal(watcher.tables[0], table)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_callbacks_see_the_machine_of_each_epoch(early_stopping, callback, table, small):
+    watcher = Watcher()
+    small(max_iter=3, early_stopping=early_stopping).set_callbacks(watcher).fit(table)
+    assert len(watcher.machines) == 3
+    for n_epochs, machine in enumerate(watcher.machines, start=1):
+        assert_same(machine, small(max_iter=n_epochs, early_stopping=early_stopping).fit(table))
+        assert np.isfinite(machine.score(table))
+        assert machine.transform(table).shape == (len(table), 3)
+
+
+@pytest.mark.parametrize("tol", [None, 0.0])
+def test_a_callback_can_end_training(tol, callback, table, small):
+    machine = small(max_iter=50, tol=tol).set_callbacks(Watcher(2)).fit(table)
+    assert_same(machine, small(max_iter=2).fit(table))
+
+
+def test_callbacks_change_nothing(callback, table, small):
+    assert_same(small().set_callbacks(Watcher()).fit(table), small().fit(table))
+
+
+def test_callbacks_are_torn_down_after_an_error(callback, table, small):
+    watcher = Watcher()
+    with pytest.raises(ValueError, match="diverged"):
+        small(learning_rate_init=1e3, max_iter=50).set_callbacks(watcher).fit(table)
+    assert watcher.calls[-1] == "teardown"
+
+
+def test_progress_is_shown(callback, table, small, capsys):
+    pytest.importorskip("rich")
+    machine = small().set_callbacks(callback.ProgressBar()).fit(table)
+    assert re.search("HelmholtzMachine - fit.* 100%", capsys.readouterr().out)
+    assert_same(machine, small().fit(table))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_progress_of_a_grid_search_is_shown(n_jobs, callback, table, small, capsys):
+    pytest.importorskip("rich")
+    search = GridSearchCV(small(), {"n_particles": [2, 5]}, cv=2, n_jobs=n_jobs)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=None)).fit(table)
+    output = capsys.readouterr().out
+    assert re.search("GridSearchCV - fit.* 100%", output)
+    assert re.search("HelmholtzMachine - fit.* 100%", output)
+    assert_same(search.best_estimator_, GridSearchCV(small(), {"n_particles": [2, 5]}, cv=2).fit(table).best_estimator_)
