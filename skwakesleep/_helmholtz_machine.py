@@ -78,7 +78,7 @@ class HelmholtzMachine(
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch. "auto" is ``min(100, n_samples)``.
 
-    max_iter : int, default=100
+    max_iter : int, default=200
         Largest number of epochs of a `fit`.
 
     shuffle : bool, default=True
@@ -216,7 +216,7 @@ class HelmholtzMachine(
         learning_rate_init=0.2,
         solver="adam",
         batch_size="auto",
-        max_iter=100,
+        max_iter=200,
         shuffle=True,
         tol=1e-4,
         n_iter_no_change=10,
@@ -326,8 +326,8 @@ class HelmholtzMachine(
         try:
             notices = self._run(X, machine, state, n_epochs, monitor, partial)
         except TrainingDivergedError as error:
-            if not (fresh and self.__sklearn_is_fitted__()):  # an earlier fit is worth more than a failed one
-                self._adopt(attributes(state))
+            if not self.__sklearn_is_fitted__() or not (fresh or partial):
+                self._adopt(attributes(state))  # otherwise what was fitted before is worth more
             raise ValueError(
                 f"HelmholtzMachine: {error}. Lower learning_rate_init, which is {self.learning_rate_init!r}. The last "
                 "finite parameters are kept."
@@ -437,10 +437,7 @@ class HelmholtzMachine(
             parameters = machine.initial_parameters(means, streams["initialization"], X.dtype)
             return machine, TrainingState(parameters, self._optimizer(machine, X.dtype), streams)
         except MemoryError as error:
-            raise MemoryError(
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r} with {X.shape[1]} features takes "
-                f"{machine.layout.size * X.dtype.itemsize} bytes for the parameters alone, which cannot be allocated."
-            ) from error
+            raise MemoryError(f"hidden_layer_sizes={self.hidden_layer_sizes!r}: {error}") from error
 
     def _resumable(self):
         """Return the machine and a copy of its state, with the optimizer that the parameters ask for now."""

@@ -1,6 +1,11 @@
 """The only module that imports what scikit-learn keeps private, or what only some of its versions have."""
 
-from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 try:  # scikit-learn >= 1.9
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -14,4 +19,11 @@ except ImportError:
         return method
 
 
-__all__ = ["CallbackSupportMixin", "Interval", "InvalidParameterError", "StrOptions", "with_callbacks"]
+__all__ = [
+    "CallbackSupportMixin",
+    "Interval",
+    "InvalidParameterError",
+    "StrOptions",
+    "validate_parameter_constraints",
+    "with_callbacks",
+]

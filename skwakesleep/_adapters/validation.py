@@ -1,5 +1,6 @@
 """Checks of what users pass in, in scikit-learn's manner: what was expected, what came, what to do."""
 
+import datetime
 from copy import copy
 from numbers import Integral
 from typing import Any
@@ -13,11 +14,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import validate_data
 
-from skwakesleep._adapters._sklearn import InvalidParameterError
+from skwakesleep._adapters._sklearn import InvalidParameterError, validate_parameter_constraints
 from skwakesleep._engine.families import Bernoulli, Family, Gaussian
 from skwakesleep._engine.rows import Table
 
 FLOAT_DTYPES = (np.float64, np.float32)
+TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str, Any]]:
@@ -35,12 +37,23 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str
     """
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
-    for column, dtype in _dtypes(X):
-        if _is_temporal(dtype):
-            raise TypeError(f"Expected numeric data, but {column} has dtype {dtype}. Convert it to a number first.")
+    _reject_dates(X)
     draft = copy(estimator)
     X = validate_data(draft, X, accept_sparse="csr", dtype=FLOAT_DTYPES, reset=reset)
+    if not isinstance(X, np.ndarray) and not X.has_canonical_format:
+        X = X.copy()  # entries of one place are to be added up, but not in the user's table
+        X.sum_duplicates()
     return X, {name: value for name, value in vars(draft).items() if name in ("n_features_in_", "feature_names_in_")}
+
+
+def _reject_dates(X: Any) -> None:
+    """Raise where NumPy would silently turn dates into numbers of some unit."""
+    for column, dtype in _dtypes(np.asarray(X) if isinstance(X, list | tuple) else X):
+        temporal = getattr(dtype, "kind", None) in ("M", "m") or str(dtype).startswith(("Date", "Time", "Duration"))
+        if temporal or (
+            isinstance(X, np.ndarray) and X.dtype.kind == "O" and any(isinstance(x, TEMPORAL) for x in X.flat)
+        ):
+            raise TypeError(f"Expected numeric data, but {column} has dtype {dtype}. Convert dates to numbers first.")
 
 
 def _dtypes(X: Any) -> list[tuple[str, Any]]:
@@ -48,10 +61,6 @@ def _dtypes(X: Any) -> list[tuple[str, Any]]:
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         return [(f"column {name!r} of X", dtype) for name, dtype in zip(X.columns, X.dtypes, strict=True)]
     return [("X", X.dtype)] if hasattr(X, "dtype") else []
-
-
-def _is_temporal(dtype: Any) -> bool:
-    return getattr(dtype, "kind", None) in ("M", "m") or str(dtype).startswith(("Date", "Time", "Duration"))
 
 
 def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
@@ -166,6 +175,7 @@ def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
 
 def entropy(random_state: int | np.random.RandomState | None) -> list[int] | None:
     """Return what seeds the streams of a call; None asks the operating system and leaves NumPy's generator alone."""
+    validate_parameter_constraints({"random_state": ["random_state"]}, {"random_state": random_state}, "sample")
     if random_state is None:
         return None
     return check_random_state(random_state).randint(2**31, size=4).tolist()

@@ -10,7 +10,7 @@ from skwakesleep._engine.families import Bernoulli, Family
 from skwakesleep._engine.layers import Activation, Layer
 from skwakesleep._engine.parameters import ParameterLayout, Views
 from skwakesleep._engine.random import Noise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.workspace import Workspace, allocated
 
 
 class Trace(NamedTuple):
@@ -154,7 +154,8 @@ class Machine:
 
     def initial_parameters(self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype) -> NDArray:
         """Return a flat vector: small random weights, and intercepts that reproduce the visible means."""
-        flat = np.zeros(self.layout.size, dtype)
+        flat = allocated((self.layout.size,), dtype, "hidden_layer_sizes")
+        flat[...] = 0
         for views in self.layout.bind(flat).values():
             if "weights" in views:
                 views["weights"][...] = _small_weights(views["weights"].shape, generator)

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.stats import qmc
 
+from skwakesleep._engine.workspace import allocated
+
 
 class Streams:
     """Independent random generators, one for each named purpose, spawned from one seed.
@@ -103,12 +105,13 @@ class CommonNoise:
 @lru_cache(maxsize=4)
 def _uniform_table(n_particles: int, n_dimensions: int, seed: int) -> NDArray:
     """Return uniforms ``(n_particles, n_dimensions)``, equidistributed as far as Sobol sequences go."""
+    table = allocated((n_particles, n_dimensions), np.float64, "n_score_particles or hidden_layer_sizes")
     generator = np.random.default_rng(seed)
     if n_dimensions > qmc.Sobol.MAXDIM:
-        table = generator.random((n_particles, n_dimensions))
+        generator.random(out=table)
     else:
         # Whole powers of two keep the sequence balanced; the surplus is dropped.
         sobol = qmc.Sobol(n_dimensions, scramble=True, rng=generator)
-        table = sobol.random_base2((n_particles - 1).bit_length())[:n_particles]
+        table[...] = sobol.random_base2((n_particles - 1).bit_length())[:n_particles]
     table.flags.writeable = False
     return table

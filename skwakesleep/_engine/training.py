@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from skwakesleep._engine.optimizers import Optimizer
 from skwakesleep._engine.random import Streams
 
+# Beyond so many nats per unit, training has diverged: even a coin costs 0.7. A single batch may hold outliers.
+LOST_EPOCH = 50.0
+LOST_BATCH = 5000.0
 # The average looks back over one part in this number plus one of all steps.
 AVERAGING_DECAY = 8
 
@@ -20,9 +23,8 @@ class Objective(Protocol):
 
     gradient: NDArray
 
-    @property
-    def floor(self) -> float:
-        """A value that only a diverging training falls below."""
+    def floor(self, nats: float) -> float:
+        """Return the value at which every unit of the model costs so many nats on average."""
 
     def __call__(self, batch: NDArray) -> float:
         """Set `gradient` at the current parameters and return the objective's mean over the batch."""
@@ -205,7 +207,7 @@ def train(
         monitor.epoch_begin()
         before = state.parameters.copy(), state.average.copy()
         lower_bound = _epoch(state, objective, rows, batch_size, shuffle)
-        if not (lower_bound >= objective.floor and np.isfinite(state.parameters).all()):
+        if not (lower_bound >= objective.floor(LOST_EPOCH) and np.isfinite(state.parameters).all()):
             state.parameters[...], state.average[...] = before
             state.optimizer.reset()
             raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
@@ -223,7 +225,7 @@ def _epoch(state: TrainingState, objective: Objective, rows: Table, batch_size: 
     for start in range(0, n_rows, batch_size):
         batch = rows.take(order[start : start + batch_size])
         value = objective(batch)
-        if not value > 100 * objective.floor:
+        if not value >= objective.floor(LOST_BATCH):
             return value
         total += value * len(batch)
         state.optimizer.ascend(state.parameters, objective.gradient)

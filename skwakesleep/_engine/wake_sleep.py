@@ -67,10 +67,9 @@ class WakeSleep:
         self._dreams = CoarseNoise(streams["dreams"])
         self._workspace = Workspace()
 
-    @property
-    def floor(self) -> float:
-        """A lower bound that only a diverging training falls below: 50 nats for each unit of the machine."""
-        return -50.0 * sum(self.machine.sizes) - self.machine.visible.log_volume
+    def floor(self, nats: float) -> float:
+        """Return the lower bound at which every unit of the machine costs so many nats on average."""
+        return -nats * sum(self.machine.sizes) - self.machine.visible.log_volume
 
     def __call__(self, x: NDArray) -> float:
         """Set `gradient` for a mini-batch ``x (B, D)`` and return its mean lower bound in nats per row."""

@@ -6,6 +6,8 @@ from math import prod
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+SIZED_BY = "n_particles, n_score_particles, n_samples, batch_size or hidden_layer_sizes"
+
 
 class Workspace:
     """Named scratch arrays, grown on demand and handed out again at the next request.
@@ -31,18 +33,25 @@ class Workspace:
         size = prod(shape)
         memory = None if array is None else array.base  # the owner, however often it was reshaped
         if memory is None or memory.dtype != dtype or memory.size < size:
-            memory = _allocated(size, shape, dtype)
+            memory = allocated(shape, dtype).reshape(-1)
         return memory.reshape(-1)[:size].reshape(shape)
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return Workspace, ()
 
 
-def _allocated(size: int, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+def allocated(shape: tuple[int, ...], dtype: DTypeLike, parameters: str = SIZED_BY) -> NDArray:
+    """Return an uninitialized array.
+
+    Raises
+    ------
+    MemoryError
+        Saying how many bytes were asked for, and which of the user's parameters determine them.
+    """
     try:
-        return np.empty(size, dtype)
-    except MemoryError as error:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError) as error:  # NumPy raises the latter beyond the address space
+        n_bytes = np.dtype(dtype).itemsize * prod(shape)
         raise MemoryError(
-            f"{size * dtype.itemsize} bytes cannot be allocated for a scratch array of shape {shape} (particles, rows, "
-            "units). Lower n_particles, n_score_particles, batch_size or hidden_layer_sizes."
+            f"{n_bytes} bytes cannot be allocated for an array of shape {shape}. Lower {parameters}."
         ) from error
