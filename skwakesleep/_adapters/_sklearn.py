@@ -1,23 +1,15 @@
 """The only module that imports what scikit-learn keeps private, or what only some of its versions have."""
 
+from functools import wraps
+from importlib.util import find_spec
+from typing import Any
+
 from sklearn.utils._param_validation import (
     Interval,
     InvalidParameterError,
     StrOptions,
     validate_parameter_constraints,
 )
-
-try:  # scikit-learn >= 1.9
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:
-
-    class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stand-in where scikit-learn has no callbacks: there is nothing to set and nothing to call."""
-
-    def with_callbacks(method):
-        """Return `method` as it is."""
-        return method
-
 
 __all__ = [
     "CallbackSupportMixin",
@@ -27,3 +19,52 @@ __all__ = [
     "validate_parameter_constraints",
     "with_callbacks",
 ]
+
+
+class CallbackSupportMixin:
+    """scikit-learn's mixin of the same name, imported where there is a callback and not before.
+
+    Importing `sklearn.callback` takes optional packages along, and versions before 1.9 have none.
+    """
+
+    if find_spec("sklearn.callback"):
+
+        def set_callbacks(self, *callbacks: Any) -> Any:
+            """Set callbacks for the estimator.
+
+            Parameters
+            ----------
+            *callbacks : callback instances
+                The callbacks to set, for example ``sklearn.callback.ProgressBar()``; none removes those there are.
+
+            Returns
+            -------
+            self : estimator
+                The estimator itself.
+            """
+            from sklearn.callback import CallbackSupportMixin
+
+            return CallbackSupportMixin.set_callbacks(self, *callbacks)
+
+    def _has_callbacks(self) -> bool:
+        """Whether there is a callback of the estimator's own, or a meta-estimator that may have some."""
+        return hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")
+
+    def _init_callback_context(self, **options: Any) -> Any:
+        from sklearn.callback import CallbackSupportMixin
+
+        return CallbackSupportMixin._init_callback_context(self, **options)
+
+
+def with_callbacks(method: Any) -> Any:
+    """Decorate `method` with scikit-learn's decorator of the same name where there are callbacks."""
+
+    @wraps(method)
+    def managed(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+        if not estimator._has_callbacks():
+            return method(estimator, *args, **kwargs)
+        from sklearn.callback import with_callbacks
+
+        return with_callbacks(method)(estimator, *args, **kwargs)
+
+    return managed

@@ -13,7 +13,7 @@ class FitMonitor:
     Parameters
     ----------
     estimator : estimator
-        Whose fit it is; where scikit-learn has callbacks, it supports them.
+        Whose fit it is, with scikit-learn's callbacks or without.
     X : array-like
         The training data, for callbacks that ask for it.
     n_epochs : int
@@ -32,7 +32,7 @@ class FitMonitor:
         self._started = perf_counter()
         self._root: Any = None
         self._epoch: Any = None
-        if hasattr(estimator, "_init_callback_context"):
+        if estimator._has_callbacks():
             self._root = estimator._init_callback_context(max_subtasks=n_epochs)
             self._root.call_on_fit_task_begin(estimator=estimator, X=X)
 
@@ -59,7 +59,7 @@ class FitMonitor:
         return context.call_on_fit_task_end(
             estimator=self._estimator,
             X=self._X,
-            reconstruction_attributes=lambda: self._attributes(state),
+            reconstruction_attributes=lambda: self._attributes(state.copy()),  # training goes on
         )
 
     def _line(self, state: TrainingState) -> str:

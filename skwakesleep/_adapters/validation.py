@@ -1,6 +1,7 @@
 """Checks of what users pass in, in scikit-learn's manner: what was expected, what came, what to do."""
 
 import datetime
+from collections.abc import Iterator
 from copy import copy
 from numbers import Integral
 from typing import Any
@@ -8,10 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state
-from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import validate_data
 
 from skwakesleep._adapters._sklearn import InvalidParameterError, validate_parameter_constraints
@@ -151,14 +149,21 @@ def visible_family(visible: str, X: Table) -> tuple[Family, NDArray, float]:
 
 
 def _moments(X: Table) -> tuple[NDArray, NDArray]:
-    """Mean and standard deviation of each column; one where a column is constant."""
-    if sparse.issparse(X):
-        mean, variance = mean_variance_axis(X.astype(np.float64), axis=0)
-        scale = np.sqrt(variance)
-        scale[scale == 0] = 1
-        return mean, scale
-    scaler = StandardScaler().fit(X)
-    return scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64)
+    """Mean and standard deviation of each column, a block of rows at a time; one where a column is constant."""
+    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+    span = np.zeros_like(mean)
+    for deviation in _deviations(X, mean):
+        np.maximum(span, abs(deviation).max(axis=0), out=span)
+    constant = span <= 10 * np.finfo(X.dtype).eps * abs(mean)
+    span[constant] = 1
+    squares = sum((np.square(deviation / span).sum(axis=0) for deviation in _deviations(X, mean)), np.zeros_like(mean))
+    return mean, np.where(constant, 1, span * np.sqrt(squares / X.shape[0]))  # the span, lest squares overflow
+
+
+def _deviations(X: Table, mean: NDArray) -> Iterator[NDArray]:
+    for block in gen_batches(X.shape[0], 256):
+        rows = X[block]
+        yield (rows if isinstance(rows, np.ndarray) else rows.toarray()) - mean
 
 
 def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
@@ -170,7 +175,8 @@ def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
             f"Early stopping with validation_fraction={fraction} holds out {n_held_out} rows of n_samples={n_samples}, "
             "and at least one row must be held out and one be left. Enlarge validation_fraction or the data."
         )
-    return train_test_split(np.arange(n_samples), test_size=n_held_out, random_state=seed)
+    order = np.random.default_rng(seed).permutation(n_samples)
+    return order[n_held_out:], order[:n_held_out]
 
 
 def entropy(random_state: int | np.random.RandomState | None) -> list[int] | None:

@@ -12,6 +12,9 @@ from skwakesleep._engine.parameters import ParameterLayout, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace, allocated
 
+# Hidden units start out active a quarter of the time: sparse causes are told apart sooner than dense ones.
+HIDDEN_INTERCEPT = -1.0
+
 
 class Trace(NamedTuple):
     """The activations of a network's layers, in the order of the chain."""
@@ -153,12 +156,12 @@ class Machine:
         )
 
     def initial_parameters(self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype) -> NDArray:
-        """Return a flat vector: small random weights, and intercepts that reproduce the visible means."""
+        """Return a flat vector: random weights, rarely active hidden units, and the visible means reproduced."""
         flat = allocated((self.layout.size,), dtype, "hidden_layer_sizes")
-        flat[...] = 0
         for views in self.layout.bind(flat).values():
             if "weights" in views:
-                views["weights"][...] = _small_weights(views["weights"].shape, generator)
+                views["weights"][...] = _glorot_weights(views["weights"].shape, generator)
+            views["intercept"][...] = HIDDEN_INTERCEPT
         for name, values in self.visible.initial(visible_means).items():
             self.bind(flat).generative[-1][name][...] = values
         return flat
@@ -177,7 +180,7 @@ class Machine:
         return flat
 
 
-def _small_weights(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray:
-    """Uniform weights at 0.3 times the range of Glorot & Bengio (2010): every unit starts near its intercept."""
-    bound = 0.3 * np.sqrt(6.0 / sum(shape))
+def _glorot_weights(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray:
+    """Uniform weights in the range of Glorot & Bengio (2010)."""
+    bound = np.sqrt(6.0 / sum(shape))
     return generator.uniform(-bound, bound, shape)
