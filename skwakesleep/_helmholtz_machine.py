@@ -355,7 +355,7 @@ class HelmholtzMachine(
         )
         batch_size = min(DEFAULT_BATCH_SIZE if self.batch_size == "auto" else self.batch_size, len(rows))
         try:
-            train(
+            exhausted = train(
                 state,
                 objective,
                 rows,
@@ -373,7 +373,7 @@ class HelmholtzMachine(
                     "warm_start=True, fit continues from here."
                 )
             ]
-        return [] if partial else self._notices(state, batch_size)
+        return [] if partial else self._notices(batch_size, exhausted)
 
     def _validation_score(self, machine, held_out):
         def validate(parameters):
@@ -382,7 +382,7 @@ class HelmholtzMachine(
 
         return validate
 
-    def _notices(self, state, batch_size):
+    def _notices(self, batch_size, exhausted):
         """Return warnings of what a completed fit did otherwise than it was asked to."""
         notices = []
         if self.batch_size not in ("auto", batch_size):
@@ -392,7 +392,7 @@ class HelmholtzMachine(
                     f"{batch_size}."
                 )
             )
-        if self.tol is not None and not state.converged:
+        if self.tol is not None and exhausted:
             notices.append(
                 ConvergenceWarning(
                     f"HelmholtzMachine reached max_iter={self.max_iter} epochs before its improvement fell below "

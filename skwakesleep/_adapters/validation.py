@@ -121,9 +121,10 @@ def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) 
     column, value = _first_outside(X)
     label = f"{column}" if names is None else f"{column} ({names[column]!r})"
     fixed = " (found in the data of the first fit or partial_fit)" if found else ""
+    negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
     raise ValueError(
-        f"Bernoulli columns must be in [0, 1]{fixed}, but column {label} of X holds {value!r}. Rescale or clip X, or "
-        "set visible='gaussian'."
+        f"{negative}Bernoulli columns must be in [0, 1]{fixed}, but column {label} of X holds {value!r}. "
+        "Rescale or clip X, or set visible='gaussian'."
     )
 
 

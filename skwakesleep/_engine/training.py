@@ -173,7 +173,7 @@ def train(
     stopping: Stopping | None,
     validate: Callable[[NDArray], float] | None,
     monitor: Monitor,
-) -> None:
+) -> bool:
     """Train `state` in place for at most `n_epochs` epochs.
 
     Parameters
@@ -197,6 +197,11 @@ def train(
     monitor : Monitor
         Told of each epoch; may end the training.
 
+    Returns
+    -------
+    exhausted : bool
+        Whether training ended for want of epochs, and for no other reason.
+
     Raises
     ------
     TrainingDivergedError
@@ -214,7 +219,8 @@ def train(
         state.record(lower_bound, validate(state.average) if validate else None, stopping)
         stop = monitor.epoch_end(state)
         if stop or state.converged:
-            break
+            return False
+    return True
 
 
 def _epoch(state: TrainingState, objective: Objective, rows: Table, batch_size: int, shuffle: bool) -> float:

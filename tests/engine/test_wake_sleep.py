@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from skwakesleep._engine.training import LOST_EPOCH
 from tests import oracle
 from tests.engine.machines import model_of, random_machine, wake_sleep
 
@@ -177,6 +178,6 @@ def test_extreme_parameters_give_finite_gradients(rule, logit, dtype, gaussian):
 def test_floor_is_far_below_an_untrained_machine_and_above_a_lost_one():
     _, machine, parameters = random_machine((4, 3), seed=11, scale=0.1)
     bound = wake_sleep(machine, parameters, "wake", 3)(np.eye(4))
-    floor = wake_sleep(machine, parameters, "wake", 3).floor
+    floor = wake_sleep(machine, parameters, "wake", 3).floor(LOST_EPOCH)
     lost = wake_sleep(machine, np.where(parameters > 0, -1e4, 1e4), "wake", 3)(np.eye(4))
     assert lost < floor < 10 * bound

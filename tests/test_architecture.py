@@ -1,0 +1,164 @@
+"""Imports run downward only: the floors of the house, read from the source."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+
+import skwakesleep
+
+ROOT = Path(skwakesleep.__file__).parent
+PACKAGE = ROOT.name
+ENGINE = f"{PACKAGE}._engine"
+PRIVATE_SKLEARN = f"{PACKAGE}._adapters._sklearn"
+
+# The engine, ground floor first: a module imports from modules named before it, and from no others.
+ENGINE_ORDER = (
+    "numerics",
+    "random",
+    "workspace",
+    "parameters",
+    "optimizers",
+    "families",
+    "rows",
+    "layers",
+    "networks",
+    "wake_sleep",
+    "likelihood",
+    "training",
+)
+# The rest of the house, below and above it.
+FLOORS = ((f"{PACKAGE}._version",), (ENGINE,), (f"{PACKAGE}._adapters",), (f"{PACKAGE}._helmholtz_machine",), (PACKAGE,))
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports(source):
+    """Return the full names of what a source imports, wherever in it; relative imports are refused."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def imported_modules(module):
+    """Return the modules of this package that a module imports."""
+    names = imports(MODULES[module].read_text(encoding="utf-8"))
+    return {owner(name) for name in names if name.split(".")[0] == PACKAGE} - {None}
+
+
+def owner(name):
+    """Return the module that an imported name is, or is in."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def top_level(module):
+    return {name.split(".")[0] for name in imports(MODULES[module].read_text(encoding="utf-8"))}
+
+
+def floor(module):
+    """Return the number of the most specific floor that a module is on."""
+    fits = [
+        (len(room), number)
+        for number, rooms in enumerate(FLOORS)
+        for room in rooms
+        if module == room or module.startswith(f"{room}.")
+    ]
+    return max(fits)[1]
+
+
+def engine_modules():
+    return [module for module in MODULES if module.startswith(f"{ENGINE}.")]
+
+
+def test_every_engine_module_has_its_place():
+    assert {module.rpartition(".")[2] for module in engine_modules()} == set(ENGINE_ORDER)
+
+
+@pytest.mark.parametrize("module", engine_modules())
+def test_engine_imports_numpy_scipy_and_the_engine_alone(module):
+    allowed = {"numpy", "scipy", PACKAGE} | sys.stdlib_module_names
+    assert top_level(module) <= allowed
+    assert all(name.startswith(ENGINE) for name in imported_modules(module))
+
+
+@pytest.mark.parametrize("module", engine_modules())
+def test_engine_imports_run_downward(module):
+    def place(name):
+        return ENGINE_ORDER.index(name.rpartition(".")[2])
+
+    assert all(place(name) < place(module) for name in imported_modules(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downward_between_floors(module):
+    assert all(floor(name) <= floor(module) for name in imported_modules(module))
+
+
+def test_there_are_no_cycles():
+    done, under_way = set(), []
+
+    def visit(module):
+        assert module not in under_way, " -> ".join([*under_way, module])
+        if module not in done:
+            under_way.append(module)
+            for name in imported_modules(module) - {module}:
+                visit(name)
+            done.add(under_way.pop())
+
+    for module in MODULES:
+        visit(module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_private_scikit_learn_is_imported_in_one_place(module):
+    names = {name for name in imports(MODULES[module].read_text(encoding="utf-8")) if name.startswith("sklearn.")}
+    private = {name for name in names if any(part.startswith("_") for part in name.split("."))}
+    optional = {name for name in names if name.startswith("sklearn.callback")}  # since 1.9
+    assert module == PRIVATE_SKLEARN or not private | optional
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_run_time_needs_numpy_scipy_and_scikit_learn_alone(module):
+    assert top_level(module) <= {"numpy", "scipy", "sklearn", PACKAGE} | sys.stdlib_module_names
+
+
+def test_declared_dependencies():
+    try:
+        declared = requires(PACKAGE)
+    except PackageNotFoundError:
+        pytest.skip("the package is not installed, so nothing is declared")
+    at_run_time = {re.match(r"[\w-]+", line)[0] for line in declared if "extra ==" not in line}
+    assert at_run_time == {"numpy", "scipy", "scikit-learn"}
+
+
+@pytest.mark.parametrize("optional", ["matplotlib", "pandas", "polars", "rich", "torch", "jax", "onnx", "joblib.externals.loky.x"])
+def test_importing_the_package_imports_nothing_optional(optional):
+    """Beyond what scikit-learn imports of itself."""
+    code = f"import sys, sklearn.base; before = set(sys.modules); import {PACKAGE}; print(*set(sys.modules) - before)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert optional not in loaded.stdout.split()
+
+
+def test_the_reader_of_imports_sees_them():
+    """Negative control: imports inside functions, of names, of modules and under another name."""
+    source = "import a.b as c\nfrom d import e\ndef f():\n    from g.h import i\n    import j"
+    assert imports(source) == {"a.b", "d.e", "g.h.i", "j"}
+    with pytest.raises(AssertionError, match="relative"):
+        imports("from . import k")

@@ -1,0 +1,208 @@
+"""What the machine learns, on data whose truth is known or can be bounded: ladder check 5 of the learning rules.
+
+Every fit names all that decides its outcome. What is asserted of a trained machine is refuted, by the same function,
+of an untrained or a simpler one.
+"""
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import bernoulli, norm
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skwakesleep import HelmholtzMachine
+from tests import oracle
+
+
+def build(hidden_layer_sizes, **options):
+    settings = {
+        "visible": "auto",
+        "n_particles": 5,
+        "recognition_update": "wake",
+        "alpha": 0.0,
+        "learning_rate_init": 0.2,
+        "solver": "adam",
+        "batch_size": 50,
+        "max_iter": 30,
+        "shuffle": True,
+        "tol": None,
+        "n_score_particles": 200,
+        "random_state": 0,
+    }
+    return HelmholtzMachine(hidden_layer_sizes, **(settings | options))
+
+
+def best_of(n_starts, X, *args, **options):
+    """Return the fit with the highest bound: wake-sleep climbs to a local optimum."""
+    fits = [build(*args, random_state=seed, **options).fit(X) for seed in range(n_starts)]
+    return max(fits, key=lambda machine: machine.lower_bound_)
+
+
+# ---------------------------------------------------------------------- bars
+
+SIDE = 4
+HORIZONTAL = np.repeat(np.eye(SIDE), SIDE, axis=1)
+BARS = np.concatenate([HORIZONTAL, np.tile(np.eye(SIDE), SIDE)])
+
+
+def bar_images(n_images):
+    """Images of horizontal and vertical bars, each there with probability 1/5 (after Hinton et al. 1995)."""
+    present = np.random.default_rng(0).random((n_images, 2 * SIDE)) < 0.2
+    return (present @ BARS > 0).astype(float)
+
+
+def bars_found(machine):
+    """Count the bars that a hidden unit of its own stands for: weights that correlate with the bar beyond 0.8."""
+    correlations = np.abs(np.corrcoef(machine.components_, BARS)[: -2 * SIDE, -2 * SIDE :])
+    units, bars = linear_sum_assignment(-correlations)
+    return int((correlations[units, bars] > 0.8).sum())
+
+
+BARS_RULES = {
+    "classic": (6, {"n_particles": 1, "recognition_update": "sleep", "learning_rate_init": 0.8, "batch_size": 10}),
+    "reweighted": (8, {"n_particles": 5, "recognition_update": "wake", "learning_rate_init": 0.3, "batch_size": 25}),
+}
+
+
+@pytest.mark.parametrize("rule", BARS_RULES)
+def test_bars_are_recovered(rule):
+    n_expected, options = BARS_RULES[rule]
+    X = bar_images(1000)
+    assert bars_found(best_of(3, X, 12, alpha=0.002, max_iter=40, **options)) >= n_expected
+    assert bars_found(build(12, alpha=0.002, **(options | {"max_iter": 1})).fit(X)) < n_expected / 2
+
+
+# ---------------------------------------------------------------------- a known machine
+
+KNOWN = {
+    "one layer": ((7, 3), False),
+    "two layers": ((6, 3, 2), False),
+    "gaussian": ((4, 2), True),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_refit_reaches_the_true_likelihood(name):
+    """Within two standard errors of the paired difference on fresh rows."""
+    sizes, gaussian = KNOWN[name]
+    truth = oracle.random_model(list(sizes), seed=1, scale=1.5, gaussian=gaussian)
+    rng = np.random.default_rng(2)
+    (_, X), (_, fresh) = oracle.sample(truth, 10_000, rng), oracle.sample(truth, 1000, rng)
+    true_likelihood = oracle.log_likelihood(truth, fresh)
+
+    def shortfall(likelihood):
+        """In standard errors."""
+        difference = true_likelihood - likelihood
+        return difference.mean() / (difference.std(ddof=1) / np.sqrt(len(fresh)))
+
+    machine = best_of(2, X, sizes[1:], batch_size=100, max_iter=30)
+    assert shortfall(machine.score_samples(fresh)) < 2
+    # Negative controls: what one epoch gives, and independent columns.
+    assert shortfall(build(sizes[1:], batch_size=100, max_iter=1).fit(X).score_samples(fresh)) > 2
+    assert shortfall(independent(X, fresh, gaussian)) > 2
+
+
+def independent(X, fresh, gaussian):
+    """Return the log-likelihood of each fresh row under independent columns fitted to `X`."""
+    if gaussian:
+        return norm(X.mean(axis=0), X.std(axis=0)).logpdf(fresh).sum(axis=1)
+    means = (X.sum(axis=0) + 0.5) / (len(X) + 1)  # a pixel that is never on may be on tomorrow
+    return bernoulli(means).logpmf(fresh).sum(axis=1)
+
+
+@pytest.mark.parametrize("gaussian", [False, True])
+def test_scores_are_the_oracles_at_the_fitted_attributes(gaussian):
+    _, X = oracle.sample(oracle.random_model([4, 2], seed=3, gaussian=gaussian), 200, np.random.default_rng(4))
+    machine = build((3, 2), max_iter=2).fit(X)
+    fitted = oracle.Model(
+        machine.prior_intercept_,
+        machine.generative_coefs_,
+        machine.generative_intercepts_,
+        machine.recognition_coefs_,
+        machine.recognition_intercepts_,
+    )
+    if gaussian:  # the attributes refer to standardized columns, and the variance is not among them
+        views = machine._machine.bind(machine._state.selected_parameters).generative[-1]
+        variance = machine._machine.visible.variance(views)
+        standardized = (X - X.mean(axis=0)) / X.std(axis=0)
+        expected = oracle.log_likelihood(fitted._replace(log_variance=np.log(variance)), standardized)
+        expected -= np.log(X.std(axis=0)).sum()
+    else:
+        expected = oracle.log_likelihood(fitted, X)
+    np.testing.assert_allclose(machine.score_samples(X), expected, rtol=1e-9)
+
+
+# ---------------------------------------------------------------------- real and realistic data
+
+
+def digits():
+    X = (load_digits().data > 7).astype(float)
+    return train_test_split(X, test_size=500, random_state=0)
+
+
+@pytest.mark.parametrize("rule", ["wake", "sleep", "both"])
+def test_digits_are_better_explained_than_by_independent_pixels(rule):
+    X, fresh = digits()
+    baseline = independent(X, fresh, gaussian=False).mean()
+    machine = build(20, recognition_update=rule, max_iter=10).fit(X)
+    assert machine.score(fresh) > baseline + 5
+    assert machine.score(1 - fresh) < baseline  # negative control: not everything is a digit
+
+
+def correlated_columns(n_rows, seed):
+    """Two binary causes behind eight real columns of different units."""
+    causes = np.random.default_rng(5).normal(scale=2, size=(2, 8))
+    rng = np.random.default_rng(seed)
+    X = (rng.random((n_rows, 2)) < 0.5) @ causes + rng.normal(size=(n_rows, 8))
+    return 10 + X * np.logspace(-2, 2, 8)
+
+
+def test_latent_structure_is_better_explained_than_by_independent_gaussians():
+    X, fresh = correlated_columns(1000, seed=6), correlated_columns(500, seed=7)
+    machine = build(4).fit(X)
+    assert machine.visible_ == "gaussian"
+    advantage = machine.score_samples(fresh) - independent(X, fresh, gaussian=True)
+    assert advantage.mean() > 2
+    # Negative control: where there is no structure there is nothing to gain.
+    shuffled = np.random.default_rng(8).permuted(fresh, axis=0)
+    assert (machine.score_samples(shuffled) - independent(X, shuffled, gaussian=True)).mean() < 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("unit", [1e-30, 1e-6, 1e6, 1e30])
+def test_the_unit_of_measurement_does_not_matter(unit, dtype):
+    """A change of unit moves a log-density by a constant, and nothing else."""
+    X = correlated_columns(300, seed=9).astype(dtype) - dtype(10)
+    reference, machine = (build(2, max_iter=5).fit(X * dtype(scale)) for scale in (1, unit))
+    shift = X.shape[1] * np.log(unit)
+    assert machine.lower_bound_ + shift == pytest.approx(reference.lower_bound_, abs=0.1)
+    assert machine.score(X * dtype(unit)) + shift == pytest.approx(reference.score(X), abs=0.1)
+
+
+def test_values_whose_squares_overflow():
+    X = correlated_columns(300, seed=9)
+    machine = build(2, max_iter=2).fit(X * 1e200)
+    assert np.isfinite(machine.score(X * 1e200))
+    assert np.isfinite(machine.sample(3, random_state=0)).all()
+
+
+def test_early_stopping_keeps_the_best_epoch():
+    """The parameters are, bit for bit, those of a fit that ended with the best epoch."""
+    rng = np.random.default_rng(10)
+    X = (rng.random((60, 12)) < rng.random((60, 1))).astype(float)  # little to learn, and soon too much
+    options = {"early_stopping": True, "validation_fraction": 0.3, "batch_size": 10}
+    longest = build(8, max_iter=30, **options).fit(X)
+    best = int(np.argmax(longest.validation_scores_))
+    assert 0 < best < 29
+    shorter, shortest = (build(8, max_iter=n_epochs, **options).fit(X) for n_epochs in (best + 1, best))
+    np.testing.assert_array_equal(longest.components_, shorter.components_)
+    np.testing.assert_array_equal(longest.prior_intercept_, shorter.prior_intercept_)
+    assert (longest.components_ != shortest.components_).any()
+
+
+def test_early_stopping_stops():
+    X = (np.random.default_rng(11).random((60, 12)) < 0.5).astype(float)
+    machine = build(8, max_iter=200, tol=1e-3, n_iter_no_change=3, early_stopping=True, batch_size=10).fit(X)
+    assert machine.converged_
+    assert len(machine.validation_scores_) == machine.n_iter_ < 200
