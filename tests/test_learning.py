@@ -76,19 +76,30 @@ def test_bars_are_recovered(rule):
 # ---------------------------------------------------------------------- a known machine
 
 KNOWN = {
-    "one layer": ((7, 3), False),
-    "two layers": ((6, 3, 2), False),
+    "one layer": ((8, 3), False),
+    "two layers": ((8, 4, 2), False),
     "gaussian": ((4, 2), True),
 }
 
 
+def known_machine(sizes, gaussian):
+    """Return a machine whose units are, on average, as often on as off: its layers depend strongly on each other."""
+    model = oracle.random_model(list(sizes), seed=1, scale=2.0, gaussian=gaussian)
+    centered = [-coefs.sum(axis=0) / 2 for coefs in model.generative_coefs]
+    return model._replace(prior_intercept=model.prior_intercept / 2, generative_intercepts=centered)
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_refit_reaches_the_true_likelihood(name):
-    """Within two standard errors of the paired difference on fresh rows."""
+    """Within two standard errors of the paired difference on fresh rows.
+
+    Ten thousand rows determine the 20 to 50 parameters well enough: by Wilks' theorem their likelihood falls short by
+    about 0.002 nat, a fraction of the standard error.
+    """
     sizes, gaussian = KNOWN[name]
-    truth = oracle.random_model(list(sizes), seed=1, scale=1.5, gaussian=gaussian)
+    truth = known_machine(sizes, gaussian)
     rng = np.random.default_rng(2)
-    (_, X), (_, fresh) = oracle.sample(truth, 10_000, rng), oracle.sample(truth, 1000, rng)
+    (_, X), (_, fresh) = oracle.sample(truth, 10_000, rng), oracle.sample(truth, 500, rng)
     true_likelihood = oracle.log_likelihood(truth, fresh)
 
     def shortfall(likelihood):
@@ -96,11 +107,12 @@ def test_a_refit_reaches_the_true_likelihood(name):
         difference = true_likelihood - likelihood
         return difference.mean() / (difference.std(ddof=1) / np.sqrt(len(fresh)))
 
-    machine = best_of(2, X, sizes[1:], batch_size=100, max_iter=30)
+    options = {"batch_size": 100, "learning_rate_init": 0.05}
+    machine = best_of(3, X, sizes[1:], max_iter=25, **options)
     assert shortfall(machine.score_samples(fresh)) < 2
     # Negative controls: what one epoch gives, and independent columns.
-    assert shortfall(build(sizes[1:], batch_size=100, max_iter=1).fit(X).score_samples(fresh)) > 2
-    assert shortfall(independent(X, fresh, gaussian)) > 2
+    assert shortfall(build(sizes[1:], max_iter=1, **options).fit(X).score_samples(fresh)) > 4
+    assert shortfall(independent(X, fresh, gaussian)) > 4
 
 
 def independent(X, fresh, gaussian):

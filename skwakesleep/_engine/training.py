@@ -140,10 +140,14 @@ class TrainingState:
         other.lower_bounds, other.validation_scores = self.lower_bounds.copy(), self.validation_scores.copy()
         return other
 
-    def resume(self) -> None:
-        """Get ready for more epochs: whoever asks for them after convergence wants them all."""
-        if self.converged:
+    def resume(self, validated: bool) -> None:
+        """Get ready for more epochs, with held-out rows or without."""
+        if self.converged:  # whoever asks for more after convergence wants them all
             self.converged = False
+            self.n_stale = 0
+        if validated != (self.best_parameters is not None):  # scores of before cannot be compared with those to come
+            self.best_parameters = None
+            self.best_score = -np.inf
             self.n_stale = 0
 
     def record(self, lower_bound: float, validation_score: float | None, stopping: Stopping | None) -> None:
@@ -207,7 +211,7 @@ def train(
     TrainingDivergedError
         When the objective is lost. The parameters are then those before that epoch, and the optimizer starts afresh.
     """
-    state.resume()
+    state.resume(validated=validate is not None)
     for _ in range(n_epochs):
         monitor.epoch_begin()
         before = state.parameters.copy(), state.average.copy()
