@@ -159,11 +159,11 @@ mixtures = GridSearchCV(BernoulliMixture(random_state=0), {"n_components": [10, 
 # A density should also notice what it was not trained on. ``score_samples`` ranks the test images against three
 # distortions of them: ink and paper exchanged, the pixels of each image in a random order, and the image upside down.
 # The area under the ROC curve is the probability that a test image scores higher than a distorted one. The last
-# distortion is the hard one, because a 0, a 1 or an 8 survives it.
+# distortion is the hard one: upside down, a 0, a 1 or an 8 is much the same, and a 6 is a 9.
 #
 # The machine's likelihood is a sum over all states of its hidden units, too many to visit. It is estimated with
-# importance samples from the recognition network; in expectation the estimate is a *lower bound*, and more samples
-# tighten it.
+# importance samples from the recognition network. The logarithm of the estimate is a *lower bound* in expectation, which
+# more samples tighten; the machine is, if anything, better than it looks.
 
 from sklearn.metrics import roc_auc_score
 
@@ -205,7 +205,7 @@ print(f"  {'machine above mixture':26}{gain.mean():+6.2f} +- {gain.std() / np.sq
 # to the pixels, as the machine does when it dreams.
 #
 # The learning curve has the lower bound on the training images, ``lower_bounds_``, and the log-likelihood of the images
-# held out, ``validation_scores_``. The former is the looser of the two, for want of importance samples, but is free.
+# held out, ``validation_scores_``. With fewer importance samples the former is the looser of the two, but it is free.
 
 import matplotlib.pyplot as plt
 

@@ -313,7 +313,7 @@ def wake_updates_the_recognition_network(objective, x):
     recognition = objective.machine.recognition
     q = recognition.draw(theta, x, (1, len(x)), objective._particles, Workspace())
     weights = np.full((1, len(x)), 1 / len(x))
-    recognition.gradient(theta, q, weights, objective.machine.bind(extra).recognition)
+    recognition.gradient(theta, q, weights, objective.machine.bind(extra).recognition, Workspace())
     objective.gradient += extra
 
 

@@ -1,5 +1,6 @@
 """A layer: an affine map of the parent units feeding a family."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,9 @@ from skwakesleep._engine.families import Family
 from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
+
+# Half a megabyte in float32: with a companion or two, what a core's own cache holds.
+CACHED = 2**17
 
 
 class Activation(NamedTuple):
@@ -64,13 +68,7 @@ class Layer:
 
     def mean(self, theta: Views, parent: NDArray | None, workspace: Workspace) -> NDArray:
         """Return the expected units given the parents."""
-        natural = self.natural(theta, parent, workspace)
-        return self._mean(natural, workspace)
-
-    def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
-        """Return the log-probability of `target` given the parents, in nats."""
-        natural = self.natural(theta, parent, workspace)
-        return self.family.log_prob(theta, natural, self._mean(natural, workspace), target, workspace)
+        return self._mean(self.natural(theta, parent, workspace), workspace)
 
     def sample(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
@@ -79,6 +77,14 @@ class Layer:
         mean = self.mean(theta, parent, workspace)
         return self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
 
+    def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
+        """Return the log-probability of `target` given the parents, in nats."""
+        parts = [
+            self.family.log_prob(theta, natural, self._mean(natural, workspace), part, workspace)
+            for natural, part, _ in self._blocks(theta, parent, target, workspace)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
     def draw(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
     ) -> Activation:
@@ -86,40 +92,52 @@ class Layer:
         natural = self.natural(theta, parent, workspace)
         mean = self._mean(natural, workspace)
         target = self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
-        return self._activation(theta, parent, natural, mean, target, workspace)
+        residual = self._scratch("residual", shape, workspace, mean.dtype)
+        log_prob = self.family.log_prob(theta, natural, mean, target, workspace)
+        return Activation(parent, target, log_prob, self.family.residual(theta, mean, target, residual))
 
     def evaluate(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> Activation:
         """Evaluate given units."""
-        natural = self.natural(theta, parent, workspace)
-        return self._activation(theta, parent, natural, self._mean(natural, workspace), target, workspace)
+        shape = target.shape[:-1] if parent is None else np.broadcast_shapes(parent.shape[:-1], target.shape[:-1])
+        residual = self._scratch("residual", shape, workspace, target.dtype)
+        log_prob = workspace.array((self.name, "log_prob"), shape, target.dtype)
+        for natural, part, block in self._blocks(theta, parent, target, workspace):
+            mean = self._mean(natural, workspace)
+            log_prob[block] = self.family.log_prob(theta, natural, mean, part, workspace)
+            self.family.residual(theta, mean, part, residual[block])
+        return Activation(parent, target, log_prob, residual)
 
-    def gradient(self, theta: Views, activation: Activation, weights: NDArray, grad: Views) -> None:
-        """Write the gradient of ``sum(weights * log_prob)`` into `grad`; the residual is overwritten.
-
-        Where the parents are the same for all particles of a row, only the sum over particles meets them.
-        """
+    def gradient(
+        self, theta: Views, activation: Activation, weights: NDArray, grad: Views, workspace: Workspace
+    ) -> None:
+        """Write the gradient of ``sum(weights * log_prob)`` into `grad`."""
         parent, residual = activation.parent, activation.residual
         self.family.gradient(theta, residual, weights, grad)
-        residual *= weights[..., np.newaxis]
-        if parent is not None:
-            if parent.ndim < residual.ndim:
-                residual = residual.sum(axis=0)
-            np.matmul(_rows(parent).T, _rows(residual), out=grad["weights"])
-        np.sum(_rows(residual), axis=0, out=grad["intercept"])
+        np.matmul(weights.reshape(-1), _rows(residual), out=grad["intercept"])
+        if parent is None:
+            return
+        if parent.ndim == residual.ndim:  # cheaper to weight than the residuals, there being fewer parents than units
+            weighted = workspace.array((self.name, "parent"), parent.shape, parent.dtype)
+            np.multiply(parent, weights[..., np.newaxis], out=weighted)
+            np.matmul(_rows(weighted).T, _rows(residual), out=grad["weights"])
+        else:  # the parents are the same for all particles: only the sum over particles meets them
+            np.matmul(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=grad["weights"])
 
-    def _activation(
-        self,
-        theta: Views,
-        parent: NDArray | None,
-        natural: NDArray,
-        mean: NDArray,
-        target: NDArray,
-        workspace: Workspace,
-    ) -> Activation:
-        log_prob = self.family.log_prob(theta, natural, mean, target, workspace)
-        shape = np.broadcast_shapes(mean.shape, target.shape)[:-1]
-        residual = self.family.residual(theta, mean, target, self._scratch("residual", shape, workspace, mean.dtype))
-        return Activation(parent, target, log_prob, residual)
+    def _blocks(
+        self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace
+    ) -> Iterator[tuple[NDArray, NDArray, slice]]:
+        """Yield natural parameters, the targets that belong to them, and where they are, a few particles at a time.
+
+        All that is computed from a block of `CACHED` numbers finds it in the processor's cache.
+        """
+        if parent is None or parent.ndim < target.ndim:
+            yield self.natural(theta, parent, workspace), target, slice(None)
+            return
+        step = max(1, CACHED * len(parent) // (parent[..., 0].size * self.n_units))
+        for start in range(0, len(parent), step):
+            block = slice(start, start + step)
+            part = target[block] if target.ndim == parent.ndim else target
+            yield self.natural(theta, parent[block], workspace), part, block
 
     def _mean(self, natural: NDArray, workspace: Workspace) -> NDArray:
         return self.family.mean(natural, self._scratch("mean", natural.shape[:-1], workspace, natural.dtype))

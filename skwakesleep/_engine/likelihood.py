@@ -70,8 +70,8 @@ class ImportanceSampling:
         noise = self._noise.rewind()
         q = self._machine.recognition.draw(self._theta.recognition, x, shape, noise, self._workspace)
         states = [*q.states[::-1], x]
-        p = self._machine.generative.evaluate(self._theta.generative, None, states, self._workspace)
-        return log_sum_exp(p.log_prob - q.log_prob, axis=0) - np.log(self._n_particles)
+        log_joint = self._machine.generative.log_prob(self._theta.generative, None, states, self._workspace)
+        return log_sum_exp(log_joint - q.log_prob, axis=0) - np.log(self._n_particles)
 
 
 class Enumeration:

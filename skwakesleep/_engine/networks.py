@@ -29,10 +29,8 @@ class Trace(NamedTuple):
     @property
     def log_prob(self) -> NDArray:
         """Log-probability of all states together, in nats."""
-        log_prob = self.activations[0].log_prob
-        for activation in self.activations[1:]:
-            log_prob = log_prob + activation.log_prob
-        return log_prob
+        first, *rest = self.activations
+        return sum((activation.log_prob for activation in rest), start=first.log_prob)
 
 
 class BeliefNetwork:
@@ -90,10 +88,28 @@ class BeliefNetwork:
             ]
         )
 
-    def gradient(self, theta: Sequence[Views], trace: Trace, weights: NDArray, grad: Sequence[Views]) -> None:
+    def log_prob(
+        self, theta: Sequence[Views], root: NDArray | None, states: Sequence[NDArray], workspace: Workspace
+    ) -> NDArray:
+        """Return the log-probability of given states in nats, without what a gradient would need."""
+        parents = [root, *states[:-1]]
+        terms = [
+            layer.log_prob(parameters, parent, state, workspace)
+            for layer, parameters, parent, state in zip(self.layers, theta, parents, states, strict=True)
+        ]
+        return sum(terms[1:], start=terms[0])
+
+    def gradient(
+        self,
+        theta: Sequence[Views],
+        trace: Trace,
+        weights: NDArray,
+        grad: Sequence[Views],
+        workspace: Workspace,
+    ) -> None:
         """Write the gradient of ``sum(weights * log_prob)``; no derivative passes from layer to layer."""
         for layer, parameters, activation, views in zip(self.layers, theta, trace.activations, grad, strict=True):
-            layer.gradient(parameters, activation, weights, views)
+            layer.gradient(parameters, activation, weights, views, workspace)
 
     def means(self, theta: Sequence[Views], root: NDArray, workspace: Workspace, first: int = 0) -> NDArray:
         """Pass means from `root` through the chain from layer `first` on, and return the last layer's."""

@@ -92,12 +92,12 @@ class WakeSleep:
         log_w = p.log_prob - q.log_prob  # (K, B)
         log_sum = log_sum_exp(log_w, axis=0)
         w = np.exp(log_w - log_sum)
-        self.machine.generative.gradient(theta.generative, p, w / B, grad.generative)
+        self.machine.generative.gradient(theta.generative, p, w / B, grad.generative, self._workspace)
         if self.recognition_update != "sleep":
             # The score has mean zero under q, so subtracting 1/K changes the variance alone.
             share = 1.0 if self.recognition_update == "wake" else 0.5
             weights = (w - 1 / K) * (share / B)
-            self.machine.recognition.gradient(theta.recognition, q, weights, grad.recognition)
+            self.machine.recognition.gradient(theta.recognition, q, weights, grad.recognition, self._workspace)
         return float(log_sum.mean(dtype=np.float64)) - float(np.log(K))
 
     def _sleep(self, n_dreams: int) -> None:
@@ -107,4 +107,4 @@ class WakeSleep:
         q = self.machine.recognition.evaluate(theta.recognition, x, causes[::-1], self._workspace)
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full(n_dreams, share / n_dreams, dtype=x.dtype)
-        self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition)
+        self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition, self._workspace)
