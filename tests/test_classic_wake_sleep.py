@@ -25,7 +25,7 @@ def logistic(a):
 
 
 class HandWritten:
-    """The two networks as matrices: ``G[l], b[l]`` generate layer l from l + 1, ``R[l], c[l]`` recognize l + 1 from l."""
+    """Two networks as matrices: ``G[l], b[l]`` generate layer l from l + 1, ``R[l], c[l]`` recognize l + 1 from l."""
 
     def __init__(self, a, G, b, R, c, streams):
         self.a, self.G, self.b, self.R, self.c = a, G, b, R, c

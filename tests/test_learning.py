@@ -60,17 +60,19 @@ def bars_found(machine):
 
 
 BARS_RULES = {
-    "classic": (6, {"n_particles": 1, "recognition_update": "sleep", "learning_rate_init": 0.8, "batch_size": 10}),
+    "classic": (6, {"n_particles": 1, "recognition_update": "sleep", "learning_rate_init": 0.5, "batch_size": 10}),
     "reweighted": (8, {"n_particles": 5, "recognition_update": "wake", "learning_rate_init": 0.3, "batch_size": 25}),
 }
 
 
 @pytest.mark.parametrize("rule", BARS_RULES)
 def test_bars_are_recovered(rule):
+    """All of them by the reweighted rule; by the classic one most, since it tends to merge the last two."""
     n_expected, options = BARS_RULES[rule]
     X = bar_images(1000)
     assert bars_found(best_of(3, X, 12, alpha=0.002, max_iter=40, **options)) >= n_expected
-    assert bars_found(build(12, alpha=0.002, **(options | {"max_iter": 1})).fit(X)) < n_expected / 2
+    untrained = build(12, **(options | {"learning_rate_init": 1e-9, "max_iter": 1})).fit(X)
+    assert bars_found(untrained) <= 1
 
 
 # ---------------------------------------------------------------------- a known machine

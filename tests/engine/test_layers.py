@@ -50,7 +50,7 @@ def test_gradient_is_the_slope_of_the_weighted_log_prob(family, role):
     layer, theta, parent, target = build(family, role)
     weights = np.random.default_rng(1).normal(size=(K, B))  # of either sign, as with the baseline
     grad = {name: np.full_like(values, np.nan) for name, values in theta.items()}
-    layer.gradient(theta, layer.evaluate(theta, parent, target, Workspace()), weights, grad)
+    layer.gradient(theta, layer.evaluate(theta, parent, target, Workspace()), weights, grad, Workspace())
 
     def objective():
         return (weights * layer.log_prob(theta, parent, target, Workspace())).sum()
