@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.numerics import inner, sigmoid, sum_log
+from skwakesleep._engine.numerics import inner, row_sums, sigmoid
 from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
@@ -84,10 +84,12 @@ class Bernoulli:
     def _log_normalizer(natural: NDArray, mean: NDArray, workspace: Workspace) -> NDArray:
         """Sum of softplus over the units, as ``relu(s) - log(max(p, 1 - p))``: exact in both tails."""
         scratch = workspace.array("normalizer", natural.shape, natural.dtype)
-        relu = np.maximum(natural, 0, out=scratch).sum(axis=-1)
+        np.abs(natural, out=scratch)
+        scratch += natural
+        relu = row_sums(scratch) / 2
         np.subtract(1, mean, out=scratch)
         np.maximum(scratch, mean, out=scratch)
-        return relu - sum_log(scratch)
+        return relu - row_sums(np.log(scratch, out=scratch))
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         return np.subtract(target, mean, out=out)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logsumexp
 
-from skwakesleep._engine.numerics import inner, log_sum_exp, sigmoid, sum_log
+from skwakesleep._engine.numerics import inner, log_sum_exp, row_sums, sigmoid
 
 DTYPES = [np.float32, np.float64]
 EXTREMES = [-1e30, -1e4, -800.0, -90.0, 0.0, 90.0, 800.0, 1e4, 1e30]
@@ -47,18 +47,10 @@ def test_log_sum_exp_carries_nan():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("width", [*range(1, 70), 127, 784, 1023])
-def test_sum_log(width, dtype, rng):
-    factors = rng.uniform(0.5, 1, (2, 3, width)).astype(dtype)
-    expected = np.log(factors.astype(float)).sum(axis=-1)
-    np.testing.assert_allclose(sum_log(factors), expected, rtol=50 * np.finfo(dtype).eps)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("width", [1, 32, 63, 65, 2047])
-def test_sum_log_of_the_smallest_factors(width, dtype):
-    factors = np.full((1, width), 0.5, dtype)
-    np.testing.assert_allclose(sum_log(factors), -width * np.log(2), rtol=50 * np.finfo(dtype).eps)
+@pytest.mark.parametrize("shape", [(1,), (5, 1), (5, 784), (2, 3, 33)])
+def test_row_sums(shape, dtype, rng):
+    values = rng.uniform(0.5, 1, shape).astype(dtype)
+    np.testing.assert_allclose(row_sums(values), values.astype(float).sum(axis=-1), rtol=50 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize(

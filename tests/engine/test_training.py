@@ -172,6 +172,16 @@ def test_more_epochs_after_convergence_are_all_trained():
     assert (state.n_epochs, state.converged) == (6, False)
 
 
+@pytest.mark.parametrize(
+    ("stopping", "monitor", "exhausted"),
+    [(None, Monitor(), True), (Stopping(0.1, 3), Monitor(), False), (None, Monitor(stop_after=2), False)],
+)
+def test_it_is_told_whether_epochs_ran_out(stopping, monitor, exhausted):
+    state, objective = fresh(), Script([0.0] * 10)
+    options = {"n_epochs": 10, "batch_size": 10, "shuffle": True, "validate": None}
+    assert train(state, objective, Table(), stopping=stopping, monitor=monitor, **options) == exhausted
+
+
 # ---------------------------------------------------------------------- the best parameters
 
 
@@ -295,6 +305,21 @@ def test_halves_make_a_whole(optimizer, validated, between):
     assert halves.lower_bounds == whole.lower_bounds
     assert halves.validation_scores == whole.validation_scores
     assert (halves.best_score, halves.n_stale) == (whole.best_score, whole.n_stale)
+
+
+@pytest.mark.parametrize("validated_first", [True, False])
+def test_scores_are_not_compared_with_bounds(validated_first):
+    """Where held-out rows come or go, the best score of before says nothing about those to come."""
+    state = fresh()
+    for validated in (validated_first, not validated_first):
+        offset = 100.0 if validated == validated_first else 0.0
+        scores = iter([offset + 1.0, offset + 2.0])
+        bounds = [offset + 1.0, offset + 2.0]
+        validate = (lambda parameters, scores=scores: next(scores)) if validated else None
+        run(state, Script(bounds), n_epochs=2, validate=validate, stopping=Stopping(0.1, 2))
+    assert not state.converged
+    assert state.best_score == 2.0
+    np.testing.assert_array_equal(state.selected_parameters, state.average)
 
 
 def test_a_copy_trains_alone():
