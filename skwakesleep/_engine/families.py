@@ -153,7 +153,7 @@ class Gaussian:
         deviation = np.subtract(target, mean, out=workspace.array("deviation", shape, mean.dtype))
         np.square(deviation, out=deviation)
         log_volume = self.log_volume + 0.5 * float(np.log(2 * np.pi * variance).sum())
-        return -0.5 * np.matmul(deviation, 1 / variance) - log_volume
+        return -0.5 * np.vecdot(deviation, 1 / variance) - log_volume
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         np.subtract(target, mean, out=out)

@@ -33,5 +33,8 @@ def inner(targets: NDArray, naturals: NDArray) -> NDArray:
 
 
 def row_sums(values: NDArray) -> NDArray:
-    """Return the sums along the last axis, as a matrix-vector product: three times as fast as NumPy's `sum`."""
-    return values @ np.ones(values.shape[-1], values.dtype)
+    """Return the sums along the last axis, as inner products with ones: faster than NumPy's `sum`.
+
+    A matrix-vector product would be faster still, but what it gives for a row depends on the row's place.
+    """
+    return np.vecdot(values, np.ones(values.shape[-1], values.dtype))
