@@ -66,6 +66,15 @@ def test_bernoulli_in_both_tails(logit, target, dtype):
     np.testing.assert_allclose(residual(Bernoulli(), natural, target), target - expit(natural), atol=1e-6)
 
 
+@pytest.mark.parametrize("spread", [1.0, 30.0])
+def test_bernoulli_of_many_units_in_float32(spread, rng):
+    """The log-probability is a small difference of large sums; weights of particles need it to a hundredth of a nat."""
+    natural = rng.normal(scale=spread, size=(50, 2000)).astype(np.float32)
+    target = (natural + rng.normal(size=natural.shape) > 0).astype(np.float32)
+    expected = oracle.log_bernoulli(target.astype(float), natural.astype(float))
+    np.testing.assert_allclose(log_prob(Bernoulli(), natural, target), expected, atol=0.02)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("log_variance", [-1e4, 0.0, 1e4])
 @pytest.mark.parametrize("target", [-1e12, 0.0, 1e12])

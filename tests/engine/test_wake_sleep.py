@@ -117,19 +117,34 @@ def test_both_is_the_mean_of_wake_and_sleep(gaussian):
         np.testing.assert_array_equal(flat(gradients["both"].generative), flat(gradients[rule].generative))
 
 
-@pytest.mark.parametrize("rule", ["wake", "sleep", "both"])
-def test_bound_is_the_mean_log_of_the_mean_weight(rule):
-    """With q equal to the posterior every weight is p(x): the bound is then exact at any number of particles."""
-    model, machine, parameters = random_machine((3, 1), seed=7)
+def perfect_recognition():
+    """Return a machine whose recognition network is the posterior: of one hidden unit, its logit is affine in x."""
+    _, machine, parameters = random_machine((3, 1), seed=7)
     model = model_of(machine, parameters)
-    # One hidden unit: log p(h=1 | x) - log p(h=0 | x) is affine in x.
     prior, (weights,), (intercept,) = model.prior_intercept, model.generative_coefs, model.generative_intercepts
     model.recognition_coefs[0][...] = weights.T
     softplus = np.logaddexp(0, intercept + weights[0]) - np.logaddexp(0, intercept)
     model.recognition_intercepts[0][...] = prior - softplus.sum()
+    return model, machine, parameters
+
+
+@pytest.mark.parametrize("rule", ["wake", "sleep", "both"])
+def test_with_the_posterior_the_bound_is_exact_at_any_number_of_particles(rule):
+    """Every weight is then p(x)."""
+    model, machine, parameters = perfect_recognition()
     X = oracle.binary_states(3)
     bound = wake_sleep(machine, parameters, rule, 3)(X)
     assert bound == pytest.approx(oracle.log_likelihood(model, X).mean(), rel=1e-12)
+
+
+def test_with_the_posterior_the_baseline_takes_all_noise_from_the_wake_update():
+    """Every normalized weight is 1/K (Bornschein & Bengio 2015): there is nothing to learn, and nothing is done."""
+    _, machine, parameters = perfect_recognition()
+    objective = wake_sleep(machine, parameters, "wake", 3)
+    objective(oracle.binary_states(3))
+    gradient = model_of(machine, objective.gradient)
+    np.testing.assert_allclose(flat(gradient.recognition), 0, atol=1e-15)
+    assert np.abs(flat(gradient.generative)).min() > 1e-3
 
 
 def test_penalty_shrinks_the_weights_alone():
