@@ -56,6 +56,11 @@ class HelmholtzMachine(
         "gaussian" takes any real values, which are standardized inside. "auto" is "bernoulli" where all
         values of the first `X` are in [0, 1], and "gaussian" elsewhere.
 
+    autoregressive : None, {"prior", "visible", "hidden", "recognition"} or a tuple of these, default=None
+        Layers whose units also see the units before them in the same layer [4]_: the prior over the top layer, the
+        columns, the generative layers in between, the recognition network. They fit better per unit; drawing from them
+        goes from unit to unit, and so takes longer.
+
     n_particles : int, default=5
         Importance samples per row in training. One, with ``recognition_update="sleep"``, is the
         wake-sleep algorithm of Hinton et al.
@@ -129,6 +134,10 @@ class HelmholtzMachine(
     recognition_intercepts_ : list of ndarray of shape (n_units,)
         Intercepts of the recognition network, bottom up.
 
+    autoregressive_coefs_ : dict of str to ndarray of shape (n_units, n_units)
+        Weights between the units of each autoregressive layer, strictly upper triangular: entry ``(i, j)`` is what unit
+        ``j`` takes from unit ``i``. Layers are called "prior", "generative.0" (the columns), "recognition.0" and so on.
+
     components_ : ndarray of shape (n_hidden, n_features)
         The bottom generative weights, ``generative_coefs_[0]``. With Gaussian columns they, like the bottom
         recognition weights, refer to standardized columns.
@@ -169,6 +178,8 @@ class HelmholtzMachine(
     .. [2] G. E. Hinton, P. Dayan, B. J. Frey, R. M. Neal. "The wake-sleep algorithm for unsupervised neural
        networks". Science 268 (1995) 1158-1161.
     .. [3] J. Bornschein, Y. Bengio. "Reweighted wake-sleep". ICLR 2015. arXiv:1406.2751.
+    .. [4] K. Gregor, I. Danihelka, A. Mnih, C. Blundell, D. Wierstra. "Deep autoregressive networks". ICML 2014.
+       arXiv:1310.8499.
 
     Examples
     --------
@@ -187,6 +198,7 @@ class HelmholtzMachine(
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "autoregressive": [StrOptions(validation.AUTOREGRESSIVE_LAYERS), tuple, None],
         "n_particles": [Interval(Integral, 1, None, closed="left")],
         "recognition_update": [StrOptions({"wake", "sleep", "both"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -210,6 +222,7 @@ class HelmholtzMachine(
         hidden_layer_sizes=(100,),
         *,
         visible="auto",
+        autoregressive=None,
         n_particles=5,
         recognition_update="both",
         alpha=0.0,
@@ -229,6 +242,7 @@ class HelmholtzMachine(
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.visible = visible
+        self.autoregressive = autoregressive
         self.n_particles = n_particles
         self.recognition_update = recognition_update
         self.alpha = alpha
@@ -413,16 +427,17 @@ class HelmholtzMachine(
 
     def _check_unchanged(self, sizes):
         """Check that training can go on with the networks there are."""
-        if sizes != self._machine.sizes[1:]:
-            raise ValueError(
-                f"hidden_layer_sizes is {sizes}, but the machine to continue from was trained with "
-                f"{self._machine.sizes[1:]}. Restore it, or start anew with fit and warm_start=False."
-            )
-        if self.visible not in ("auto", self.visible_):
-            raise ValueError(
-                f"visible is {self.visible!r}, but the machine to continue from was trained with {self.visible_!r}. "
-                "Restore it, or start anew with fit and warm_start=False."
-            )
+        asked = {
+            "hidden_layer_sizes": (sizes, self._machine.sizes[1:]),
+            "visible": (self.visible_ if self.visible == "auto" else self.visible, self.visible_),
+            "autoregressive": (validation.check_autoregressive(self.autoregressive), self._machine.autoregressive),
+        }
+        for name, (new, old) in asked.items():
+            if new != old:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, which asks for {new!r}, but the machine to continue from was "
+                    f"trained with {old!r}. Restore it, or start anew with fit and warm_start=False."
+                )
 
     def _check_columns(self, X, header):
         found = self.visible == "auto"
@@ -431,7 +446,8 @@ class HelmholtzMachine(
     def _initialized(self, X, visible, sizes):
         """Return a machine for the columns of `X` and an untrained state."""
         family, means, n_active = validation.visible_family(visible, X)
-        machine = Machine(family, (X.shape[1], *sizes), n_active)
+        autoregressive = validation.check_autoregressive(self.autoregressive)
+        machine = Machine(family, (X.shape[1], *sizes), n_active, autoregressive)
         streams = Streams(validation.entropy(self.random_state))
         try:
             parameters = machine.initial_parameters(means, streams["initialization"], X.dtype)
@@ -491,6 +507,12 @@ class HelmholtzMachine(
     def recognition_intercepts_(self):
         """Intercepts of the recognition network, bottom up."""
         return [views["intercept"] for views in self._views().recognition]
+
+    @property
+    def autoregressive_coefs_(self):
+        """Strictly upper triangular weights of the autoregressive layers, by layer."""
+        named = zip(self._machine.layers, [views for network in self._views() for views in network], strict=True)
+        return {layer.name: views["triangle"] for layer, views in named if layer.autoregressive}
 
     @property
     def components_(self):

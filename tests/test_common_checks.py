@@ -44,6 +44,7 @@ CONFIGURATIONS = [
     quick(batch_size=1, max_iter=1),
     quick(20, n_score_particles=7),  # too many latents to enumerate
     quick(shuffle=False, random_state=3),
+    quick((4, 3), autoregressive=("prior", "visible", "hidden", "recognition")),
 ]
 
 UNIT_INTERVAL_CONFIGURATIONS = [

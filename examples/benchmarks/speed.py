@@ -13,6 +13,7 @@ import csv
 import sys
 import time
 from importlib.util import find_spec
+from itertools import pairwise
 
 import numpy as np
 from sklearn.neural_network import BernoulliRBM
@@ -69,7 +70,7 @@ def matrix_products(shapes, dtype=np.float32):
 
 def step_products(sizes, n_particles, update, n_rows):
     """Return the matrix products of one training step: what no implementation can do without."""
-    many, layers = n_particles * n_rows, list(zip(sizes, sizes[1:], strict=False))
+    many, layers = n_particles * n_rows, list(pairwise(sizes))
     shapes = []
     for depth, (below, above) in enumerate(layers):
         recognized = n_rows if depth == 0 else many  # all particles of a row see the same visible units
@@ -90,7 +91,7 @@ def torch_step(sizes, n_particles, update, n_rows):
     torch.set_num_threads(threads_in_use())
     x = torch.from_numpy(binary_rows(n_rows, sizes[0]))
     prior = nn.Parameter(torch.zeros(sizes[-1]))
-    layers = list(zip(sizes, sizes[1:], strict=False))
+    layers = list(pairwise(sizes))
     generative = nn.ModuleList(nn.Linear(above, below) for below, above in layers)
     recognition = nn.ModuleList(nn.Linear(below, above) for below, above in layers)
     adam = torch.optim.Adam([prior, *generative.parameters(), *recognition.parameters()], lr=1e-3)

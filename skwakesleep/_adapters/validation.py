@@ -16,6 +16,7 @@ from skwakesleep._adapters._sklearn import InvalidParameterError, validate_param
 from skwakesleep._engine.families import Bernoulli, Family, Gaussian
 from skwakesleep._engine.rows import Table
 
+AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
 FLOAT_DTYPES = (np.float64, np.float32)
 TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 
@@ -74,6 +75,22 @@ def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
             f"Got {hidden_layer_sizes!r} instead."
         )
     return tuple(int(size) for size in sizes)
+
+
+def check_autoregressive(autoregressive: Any) -> frozenset[str]:
+    """Return the names of the autoregressive layers."""
+    layers = autoregressive if isinstance(autoregressive, tuple) else (autoregressive,)
+    unknown = [
+        layer
+        for layer in layers
+        if layer is not None and not (isinstance(layer, str) and layer in AUTOREGRESSIVE_LAYERS)
+    ]
+    if unknown:
+        raise InvalidParameterError(
+            "The 'autoregressive' parameter of HelmholtzMachine must be None, one of "
+            f"{sorted(AUTOREGRESSIVE_LAYERS)} or a tuple of these. Got {autoregressive!r} instead."
+        )
+    return frozenset(layer for layer in layers if layer is not None)
 
 
 def _is_positive_int(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """A layer: an affine map of the parent units feeding a family."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,11 @@ class Activation(NamedTuple):
 
 
 class Layer:
-    """Units that are independent given their parents, with natural parameters ``parent @ weights + intercept``.
+    """Units with natural parameters ``parent @ weights + intercept``, independent given their parents.
+
+    In an autoregressive layer (Gregor et al. 2014) each unit also sees those before it: ``target @ triangle`` is added,
+    with `triangle` strictly upper triangular. Evaluating given units stays one matrix product, drawing them goes from
+    unit to unit.
 
     A layer holds no numbers: parameters come in as views (`theta`), scratch arrays from a workspace. The same
     layer can therefore be evaluated with trained, averaged or float64 parameters.
@@ -44,9 +48,14 @@ class Layer:
         Width of the parent layer; zero for a prior.
     n_units : int
         Width of this layer.
+    autoregressive : bool, default=False
+        Whether units see those before them.
     """
 
-    def __init__(self, name: str, family: Family, n_parents: int, n_units: int) -> None:
+    def __init__(
+        self, name: str, family: Family, n_parents: int, n_units: int, *, autoregressive: bool = False
+    ) -> None:
+        self.autoregressive = autoregressive
         self.name = name
         self.family = family
         self.n_parents = n_parents
@@ -55,10 +64,12 @@ class Layer:
     def shapes(self) -> Shapes:
         """Return the shapes of the parameters, by name."""
         weights: Shapes = {"weights": (self.n_parents, self.n_units)} if self.n_parents else {}
+        if self.autoregressive:
+            weights["triangle"] = (self.n_units, self.n_units)
         return {**weights, "intercept": (self.n_units,), **self.family.shapes(self.n_units)}
 
     def natural(self, theta: Views, parent: NDArray | None, workspace: Workspace) -> NDArray:
-        """Return the natural parameters given the parents; a prior's are its intercept."""
+        """Return the natural parameters given the parents alone; a prior's are its intercept."""
         if parent is None:
             return theta["intercept"]
         natural = self._scratch("natural", parent.shape[:-1], workspace, parent.dtype)
@@ -67,15 +78,23 @@ class Layer:
         return natural
 
     def mean(self, theta: Views, parent: NDArray | None, workspace: Workspace) -> NDArray:
-        """Return the expected units given the parents."""
-        return self._mean(self.natural(theta, parent, workspace), workspace)
+        """Return the expected units given the parents; in an autoregressive layer, given the means of those before."""
+        natural = self.natural(theta, parent, workspace)
+        if not self.autoregressive:
+            return self._mean(natural, workspace)
+        return self._in_turn(theta, natural, natural.shape[:-1], lambda own, mean, out: mean, workspace)
 
     def sample(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
     ) -> NDArray:
         """Draw ``(*shape, n_units)`` units given the parents."""
-        mean = self.mean(theta, parent, workspace)
-        return self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
+        natural = self.natural(theta, parent, workspace)
+        if self.autoregressive:
+            return self._in_turn(
+                theta, natural, shape, lambda own, mean, out: self.family.sample(own, mean, noise, out), workspace
+            )
+        sample = self._scratch("sample", shape, workspace, natural.dtype)
+        return self.family.sample(theta, self._mean(natural, workspace), noise, sample)
 
     def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
         """Return the log-probability of `target` given the parents, in nats."""
@@ -88,7 +107,9 @@ class Layer:
     def draw(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
     ) -> Activation:
-        """Sample the units and evaluate them, computing their means once."""
+        """Sample the units and evaluate them, computing their means once where that can be."""
+        if self.autoregressive:
+            return self.evaluate(theta, parent, self.sample(theta, parent, shape, noise, workspace), workspace)
         natural = self.natural(theta, parent, workspace)
         mean = self._mean(natural, workspace)
         target = self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
@@ -114,14 +135,22 @@ class Layer:
         parent, residual = activation.parent, activation.residual
         self.family.gradient(theta, residual, weights, grad)
         np.matmul(weights.reshape(-1), _rows(residual), out=grad["intercept"])
-        if parent is None:
-            return
+        if parent is not None:
+            self._product(parent, weights, residual, grad["weights"], workspace)
+        if self.autoregressive:
+            self._product(activation.target, weights, residual, grad["triangle"], workspace)
+            np.copyto(grad["triangle"], 0, where=np.tri(self.n_units, dtype=bool))
+
+    def _product(
+        self, parent: NDArray, weights: NDArray, residual: NDArray, out: NDArray, workspace: Workspace
+    ) -> None:
+        """Write ``sum(weights * outer(parent, residual))`` over rows and particles into `out`."""
         if parent.ndim == residual.ndim:  # cheaper to weight than the residuals, there being fewer parents than units
             weighted = workspace.array((self.name, "parent"), parent.shape, parent.dtype)
             np.multiply(parent, weights[..., np.newaxis], out=weighted)
-            np.matmul(_rows(weighted).T, _rows(residual), out=grad["weights"])
+            np.matmul(_rows(weighted).T, _rows(residual), out=out)
         else:  # the parents are the same for all particles: only the sum over particles meets them
-            np.matmul(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=grad["weights"])
+            np.matmul(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=out)
 
     def _blocks(
         self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace
@@ -131,13 +160,41 @@ class Layer:
         All that is computed from a block of `CACHED` numbers finds it in the processor's cache.
         """
         if parent is None or parent.ndim < target.ndim:
-            yield self.natural(theta, parent, workspace), target, slice(None)
+            yield self._completed(theta, self.natural(theta, parent, workspace), target, workspace), target, slice(None)
             return
         step = max(1, CACHED * len(parent) // (parent[..., 0].size * self.n_units))
         for start in range(0, len(parent), step):
             block = slice(start, start + step)
             part = target[block] if target.ndim == parent.ndim else target
-            yield self.natural(theta, parent[block], workspace), part, block
+            yield self._completed(theta, self.natural(theta, parent[block], workspace), part, workspace), part, block
+
+    def _completed(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        """Add to the natural parameters what each unit takes from those before it."""
+        if not self.autoregressive:
+            return natural
+        lateral = self._scratch("lateral", target.shape[:-1], workspace, natural.dtype)
+        np.matmul(_rows(target), theta["triangle"], out=_rows(lateral))
+        shape = np.broadcast_shapes(natural.shape, lateral.shape)
+        return np.add(natural, lateral, out=self._scratch("completed", shape[:-1], workspace, natural.dtype))
+
+    def _in_turn(
+        self,
+        theta: Views,
+        natural: NDArray,
+        shape: tuple[int, ...],
+        choose: Callable[[Views, NDArray, NDArray], NDArray],
+        workspace: Workspace,
+    ) -> NDArray:
+        """Return units chosen one after the other, each given its mean in the light of those before it."""
+        units = self._scratch("sample", shape, workspace, natural.dtype)
+        mean, chosen = (workspace.array((self.name, role), (*shape, 1), natural.dtype) for role in ("turn", "chosen"))
+        for unit in range(self.n_units):
+            only = slice(unit, unit + 1)
+            before = _rows(units)[:, :unit] @ theta["triangle"][:unit, unit]
+            np.add(natural[..., only], before.reshape(*shape, 1), out=mean)
+            own = {name: theta[name][only] for name in self.family.shapes(self.n_units)}
+            units[..., only] = choose(own, self.family.mean(mean, mean), chosen)
+        return units
 
     def _mean(self, natural: NDArray, workspace: Workspace) -> NDArray:
         return self.family.mean(natural, self._scratch("mean", natural.shape[:-1], workspace, natural.dtype))

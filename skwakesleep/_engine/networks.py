@@ -1,6 +1,6 @@
 """Chains of layers, and the machine made of two of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -137,26 +137,48 @@ class Machine:
         Widths, visible layer first: ``(n_0, n_1, ..., n_L)``.
     n_active : float
         Mean squared norm of a visible row; for binary data the mean number of ones.
+    autoregressive : collection of str, default=()
+        Which layers are: "prior", "visible", "hidden" (the generative layers between them), "recognition".
     """
 
-    def __init__(self, visible: Family, sizes: Sequence[int], n_active: float) -> None:
+    def __init__(
+        self, visible: Family, sizes: Sequence[int], n_active: float, autoregressive: Collection[str] = ()
+    ) -> None:
         self.sizes = tuple(sizes)
+        self.autoregressive = frozenset(autoregressive)
         self.visible = visible
         families = [visible] + [Bernoulli()] * (len(self.sizes) - 1)
         depths = range(len(self.sizes) - 1)
-        prior = Layer("prior", Bernoulli(), 0, self.sizes[-1])
+        prior = Layer("prior", Bernoulli(), 0, self.sizes[-1], autoregressive="prior" in autoregressive)
         downward = [
-            Layer(f"generative.{depth}", families[depth], self.sizes[depth + 1], self.sizes[depth])
+            Layer(
+                f"generative.{depth}",
+                families[depth],
+                self.sizes[depth + 1],
+                self.sizes[depth],
+                autoregressive=("hidden" if depth else "visible") in autoregressive,
+            )
             for depth in reversed(depths)
         ]
         upward = [
-            Layer(f"recognition.{depth}", families[depth + 1], self.sizes[depth], self.sizes[depth + 1])
+            Layer(
+                f"recognition.{depth}",
+                families[depth + 1],
+                self.sizes[depth],
+                self.sizes[depth + 1],
+                autoregressive="recognition" in autoregressive,
+            )
             for depth in depths
         ]
         self._n_active = n_active
         self.generative = BeliefNetwork([prior, *downward])
         self.recognition = BeliefNetwork(upward)
-        self.layout = ParameterLayout({layer.name: layer.shapes() for layer in (prior, *downward, *upward)})
+        self.layout = ParameterLayout({layer.name: layer.shapes() for layer in self.layers})
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of both networks, in chain order."""
+        return [*self.generative.layers, *self.recognition.layers]
 
     @property
     def n_latents(self) -> int:
@@ -177,6 +199,8 @@ class Machine:
         for views in self.layout.bind(flat).values():
             if "weights" in views:
                 views["weights"][...] = _glorot_weights(views["weights"].shape, generator)
+            if "triangle" in views:
+                views["triangle"][...] = 0
             views["intercept"][...] = HIDDEN_INTERCEPT
         for name, values in self.visible.initial(visible_means).items():
             self.bind(flat).generative[-1][name][...] = values
@@ -190,9 +214,10 @@ class Machine:
         """
         flat = np.ones(self.layout.size, dtype)
         for group, views in self.layout.bind(flat).items():
-            if "weights" in views:
-                n_active = self._n_active if group == "recognition.0" else len(views["weights"])
-                views["weights"][...] = 1 / np.sqrt(max(1.0, n_active))
+            for name, seen in (("weights", "recognition.0"), ("triangle", "generative.0")):
+                if name in views:
+                    n_active = self._n_active if group == seen else len(views[name])
+                    views[name][...] = 1 / np.sqrt(max(1.0, n_active))
         return flat
 
 

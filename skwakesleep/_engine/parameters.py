@@ -1,5 +1,6 @@
 """All parameters in one flat vector, with named views into it."""
 
+from collections.abc import Collection
 from math import prod
 
 import numpy as np
@@ -37,10 +38,10 @@ class ParameterLayout:
                 start = stop
         return bound
 
-    def mask(self, wanted: str, dtype: np.dtype) -> NDArray:
-        """Return a flat vector of ones where the array is called `wanted`, zeros elsewhere."""
+    def mask(self, wanted: Collection[str], dtype: np.dtype) -> NDArray:
+        """Return a flat vector of ones where the array's name is in `wanted`, zeros elsewhere."""
         flat = np.zeros(self.size, dtype)
         for views in self.bind(flat).values():
-            if wanted in views:
-                views[wanted][...] = 1
+            for name in views.keys() & wanted:
+                views[name][...] = 1
         return flat

@@ -214,10 +214,10 @@ def train(
     state.resume(validated=validate is not None)
     for _ in range(n_epochs):
         monitor.epoch_begin()
-        before = state.parameters.copy(), state.average.copy()
+        before = state.parameters.copy(), state.average.copy(), state.n_steps
         lower_bound = _epoch(state, objective, rows, batch_size, shuffle)
         if not (lower_bound >= objective.floor(LOST_EPOCH) and np.isfinite(state.parameters).all()):
-            state.parameters[...], state.average[...] = before
+            state.parameters[...], state.average[...], state.n_steps = before
             state.optimizer.reset()
             raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
         state.record(lower_bound, validate(state.average) if validate else None, stopping)

@@ -58,7 +58,7 @@ class WakeSleep:
         self.recognition_update = recognition_update
         self.gradient = np.zeros_like(parameters)
         self._parameters = parameters
-        self._penalty = alpha * machine.layout.mask("weights", parameters.dtype) if alpha else None
+        self._penalty = alpha * machine.layout.mask({"weights", "triangle"}, parameters.dtype) if alpha else None
         self._theta = machine.bind(parameters)
         self._grad = machine.bind(self.gradient)
         self._sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient

@@ -30,7 +30,7 @@ def test_writing_a_view_writes_the_vector():
 
 @pytest.mark.parametrize(("wanted", "count"), [("weights", 10), ("intercept", 4), ("log_variance", 0)])
 def test_mask(wanted, count):
-    mask = LAYOUT.mask(wanted, np.float32)
+    mask = LAYOUT.mask({wanted}, np.float32)
     assert mask.dtype == np.float32
     assert mask.sum() == count
     assert all((view == (name == wanted)).all() for views in LAYOUT.bind(mask).values() for name, view in views.items())
