@@ -148,7 +148,7 @@ def test_enumeration_is_exact_and_sums_to_one(sizes, autoregressive, rng):
 
 
 def test_importance_sampling_tends_to_the_exact_value(rng):
-    """Within 0.02 nat at 4096 particles, from above 0.1 with one."""
+    """Within 0.02 nat at 2^15 particles of a random proposal, from above 0.1 with one."""
     machine, flat = random_machine((5, 4, 3), rng)
     flat *= 0.5
     X = all_states(5, float)
@@ -158,7 +158,7 @@ def test_importance_sampling_tends_to_the_exact_value(rng):
         estimate = ImportanceSampling(machine, machine.bind(flat), Workspace(), n_particles)(X)
         return np.abs(estimate - exact).mean()
 
-    assert worst(4096) < 0.02
+    assert worst(2**15) < 0.02
     assert worst(1) > 0.1
 
 
