@@ -159,23 +159,31 @@ class Layer:
 
         All that is computed from a block of `CACHED` numbers finds it in the processor's cache.
         """
+        lateral = self._lateral(theta, target, workspace)
         if parent is None or parent.ndim < target.ndim:
-            yield self._completed(theta, self.natural(theta, parent, workspace), target, workspace), target, slice(None)
+            natural = self.natural(theta, parent, workspace)
+            yield self._sum(natural, lateral, workspace), target, slice(None)
             return
         step = max(1, CACHED * len(parent) // (parent[..., 0].size * self.n_units))
         for start in range(0, len(parent), step):
             block = slice(start, start + step)
-            part = target[block] if target.ndim == parent.ndim else target
-            yield self._completed(theta, self.natural(theta, parent[block], workspace), part, workspace), part, block
+            own = block if target.ndim == parent.ndim else slice(None)  # a row's units may be shared by its particles
+            natural = self.natural(theta, parent[block], workspace)
+            yield self._sum(natural, None if lateral is None else lateral[own], workspace), target[own], block
 
-    def _completed(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
-        """Add to the natural parameters what each unit takes from those before it."""
+    def _lateral(self, theta: Views, target: NDArray, workspace: Workspace) -> NDArray | None:
+        """Return what each unit takes from those before it, None where that is nothing."""
         if not self.autoregressive:
-            return natural
-        lateral = self._scratch("lateral", target.shape[:-1], workspace, natural.dtype)
+            return None
+        lateral = self._scratch("lateral", target.shape[:-1], workspace, target.dtype)
         np.matmul(_rows(target), theta["triangle"], out=_rows(lateral))
+        return lateral
+
+    def _sum(self, natural: NDArray, lateral: NDArray | None, workspace: Workspace) -> NDArray:
+        if lateral is None:
+            return natural
         shape = np.broadcast_shapes(natural.shape, lateral.shape)
-        return np.add(natural, lateral, out=self._scratch("completed", shape[:-1], workspace, natural.dtype))
+        return np.add(natural, lateral, out=self._scratch("sum", shape[:-1], workspace, natural.dtype))
 
     def _in_turn(
         self,
