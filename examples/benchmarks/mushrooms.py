@@ -62,8 +62,8 @@ def make_parser():
         "--factors",
         type=float,
         nargs="+",
-        default=[0.125, 0.25, 0.5, 1, 2, 4],
-        help="learning rates to choose from, as multiples of the default (default: 1/8 to 4)",
+        default=[0.25, 0.5, 1, 2, 4, 8],
+        help="learning rates to choose from, as multiples of the default (default: 1/4 to 8)",
     )
     parser.add_argument("--n-jobs", type=int, default=1, help="processes (default: 1)")
     return parser
@@ -107,9 +107,13 @@ def print_comparison(rates, default_rate, valid_scores, test_scores):
             scores = test_scores[name][index]
             rate = f"{choice} {rates[index]:.4g}"
             print(f"{name:24}{rate:>18}" + "".join(f"{score:9.2f}" for score in scores) + f"{scores.mean():9.2f}")
-        best[name] = scores.mean()
-    difference = best["reweighted wake-sleep"] - best["classic wake-sleep"]
-    print(f"\nReweighted above classic wake-sleep, each at its best learning rate: {difference:+.2f} nats per row")
+        if index in (0, len(rates) - 1):
+            print(f"{'':24}  (at the edge of the grid: widen it with --factors)")
+        best[name] = scores
+    difference = best["reweighted wake-sleep"].mean() - best["classic wake-sleep"].mean()
+    error = np.sqrt(sum(scores.var(ddof=1) / n_seeds for scores in best.values())) if n_seeds > 1 else np.nan
+    print("\nReweighted above classic wake-sleep, each at its best learning rate")
+    print(f"{difference:+.2f} nats per row (standard error over seeds {error:.2f})")
 
 
 if __name__ == "__main__":
