@@ -171,6 +171,12 @@ class HelmholtzMachine(
     sklearn.neural_network.BernoulliRBM : Undirected, two layers, no tractable likelihood estimate.
     sklearn.mixture.GaussianMixture : Density of real data from a single discrete cause.
 
+    Notes
+    -----
+    A machine explains the data with as few units as will do, and the fewer the longer it trains. For features, ten
+    to fifty epochs are often best, and a `StandardScaler` behind the machine lets a penalized classifier hear the units
+    that are rarely active. As a density, the machine goes on improving for longer.
+
     References
     ----------
     .. [1] P. Dayan, G. E. Hinton, R. M. Neal, R. S. Zemel. "The Helmholtz machine". Neural Computation 7
@@ -362,9 +368,9 @@ class HelmholtzMachine(
         objective = WakeSleep(
             machine,
             state.parameters,
-            n_particles=self.n_particles,
+            n_particles=int(self.n_particles),  # a NumPy scalar would promote float32 to float64 on its way
             recognition_update=self.recognition_update,
-            alpha=self.alpha,
+            alpha=float(self.alpha),
             streams=state.streams,
         )
         batch_size = min(DEFAULT_BATCH_SIZE if self.batch_size == "auto" else self.batch_size, len(rows))
@@ -460,15 +466,14 @@ class HelmholtzMachine(
         state = self._state.copy()
         optimizer = self._optimizer(self._machine, state.parameters.dtype)
         if type(state.optimizer) is type(optimizer):
-            state.optimizer.learning_rate = self.learning_rate_init
+            state.optimizer.learning_rate = optimizer.learning_rate
         else:
             state.optimizer = optimizer
         return self._machine, state
 
     def _optimizer(self, machine, dtype) -> Optimizer:
-        if self.solver == "sgd":
-            return SGD(self.learning_rate_init)
-        return Adam(self.learning_rate_init, machine.step_scales(dtype))
+        learning_rate = float(self.learning_rate_init)
+        return SGD(learning_rate) if self.solver == "sgd" else Adam(learning_rate, machine.step_scales(dtype))
 
     def _adopt(self, attributes):
         vars(self).pop("feature_names_in_", None)

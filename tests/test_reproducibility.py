@@ -50,6 +50,13 @@ def test_equal_seeds_give_equal_machines(seed, table, small):
     assert differ(first, small(random_state=8).fit(table))
 
 
+def test_numpy_scalars_are_as_good_as_numbers(table, small):
+    """What comes from np.logspace must not promote single precision on its way."""
+    numbers = {"learning_rate_init": 0.2, "alpha": 1e-3, "n_particles": 5, "batch_size": 16, "max_iter": 20}
+    scalars = {name: np.array(value)[()] for name, value in numbers.items()}
+    assert_same(*(small(**parameters).fit(table.astype(np.float32)) for parameters in (numbers, scalars)))
+
+
 def test_a_machine_without_a_seed_learns_anew_each_time(table, small):
     state = np.random.get_state()  # noqa: NPY002
     first = small(random_state=None).fit(table)
@@ -118,6 +125,12 @@ def test_partial_fit_continues(solver, table, small):
         assert machine.n_iter_ == n_epochs
     assert_same(machine, whole)
     assert_same(small(solver=solver, max_iter=2).fit(table).partial_fit(table), whole)
+
+
+def test_partial_fit_goes_on_from_an_early_stopped_fit(table, small):
+    machine = small(early_stopping=True, validation_fraction=0.2).fit(table)
+    components = machine.components_.copy()
+    assert not np.array_equal(machine.partial_fit(table).components_, components)
 
 
 def test_partial_fit_continues_after_pickling(table, small):

@@ -38,7 +38,7 @@ def main():
     train, valid, test = load(path)
 
     default_rate = HelmholtzMachine().learning_rate_init
-    rates = default_rate * np.array(sorted({1.0, *args.factors}))
+    rates = [default_rate * factor for factor in sorted({1.0, *args.factors})]
     valid_scores, test_scores = {}, {}
     for name, rule in RULES.items():
         scores = Parallel(n_jobs=args.n_jobs)(
@@ -103,7 +103,7 @@ def print_comparison(rates, default_rate, valid_scores, test_scores):
     print(f"{'':24}{'learning rate':>18}" + "".join(f"{f'seed {seed}':>9}" for seed in range(n_seeds)) + f"{'mean':>9}")
     for name in RULES:
         best_index = valid_scores[name].mean(axis=1).argmax()
-        for choice, index in {"default": list(rates).index(default_rate), "best": best_index}.items():
+        for choice, index in {"default": rates.index(default_rate), "best": best_index}.items():
             scores = test_scores[name][index]
             rate = f"{choice} {rates[index]:.4g}"
             print(f"{name:24}{rate:>18}" + "".join(f"{score:9.2f}" for score in scores) + f"{scores.mean():9.2f}")
