@@ -1,13 +1,14 @@
 """Explicit randomness: one stream for each purpose, and interchangeable sources of noise."""
 
 from functools import lru_cache
+from math import prod
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.stats import qmc
 
-from skwakesleep._engine.workspace import allocated
+from skwakesleep._engine.workspace import Workspace, allocated
 
 
 class Streams:
@@ -65,10 +66,20 @@ class CoarseNoise(FineNoise):
     2^-16. That is below the noise of any gradient, but not good enough for scoring or for users' samples.
     """
 
+    # Uniforms made from one request for random words: what is requested is newly allocated each time, and beyond
+    # 128 kB the allocator would ask the operating system for it.
+    CHUNK = 2**15
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        super().__init__(generator)
+        self._workspace = Workspace()
+
     def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        size = int(np.prod(shape))
-        words = self._generator.bit_generator.random_raw(-(-size // 4))
-        uniforms = np.add(words.view(np.uint16)[:size], 0.5, dtype=dtype)
+        uniforms = self._workspace.array("uniform", (prod(shape),), dtype)
+        for start in range(0, uniforms.size, self.CHUNK):
+            part = uniforms[start : start + self.CHUNK]
+            words = self._generator.bit_generator.random_raw(-(-part.size // 4))
+            np.add(words.view(np.uint16)[: part.size], 0.5, out=part)
         uniforms *= 2.0**-16
         return uniforms.reshape(shape)
 
