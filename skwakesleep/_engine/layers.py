@@ -1,6 +1,7 @@
 """A layer: an affine map of the parent units feeding a family."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -98,11 +99,11 @@ class Layer:
 
     def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
         """Return the log-probability of `target` given the parents, in nats."""
-        parts = [
-            self.family.log_prob(theta, natural, self._mean(natural, workspace), part, workspace)
-            for natural, part, _ in self._blocks(theta, parent, target, workspace)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        log_prob = np.empty(_lead(parent, target), target.dtype)
+        for natural, part, block in self._blocks(theta, parent, target, workspace):
+            mean = self._mean(natural, workspace)
+            log_prob[block] = self.family.log_prob(theta, natural, mean, part, workspace)
+        return log_prob
 
     def draw(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
@@ -119,7 +120,7 @@ class Layer:
 
     def evaluate(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> Activation:
         """Evaluate given units."""
-        shape = target.shape[:-1] if parent is None else np.broadcast_shapes(parent.shape[:-1], target.shape[:-1])
+        shape = _lead(parent, target)
         residual = self._scratch("residual", shape, workspace, target.dtype)
         log_prob = workspace.array((self.name, "log_prob"), shape, target.dtype)
         for natural, part, block in self._blocks(theta, parent, target, workspace):
@@ -154,20 +155,18 @@ class Layer:
 
     def _blocks(
         self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace
-    ) -> Iterator[tuple[NDArray, NDArray, slice]]:
-        """Yield natural parameters, the targets that belong to them, and where they are, a few particles at a time.
+    ) -> Iterator[tuple[NDArray, NDArray, tuple[slice, ...]]]:
+        """Yield natural parameters, the targets that belong to them, and where they are, a block at a time.
 
         All that is computed from a block of `CACHED` numbers finds it in the processor's cache.
         """
         lateral = self._lateral(theta, target, workspace)
         if parent is None or parent.ndim < target.ndim:
             natural = self.natural(theta, parent, workspace)
-            yield self._sum(natural, lateral, workspace), target, slice(None)
+            yield self._sum(natural, lateral, workspace), target, (slice(None),)
             return
-        step = max(1, CACHED * len(parent) // (parent[..., 0].size * self.n_units))
-        for start in range(0, len(parent), step):
-            block = slice(start, start + step)
-            own = block if target.ndim == parent.ndim else slice(None)  # a row's units may be shared by its particles
+        for block in _contiguous_blocks(parent.shape[:-1], CACHED // self.n_units):
+            own = block[parent.ndim - target.ndim :]  # the particles of a row may share its units
             natural = self.natural(theta, parent[block], workspace)
             yield self._sum(natural, None if lateral is None else lateral[own], workspace), target[own], block
 
@@ -209,6 +208,24 @@ class Layer:
 
     def _scratch(self, role: str, shape: tuple[int, ...], workspace: Workspace, dtype: np.dtype) -> NDArray:
         return workspace.array((self.name, role), (*shape, self.n_units), dtype)
+
+
+def _lead(parent: NDArray | None, target: NDArray) -> tuple[int, ...]:
+    """Return the leading axes of what a layer computes from its parents and its units."""
+    return target.shape[:-1] if parent is None else np.broadcast_shapes(parent.shape[:-1], target.shape[:-1])
+
+
+def _contiguous_blocks(shape: tuple[int, ...], n_rows: int) -> Iterator[tuple[slice, ...]]:
+    """Yield indices that divide leading axes into contiguous blocks of at most `n_rows`, or of one row."""
+    *particles, rows = shape
+    steps = [max(1, n_rows // rows) for _ in particles] + [max(1, min(rows, n_rows))]
+    return product(*(_slices(length, step) for length, step in zip(shape, steps, strict=True)))
+
+
+def _slices(length: int, step: int) -> list[slice]:
+    if length <= step:
+        return [slice(None)]  # an axis of one may stand for any number
+    return [slice(start, start + step) for start in range(0, length, step)]
 
 
 def _rows(array: NDArray) -> NDArray:
