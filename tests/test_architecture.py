@@ -35,8 +35,9 @@ ENGINE_ORDER = (
 FLOORS = (
     (f"{PACKAGE}._version",),
     (ENGINE,),
+    (f"{PACKAGE}.models",),
     (f"{PACKAGE}._adapters",),
-    (f"{PACKAGE}._helmholtz_machine",),
+    (f"{PACKAGE}._helmholtz_machine", f"{PACKAGE}._amortised_wake_sleep"),
     (PACKAGE,),
 )
 
@@ -110,6 +111,12 @@ def test_engine_imports_run_downward(module):
         return ENGINE_ORDER.index(name.rpartition(".")[2])
 
     assert all(place(name) < place(module) for name in imported_modules(module))
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(f"{PACKAGE}.models")])
+def test_models_import_numpy_scipy_and_the_engine_alone(module):
+    assert top_level(module) <= {"numpy", "scipy", PACKAGE} | sys.stdlib_module_names
+    assert all(name.startswith((ENGINE, f"{PACKAGE}.models")) for name in imported_modules(module))
 
 
 @pytest.mark.parametrize("module", MODULES)
