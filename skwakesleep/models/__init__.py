@@ -1,5 +1,6 @@
 """Generative models for `AmortisedWakeSleep`, and the protocol that they and yours obey."""
 
+from skwakesleep.models._latent_factors import LatentFactors
 from skwakesleep.models._protocol import (
     ConditionalDensity,
     ExponentialFamily,
@@ -18,6 +19,7 @@ __all__ = [
     "ExponentialFamily",
     "GenerativeModel",
     "JointDensity",
+    "LatentFactors",
     "LatentFunction",
     "Likelihood",
     "LikelihoodGradient",

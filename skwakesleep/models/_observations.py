@@ -1,0 +1,209 @@
+"""Distributions of the columns around a linear map of the latents, as exponential families.
+
+Given the map's value ``m (n, D)`` and parameters of its own, the log-density of an observation is
+``eta . s(x) - psi``, with all constants inside ``psi``.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Data that are all zeros or all ones have finite logits all the same.
+CONTINUITY = 0.01
+
+
+class Observation(Protocol):
+    """Distribution of the columns, with parameters ``(n_params,)`` of its own."""
+
+    n_params: int
+
+    def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """Return the location ``(D,)`` and spread ``(D,)`` of the map's value, and parameters to start from."""
+
+    def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
+        """Return an observation for each value of the map, ``(n, D)``."""
+
+    def statistics(self, x: NDArray) -> NDArray:
+        """Return the sufficient statistics ``(n, S)``."""
+
+    def natural(self, params: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
+        """Return ``eta (n, S)`` and ``psi (n,)``."""
+
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the gradients of ``sum(ct_eta * eta) + sum(ct_psi * psi)`` in ``m (n, D)`` and in the parameters."""
+
+    def project(self, params: NDArray) -> NDArray:
+        """Return the nearest admissible parameters."""
+
+    def unpack(self, params: NDArray) -> dict[str, NDArray]:
+        """Return the parameters by name."""
+
+
+class BernoulliColumns:
+    """Zeros and ones, the map being their logits."""
+
+    n_params = 0
+
+    def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        means = np.clip(X.mean(axis=0), CONTINUITY, 1 - CONTINUITY)
+        return np.log(means) - np.log1p(-means), np.ones(X.shape[1]), np.zeros(0)
+
+    def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
+        return (rng.random(m.shape) < 0.5 * (1 + np.tanh(0.5 * m))).astype(float)
+
+    def statistics(self, x: NDArray) -> NDArray:
+        return x
+
+    def natural(self, params: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
+        return m, np.logaddexp(0, m).sum(axis=1)
+
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
+        means = np.tanh(0.5 * m)
+        means += 1
+        means *= 0.5 * ct_psi[:, np.newaxis]
+        return ct_eta + means, np.zeros(0)
+
+    def project(self, params: NDArray) -> NDArray:
+        return params
+
+    def unpack(self, params: NDArray) -> dict[str, NDArray]:
+        return {}
+
+
+class IndependentNoise:
+    """Normal noise, independent between columns; its parameters are log standard deviations, one or one per column."""
+
+    def __init__(self, n_features: int, floor: float, *, spherical: bool) -> None:
+        self.n_params = 1 if spherical else n_features
+        self._n_features = n_features
+        self._log_floor = np.log(floor)
+
+    def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        spread = _spread(X)
+        variances = np.square(spread)
+        noise = variances.mean(keepdims=True) if self.n_params == 1 else variances
+        return X.mean(axis=0), spread, 0.5 * np.log(noise)
+
+    def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
+        return m + np.exp(params) * rng.standard_normal(m.shape)
+
+    def statistics(self, x: NDArray) -> NDArray:
+        return np.concatenate([x, x**2], axis=1)
+
+    def natural(self, params: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
+        precision = self._precision(params)
+        location = m * precision
+        eta = np.concatenate([location, np.broadcast_to(-0.5 * precision, m.shape)], axis=1)
+        log_scales = self._n_features * (params.mean() + 0.5 * np.log(2 * np.pi))
+        return eta, 0.5 * np.vecdot(location, m) + log_scales
+
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
+        linear, quadratic = ct_eta[:, : self._n_features], ct_eta[:, self._n_features :]
+        precision = self._precision(params)
+        weighted = ct_psi[:, np.newaxis] * m
+        grad_precision = np.vecdot(linear + 0.5 * weighted, m, axis=0) - 0.5 * quadratic.sum(axis=0)
+        grad = ct_psi.sum() - 2 * precision * grad_precision
+        return (linear + weighted) * precision, grad.sum(keepdims=True) if self.n_params == 1 else grad
+
+    def covariance(self, params: NDArray) -> NDArray:
+        """Return the covariance of the noise, ``(D, D)``."""
+        return np.diag(1 / self._precision(params))
+
+    def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
+        """Return the gradient of ``sum(ct * covariance)`` in the parameters."""
+        grad = 2 * ct.diagonal() / self._precision(params)
+        return grad.sum(keepdims=True) if self.n_params == 1 else grad
+
+    def project(self, params: NDArray) -> NDArray:
+        return np.maximum(params, self._log_floor)
+
+    def unpack(self, params: NDArray) -> dict[str, NDArray]:
+        return {"noise_variance": np.exp(2 * params)}
+
+    def _precision(self, params: NDArray) -> NDArray:
+        return np.broadcast_to(np.exp(-2 * params), (self._n_features,))
+
+
+class CorrelatedNoise:
+    """Normal noise with any covariance; its parameters are the Cholesky factor of the precision, diagonal in logs."""
+
+    def __init__(self, n_features: int, floor: float) -> None:
+        self._n_features = n_features
+        self._lower = np.tril_indices(n_features)
+        self._diagonal = np.flatnonzero(self._lower[0] == self._lower[1])
+        self.n_params = len(self._lower[0])
+        self._log_ceiling = -np.log(floor)
+
+    def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        spread = _spread(X)
+        params = np.zeros(self.n_params)
+        params[self._diagonal] = -np.log(spread)
+        return X.mean(axis=0), spread, params
+
+    def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
+        return m + np.linalg.solve(self._factor(params).T, rng.standard_normal(m.shape).T).T
+
+    def statistics(self, x: NDArray) -> NDArray:
+        return np.concatenate([x, (x[:, :, np.newaxis] * x[:, np.newaxis, :]).reshape(len(x), -1)], axis=1)
+
+    def natural(self, params: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
+        factor = self._factor(params)
+        precision = factor @ factor.T
+        location = m @ precision
+        quadratic = np.broadcast_to(-0.5 * precision.ravel(), (len(m), self._n_features**2))
+        log_scales = 0.5 * self._n_features * np.log(2 * np.pi) - params[self._diagonal].sum()
+        return np.concatenate([location, quadratic], axis=1), 0.5 * np.vecdot(location, m) + log_scales
+
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
+        linear, quadratic = ct_eta[:, : self._n_features], ct_eta[:, self._n_features :].sum(axis=0)
+        factor = self._factor(params)
+        weighted = ct_psi[:, np.newaxis] * m
+        grad_precision = (linear + 0.5 * weighted).T @ m - 0.5 * quadratic.reshape(factor.shape)
+        grad = self._factor_vjp(factor, grad_precision)
+        grad[self._diagonal] -= ct_psi.sum()
+        return (linear + weighted) @ (factor @ factor.T), grad
+
+    def covariance(self, params: NDArray) -> NDArray:
+        """Return the covariance of the noise, ``(D, D)``."""
+        inverse = np.linalg.inv(self._factor(params))
+        return inverse.T @ inverse
+
+    def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
+        """Return the gradient of ``sum(ct * covariance)`` in the parameters."""
+        covariance = self.covariance(params)
+        return self._factor_vjp(self._factor(params), -covariance @ ct @ covariance)
+
+    def project(self, params: NDArray) -> NDArray:
+        params = params.copy()
+        params[self._diagonal] = np.minimum(params[self._diagonal], self._log_ceiling)
+        return params
+
+    def unpack(self, params: NDArray) -> dict[str, NDArray]:
+        return {"noise_covariance": self.covariance(params)}
+
+    def _factor(self, params: NDArray) -> NDArray:
+        factor = np.zeros((self._n_features, self._n_features))
+        factor[self._lower] = params
+        np.fill_diagonal(factor, np.exp(params[self._diagonal]))
+        return factor
+
+    def _factor_vjp(self, factor: NDArray, grad_precision: NDArray) -> NDArray:
+        """Carry a gradient in the precision ``factor @ factor.T`` over to the parameters."""
+        grad_factor = (grad_precision + grad_precision.T) @ factor
+        grad = grad_factor[self._lower]
+        grad[self._diagonal] *= factor.diagonal()
+        return grad
+
+
+def _spread(X: NDArray) -> NDArray:
+    """Return the standard deviation of each column, one where it is constant."""
+    spread = X.std(axis=0)
+    return np.where(spread > 1e-12 * (1 + np.abs(X).max(axis=0)), spread, 1.0)
+
+
+def gaussian(n_features: int, noise: str, floor: float) -> IndependentNoise | CorrelatedNoise:
+    """Return normal noise of a kind: "spherical", "diagonal" or "full"."""
+    if noise == "full":
+        return CorrelatedNoise(n_features, floor)
+    return IndependentNoise(n_features, floor, spherical=noise == "spherical")
