@@ -133,6 +133,7 @@ class Layer:
         self, theta: Views, activation: Activation, weights: NDArray, grad: Views, workspace: Workspace
     ) -> None:
         """Write the gradient of ``sum(weights * log_prob)`` into `grad`."""
+        activation, weights = self._used(activation, weights, workspace)
         parent, residual = activation.parent, activation.residual
         self.family.gradient(theta, residual, weights, grad)
         np.matmul(weights.reshape(-1), _rows(residual), out=grad["intercept"])
@@ -141,6 +142,23 @@ class Layer:
         if self.autoregressive:
             self._product(activation.target, weights, residual, grad["triangle"], workspace)
             np.copyto(grad["triangle"], 0, where=np.tri(self.n_units, dtype=bool))
+
+    def _used(self, activation: Activation, weights: NDArray, workspace: Workspace) -> tuple[Activation, NDArray]:
+        """Leave out what has no weight."""
+        used = np.nonzero(weights)
+        if len(used[0]) == weights.size:
+            return activation, weights
+        axes = weights.ndim
+
+        def gathered(role: str, array: NDArray) -> NDArray:
+            index = np.ravel_multi_index(used[axes - array.ndim + 1 :], array.shape[:-1])
+            out = workspace.array((self.name, "used", role), (len(index), array.shape[-1]), array.dtype)
+            return _rows(array).take(index, axis=0, out=out, mode="clip")  # "raise" would buffer the output
+
+        parent = None if activation.parent is None else gathered("parent", activation.parent)
+        target = gathered("target", activation.target) if self.autoregressive else activation.target
+        residual = gathered("residual", activation.residual)
+        return Activation(parent, target, activation.log_prob, residual), weights[used]
 
     def _product(
         self, parent: NDArray, weights: NDArray, residual: NDArray, out: NDArray, workspace: Workspace

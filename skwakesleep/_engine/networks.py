@@ -193,6 +193,10 @@ class Machine:
             [views[layer.name] for layer in self.recognition.layers],
         )
 
+    def recognition_part(self, flat: NDArray) -> NDArray:
+        """Return the view of a flat parameter vector that holds the recognition network, which is laid out last."""
+        return flat[flat.size - sum(views.size for layer in self.bind(flat).recognition for views in layer.values()) :]
+
     def initial_parameters(self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype) -> NDArray:
         """Return a flat vector: random weights, rarely active hidden units, and the visible means reproduced."""
         flat = allocated((self.layout.size,), dtype, "hidden_layer_sizes")

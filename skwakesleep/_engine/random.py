@@ -22,7 +22,7 @@ class Streams:
         Seeds the choice of held-out rows. A number, not a generator: a resumed training holds out the same rows.
     """
 
-    PURPOSES = ("initialization", "shuffle", "particles", "dreams")
+    PURPOSES = ("initialization", "shuffle", "particles", "dreams", "thinning")
 
     def __init__(self, entropy: int | list[int] | None) -> None:
         validation, *seeds = np.random.SeedSequence(entropy).spawn(1 + len(self.PURPOSES))
@@ -79,7 +79,7 @@ class CoarseNoise(FineNoise):
         for start in range(0, uniforms.size, self.CHUNK):
             part = uniforms[start : start + self.CHUNK]
             words = self._generator.bit_generator.random_raw(-(-part.size // 4))
-            np.add(words.view(np.uint16)[: part.size], 0.5, out=part)
+            np.add(words.view(np.uint16)[: part.size], part.dtype.type(0.5), out=part)
         uniforms *= 2.0**-16
         return uniforms.reshape(shape)
 

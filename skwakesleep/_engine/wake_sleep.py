@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.numerics import log_sum_exp
-from skwakesleep._engine.random import CoarseNoise, Streams
+from skwakesleep._engine.random import CoarseNoise, Noise, Streams
 from skwakesleep._engine.workspace import Workspace
+
+# The share of an equal weight below which weights are thinned out, lest the matrix products work for next to nothing:
+# with hundreds of columns, a few particles have all the weight.
+NEGLIGIBLE = 0.05
 
 RecognitionUpdate = Literal["wake", "sleep", "both"]
 
@@ -61,10 +65,12 @@ class WakeSleep:
         self._penalty = alpha * machine.layout.mask({"weights", "triangle"}, parameters.dtype) if alpha else None
         self._theta = machine.bind(parameters)
         self._grad = machine.bind(self.gradient)
-        self._sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
-        self._sleep_grad = machine.bind(self._sleep_gradient)
+        sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
+        self._sleep_grad = machine.bind(sleep_gradient)
+        self._learned_awake, self._learned_asleep = map(machine.recognition_part, (self.gradient, sleep_gradient))
         self._particles = CoarseNoise(streams["particles"])
         self._dreams = CoarseNoise(streams["dreams"])
+        self._thinning = CoarseNoise(streams["thinning"])
         self._workspace = Workspace()
 
     def floor(self, nats: float) -> float:
@@ -77,8 +83,7 @@ class WakeSleep:
         if self.recognition_update != "wake":
             self._sleep(len(x))
         if self.recognition_update == "both":
-            # Only the recognition network has learned twice: the dreams leave the rest of their vector at zero.
-            self.gradient += self._sleep_gradient
+            self._learned_awake += self._learned_asleep
         if self._penalty is not None:
             self.gradient -= self._penalty * self._parameters
         return bound
@@ -92,7 +97,8 @@ class WakeSleep:
         log_w = p.log_prob - q.log_prob  # (K, B)
         log_sum = log_sum_exp(log_w, axis=0)
         w = np.exp(log_w - log_sum)
-        self.machine.generative.gradient(theta.generative, p, w / B, grad.generative, self._workspace)
+        thinned = thin(w, self._thinning)
+        self.machine.generative.gradient(theta.generative, p, thinned / B, grad.generative, self._workspace)
         if self.recognition_update != "sleep":
             # The score has mean zero under q, so subtracting 1/K changes the variance alone.
             share = 1.0 if self.recognition_update == "wake" else 0.5
@@ -108,3 +114,13 @@ class WakeSleep:
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full(n_dreams, share / n_dreams, dtype=x.dtype)
         self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition, self._workspace)
+
+
+def thin(weights: NDArray, noise: Noise) -> NDArray:
+    """Return importance weights ``(K, B)`` of the same expectation, of which those that hardly count are mostly zero.
+
+    A weight ``w`` below ``least = NEGLIGIBLE / K`` is raised to it with probability ``w / least``, and else dropped.
+    """
+    least = NEGLIGIBLE / len(weights)
+    kept = noise.uniform(weights.shape, weights.dtype) * least < weights
+    return np.where(kept, np.maximum(weights, least), 0)

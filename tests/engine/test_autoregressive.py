@@ -108,18 +108,20 @@ def test_log_prob_is_the_chain_rule(shape, rng):
         np.testing.assert_allclose(log_prob.ravel(), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("n_dropped", [0, 3], ids="dropped={}".format)
 @pytest.mark.parametrize("family", [Bernoulli(), Gaussian(np.zeros(4), np.ones(4))], ids=["bernoulli", "gaussian"])
 @pytest.mark.parametrize(
     ("parent_shape", "target_shape"),
     [((6,), (6,)), ((5, 6), (5, 6)), ((6,), (5, 6)), ((5, 6), (6,)), (None, (5, 6))],
     ids=str,
 )
-def test_gradient_is_the_slope(family, parent_shape, target_shape, rng):
+def test_gradient_is_the_slope(family, parent_shape, target_shape, n_dropped, rng):
     layer = Layer("layer", family, 3 if parent_shape else 0, 4, autoregressive=True)
     theta = random_theta(layer, rng)
     parent = rng.normal(size=(*parent_shape, 3)) if parent_shape else None
     target = rng.random((*target_shape, 4))
     weights = rng.random((5, 6) if (5, 6) in (parent_shape, target_shape) else (6,))
+    weights.flat[:n_dropped] = 0
     grad = {name: np.empty(shape) for name, shape in layer.shapes().items()}
     layer.gradient(theta, layer.evaluate(theta, parent, target, Workspace()), weights, grad, Workspace())
 

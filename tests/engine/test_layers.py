@@ -45,10 +45,12 @@ def test_natural_parameters_are_affine(family, role):
     np.testing.assert_allclose(layer.natural(theta, parent, Workspace()), expected, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("n_dropped", [0, 1, 3], ids="dropped={}".format)
 @every_kind
-def test_gradient_is_the_slope_of_the_weighted_log_prob(family, role):
+def test_gradient_is_the_slope_of_the_weighted_log_prob(family, role, n_dropped):
     layer, theta, parent, target = build(family, role)
     weights = np.random.default_rng(1).normal(size=(K, B))  # of either sign, as with the baseline
+    weights.flat[:n_dropped] = 0  # such rows are left out of the products
     grad = {name: np.full_like(values, np.nan) for name, values in theta.items()}
     layer.gradient(theta, layer.evaluate(theta, parent, target, Workspace()), weights, grad, Workspace())
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from skwakesleep._engine.random import CoarseNoise
 from skwakesleep._engine.training import LOST_EPOCH
+from skwakesleep._engine.wake_sleep import NEGLIGIBLE, thin
 from tests import oracle
 from tests.engine.machines import model_of, random_machine, wake_sleep
 
@@ -196,3 +198,37 @@ def test_floor_is_far_below_an_untrained_machine_and_above_a_lost_one():
     floor = wake_sleep(machine, parameters, "wake", 3).floor(LOST_EPOCH)
     lost = wake_sleep(machine, np.where(parameters > 0, -1e4, 1e4), "wake", 3)(np.eye(4))
     assert lost < floor < 10 * bound
+
+
+# ---------------------------------------------------------------------- thinning
+
+
+def importance_weights(n_particles, rng, spread=6.0):
+    weights = np.exp(rng.normal(scale=spread, size=(n_particles, 50)))
+    return weights / weights.sum(axis=0)
+
+
+@pytest.mark.parametrize("n_particles", [2, 5, 50])
+def test_thinned_weights_have_the_same_expectation(n_particles, rng):
+    weights = importance_weights(n_particles, rng)
+    noise = CoarseNoise(np.random.Generator(np.random.SFC64(0)))
+    draws = np.array([thin(weights, noise) for _ in range(20_000)])
+
+    def z(draws):
+        # Drawn or not with probability p: its own variance, and the resolution of the noise for those hardly ever drawn.
+        p = np.minimum(1, weights * n_particles / NEGLIGIBLE)
+        error = np.sqrt(p * (1 - p) / len(draws)) + 2.0**-16
+        return abs((draws.mean(axis=0) - weights) / error).max() * n_particles / NEGLIGIBLE
+
+    assert z(draws) < 6
+    assert z(np.where(draws > 0, weights, 0)) > 6  # negative control: dropped without making up for it
+    assert (draws == 0).mean() > 0.2
+
+
+def test_weights_that_count_are_left_alone(rng):
+    noise = CoarseNoise(np.random.Generator(np.random.SFC64(0)))
+    alone = np.ones((1, 7), np.float32)
+    np.testing.assert_array_equal(thin(alone, noise), alone)
+    equal = np.full((4, 7), 0.25)
+    np.testing.assert_array_equal(thin(equal, noise), equal)
+    assert thin(alone, noise).dtype == np.float32
