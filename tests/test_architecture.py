@@ -23,6 +23,8 @@ ENGINE_ORDER = (
     "random",
     "parameters",
     "optimizers",
+    "kernel_regression",
+    "feature_maps",
     "families",
     "rows",
     "layers",
@@ -30,6 +32,7 @@ ENGINE_ORDER = (
     "wake_sleep",
     "likelihood",
     "training",
+    "amortised",
 )
 # The rest of the house, below and above it.
 FLOORS = (
@@ -39,6 +42,7 @@ FLOORS = (
     (f"{PACKAGE}._adapters",),
     (f"{PACKAGE}._helmholtz_machine", f"{PACKAGE}._amortised_wake_sleep"),
     (PACKAGE,),
+    (f"{PACKAGE}.datasets",),
 )
 
 

@@ -21,14 +21,22 @@ class FitMonitor:
     attributes : callable
         Maps a training state to the fitted attributes that stand for it, for callbacks that ask for a fitted
         estimator.
+    report : callable, optional
+        Maps a training state to what `verbose` prints of it; by default its bound and score.
     """
 
     def __init__(
-        self, estimator: Any, X: Any, n_epochs: int, attributes: Callable[[TrainingState], dict[str, Any]]
+        self,
+        estimator: Any,
+        X: Any,
+        n_epochs: int,
+        attributes: Callable[[TrainingState], dict[str, Any]],
+        report: Callable[[Any], str] | None = None,
     ) -> None:
         self._estimator = estimator
         self._X = X
         self._attributes = attributes
+        self._report = report or _bound_and_score
         self._started = perf_counter()
         self._root: Any = None
         self._epoch: Any = None
@@ -63,8 +71,12 @@ class FitMonitor:
         )
 
     def _line(self, state: TrainingState) -> str:
-        line = f"[{type(self._estimator).__name__}] Iteration {state.n_epochs}, "
-        line += f"lower bound = {state.lower_bounds[-1]:.2f}, "
-        if state.validation_scores:
-            line += f"validation score = {state.validation_scores[-1]:.2f}, "
+        line = f"[{type(self._estimator).__name__}] Iteration {state.n_epochs}, {self._report(state)}, "
         return line + f"time = {perf_counter() - self._started:.2f}s"
+
+
+def _bound_and_score(state: TrainingState) -> str:
+    report = f"lower bound = {state.lower_bounds[-1]:.2f}"
+    if state.validation_scores:
+        report += f", validation score = {state.validation_scores[-1]:.2f}"
+    return report

@@ -21,7 +21,9 @@ FLOAT_DTYPES = (np.float64, np.float32)
 TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
 
 
-def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str, Any]]:
+def check_table(
+    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = FLOAT_DTYPES
+) -> tuple[Table, dict[str, Any]]:
     """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
 
     Defers to scikit-learn's `validate_data`, but leaves the estimator alone: a call that fails later on then
@@ -38,7 +40,7 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str
         raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
     _reject_dates(X)
     draft = copy(estimator)
-    X = validate_data(draft, X, accept_sparse="csr", dtype=FLOAT_DTYPES, reset=reset)
+    X = validate_data(draft, X, accept_sparse=accept_sparse, dtype=dtype, reset=reset)
     if not isinstance(X, np.ndarray) and not X.has_canonical_format:
         X = X.copy()  # entries of one place are to be added up, but not in the user's table
         X.sum_duplicates()

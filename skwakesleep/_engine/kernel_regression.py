@@ -1,7 +1,7 @@
 """Kernel ridge regression of conditional expectations, and the choice of its bandwidth and ridge.
 
-With the kernel ``K (N, N)`` between the inputs of a sample and ``G (N, M)`` between them and new inputs, the prediction
-of *any* target ``y (N,)`` is ``A' y`` with ``A = (K + ridge * I)^-1 G (N, M)``: the weights do not depend on the target.
+With the kernel ``K (N, N)`` between the inputs of a sample and ``G (N, M)`` between them and new inputs, any target
+``y (N,)`` is predicted by ``A' y`` with ``A = (K + ridge * I)^-1 G (N, M)``: the weights do not depend on the target.
 Here targets are predicted as deviations from their mean, so that weights sum to one for every new input: where there is
 nothing to learn, the prediction is the mean of the target, and no constant is ever shrunk.
 
@@ -118,7 +118,7 @@ class KernelRegression(Regression):
     def __init__(self, x: NDArray, bandwidth: float, ridge: float) -> None:
         self._x = x
         self._bandwidth = bandwidth
-        self._factor, self.ridge = _factorized(gaussian_kernel(x, x, bandwidth), ridge)
+        self._factor, self.ridge = factorized(gaussian_kernel(x, x, bandwidth), ridge)
 
     def _ridge_weights(self, x_new: NDArray, values: NDArray) -> NDArray:
         return linalg.cho_solve(self._factor, self._kernel(x_new) @ values, overwrite_b=True, check_finite=False)
@@ -157,7 +157,7 @@ class RandomFeatureRegression(Regression):
         self._frequencies = rng.standard_normal((x.shape[1], n_features)) / bandwidth
         self._phases = rng.uniform(0, 2 * np.pi, n_features)
         self._features = self._map(x)
-        self._factor, self.ridge = _factorized(self._features.T @ self._features, ridge)
+        self._factor, self.ridge = factorized(self._features.T @ self._features, ridge)
 
     def _map(self, x: NDArray) -> NDArray:
         features = x @ self._frequencies
@@ -173,7 +173,7 @@ class RandomFeatureRegression(Regression):
         return self._map(x_new) @ linalg.cho_solve(self._factor, self._features.T @ targets, check_finite=False)
 
 
-def _factorized(gram: NDArray, ridge: float) -> tuple[tuple[NDArray, bool], float]:
+def factorized(gram: NDArray, ridge: float) -> tuple[tuple[NDArray, bool], float]:
     """Return the Cholesky factor of ``gram + ridge * I``, and the ridge with which it exists; `gram` is overwritten."""
     diagonal = gram.diagonal().copy()
     for attempt in range(N_JITTERS + 1):
@@ -237,7 +237,7 @@ def tune(x: NDArray, targets: NDArray, bandwidths: Sequence[float], ridges: Sequ
     x : ndarray of shape (n, D)
         Inputs.
     targets : ndarray of shape (n, T)
-        What is to be predicted; every target counts the same, whatever its scale.
+        What is to be predicted, with mean zero; targets count by their variance.
     bandwidths, ridges : sequence of float
         What there is to choose from.
 
@@ -246,64 +246,13 @@ def tune(x: NDArray, targets: NDArray, bandwidths: Sequence[float], ridges: Sequ
     tuning : Tuning
         The choice; its error is relative to predicting the mean.
     """
-    targets = standardized(targets)
     distances = squared_distances(x, x)
+    total = np.square(targets).sum() or 1.0
     choices = [
-        Tuning(bandwidth, ridge, float(np.square(residual).mean()) if residual.size else 0.0)
+        Tuning(bandwidth, ridge, float(np.square(residual).sum() / total))
         for bandwidth in bandwidths
         for ridge, residual in zip(
             ridges, leave_one_out_residuals(_gaussian(distances.copy(), bandwidth), targets, ridges), strict=True
         )
     ]
     return min(choices, key=lambda choice: choice.error)
-
-
-class LeaveOneOut(NamedTuple):
-    """The relative leave-one-out error with a linear feature map, and its gradient."""
-
-    error: float
-    gradient: NDArray
-
-
-def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ridge: float) -> LeaveOneOut:
-    """Return the leave-one-out error with the kernel of ``x @ projection.T``, and its gradient in the projection.
-
-    With ``C = (K + ridge * I)^-1``, ``alpha = C y``, ``q_i = 1 / C_ii`` and residuals ``r_i = alpha_i q_i``, a change
-    ``dK`` of the kernel changes ``C`` by ``-C dK C``, and so ``sum_i |r_i|^2`` by the inner product of ``dK`` with
-    ``2 C diag(q |r|^2) C - 2 C (q r) alpha'``. The bandwidth is part of the projection.
-
-    Parameters
-    ----------
-    projection : ndarray of shape (F, D)
-        Linear map of the inputs; the kernel has bandwidth one.
-    x : ndarray of shape (n, D)
-        Inputs.
-    targets : ndarray of shape (n, T)
-        Standardized targets.
-    ridge : float
-        What is added to the diagonal of the kernel.
-
-    Returns
-    -------
-    result : LeaveOneOut
-        Error, and gradient of shape (F, D).
-    """
-    u = x @ projection.T
-    kernel = gaussian_kernel(u, u, 1.0)
-    inverse = _inverse(kernel, ridge)
-    alpha = inverse @ targets
-    q = 1 / inverse.diagonal()
-    residuals = alpha * q[:, np.newaxis]
-    error = np.square(residuals).sum()
-    influence = (inverse * (q * np.square(residuals).sum(axis=1))) @ inverse
-    influence -= (inverse @ (q[:, np.newaxis] * residuals)) @ alpha.T
-    influence += influence.T.copy()  # twice the symmetric part
-    influence *= kernel
-    # The kernel falls with |u_i - u_j|^2 / 2: each pair pulls its two ends.
-    grad_u = 2 * (influence @ u - influence.sum(axis=1)[:, np.newaxis] * u)
-    return LeaveOneOut(float(error) / targets.size, grad_u.T @ x / targets.size)
-
-
-def _inverse(kernel: NDArray, ridge: float) -> NDArray:
-    factor, _ = _factorized(kernel.copy(), ridge)
-    return linalg.cho_solve(factor, np.eye(len(kernel)), overwrite_b=True, check_finite=False)

@@ -177,6 +177,7 @@ def train(
     stopping: Stopping | None,
     validate: Callable[[NDArray], float] | None,
     monitor: Monitor,
+    project: Callable[[NDArray], NDArray] | None = None,
 ) -> bool:
     """Train `state` in place for at most `n_epochs` epochs.
 
@@ -200,6 +201,8 @@ def train(
         Scores parameters on held-out rows; the best are kept.
     monitor : Monitor
         Told of each epoch; may end the training.
+    project : callable or None
+        Maps parameters to the nearest admissible ones, after each step.
 
     Returns
     -------
@@ -215,7 +218,7 @@ def train(
     for _ in range(n_epochs):
         monitor.epoch_begin()
         before = state.parameters.copy(), state.average.copy(), state.n_steps
-        lower_bound = _epoch(state, objective, rows, batch_size, shuffle)
+        lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
         if not (lower_bound >= objective.floor(LOST_EPOCH) and np.isfinite(state.parameters).all()):
             state.parameters[...], state.average[...], state.n_steps = before
             state.optimizer.reset()
@@ -227,7 +230,14 @@ def train(
     return True
 
 
-def _epoch(state: TrainingState, objective: Objective, rows: Table, batch_size: int, shuffle: bool) -> float:
+def _epoch(
+    state: TrainingState,
+    objective: Objective,
+    rows: Table,
+    batch_size: int,
+    shuffle: bool,
+    project: Callable[[NDArray], NDArray] | None,
+) -> float:
     """Visit every row once and return the mean objective; break off once it is lost beyond any outlier."""
     n_rows = len(rows)
     order = state.streams["shuffle"].permutation(n_rows) if shuffle else np.arange(n_rows)
@@ -239,5 +249,7 @@ def _epoch(state: TrainingState, objective: Objective, rows: Table, batch_size: 
             return value
         total += value * len(batch)
         state.optimizer.ascend(state.parameters, objective.gradient)
+        if project is not None:
+            state.parameters[...] = project(state.parameters)
         state.average_iterate(scratch=objective.gradient)
     return total / n_rows

@@ -330,3 +330,17 @@ def test_a_copy_trains_alone():
     run(duplicate, Quadratic(duplicate.parameters), n_epochs=3)
     assert duplicate.n_epochs == 5
     assert pickle.dumps(pickle.loads(kept)) == pickle.dumps(pickle.loads(pickle.dumps(state)))
+
+
+def test_every_iterate_is_projected():
+    state = TrainingState(np.zeros(1), sgd(1.0, 1), Streams(0))
+    settings = {"n_epochs": 3, "batch_size": 10, "shuffle": False, "stopping": None, "validate": None}
+    train(
+        state,
+        Script([1.0] * 3, [1.0, 1.0, -5.0]),
+        Table(),
+        monitor=Monitor(),
+        project=lambda theta: np.minimum(theta, 1.5),
+        **settings,
+    )
+    assert state.parameters == 1.5 - 5

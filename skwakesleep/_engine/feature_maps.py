@@ -1,0 +1,126 @@
+"""Linear feature maps for the regression's inputs, learned from dreams: what is kept is what predicts the targets.
+
+A Gaussian kernel resolves a few dozen dimensions with a thousand pairs, no more. Where fewer directions of the
+observations tell all about the latents, a linear map to these directions lifts that ceiling.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel
+
+# Directions in which the inputs vary by less than this part of the most are constant up to rounding.
+RANK_TOLERANCE = 1e-10
+
+
+class LinearMap:
+    """Linear map of observations, ``(n, D)`` to ``(n, F)``.
+
+    Parameters
+    ----------
+    projection : ndarray of shape (F, D)
+        The map.
+    """
+
+    def __init__(self, projection: NDArray) -> None:
+        self.projection = projection
+
+    def __call__(self, x: NDArray) -> NDArray:
+        return x @ self.projection.T
+
+
+def scaling(x: NDArray) -> LinearMap:
+    """Return the map that gives each column of ``x (n, D)`` unit variance; constant columns are left alone."""
+    spread = x.std(axis=0)
+    varying = spread > RANK_TOLERANCE * np.abs(x).max(axis=0)
+    return LinearMap(np.diag(1 / np.where(varying, spread, 1.0)))
+
+
+def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None = None) -> LinearMap:
+    """Return the directions of the inputs that predict targets linearly: canonical correlation analysis.
+
+    The directions are uncorrelated and of unit variance. For a linear model with normal latents and noise they span all
+    that the observations tell about the latents.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, D)
+        Inputs.
+    targets : ndarray of shape (n, T)
+        What is to be predicted.
+    n_components : int or None
+        Number of directions. None keeps those that correlate more than chance would have it: independent inputs and
+        targets of ranks ``p`` and ``q`` have squared correlations up to about ``(sqrt(p) + sqrt(q))^2 / n``.
+    """
+    whitening, white = _whitened(x)
+    _, white_targets = _whitened(targets)
+    directions, correlations, _ = np.linalg.svd(white.T @ white_targets / len(x))
+    if n_components is None:
+        chance = (np.sqrt(white.shape[1]) + np.sqrt(white_targets.shape[1])) ** 2 / len(x)
+        n_components = max(1, int((correlations**2 > chance).sum()))
+    return LinearMap((whitening @ directions[:, :n_components]).T)
+
+
+def _whitened(x: NDArray) -> tuple[NDArray, NDArray]:
+    """Return a matrix ``(D, rank)`` and what it maps the centered rows to: uncorrelated, of unit variance."""
+    centered = x - x.mean(axis=0)
+    scale = np.abs(centered).max(axis=0, initial=0.0)
+    scale[scale == 0] = 1.0
+    _, singular, axes = np.linalg.svd(centered / scale, full_matrices=False)
+    rank = int((singular > RANK_TOLERANCE * singular.max(initial=0.0)).sum())
+    whitening = (axes[:rank].T * (np.sqrt(len(x)) / singular[:rank])) / scale[:, np.newaxis]
+    return whitening, centered @ whitening
+
+
+class LeaveOneOut(NamedTuple):
+    """The relative leave-one-out error with a linear feature map, and its gradient."""
+
+    error: float
+    gradient: NDArray
+
+
+def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ridge: float) -> LeaveOneOut:
+    """Return the leave-one-out error with the kernel of ``x @ projection.T``, and its gradient in the projection.
+
+    With ``C = (K + ridge * I)^-1``, ``alpha = C y``, ``q_i = 1 / C_ii`` and residuals ``r_i = alpha_i q_i``, a change
+    ``dK`` of the kernel changes ``C`` by ``-C dK C``, and so ``sum_i |r_i|^2`` by the inner product of ``dK`` with
+    ``2 C diag(q |r|^2) C - 2 C (q r) alpha'``. The bandwidth is part of the projection.
+
+    Parameters
+    ----------
+    projection : ndarray of shape (F, D)
+        Linear map of the inputs; the kernel has bandwidth one.
+    x : ndarray of shape (n, D)
+        Inputs.
+    targets : ndarray of shape (n, T)
+        Standardized targets.
+    ridge : float
+        What is added to the diagonal of the kernel.
+
+    Returns
+    -------
+    result : LeaveOneOut
+        Error, and gradient of shape (F, D).
+    """
+    u = x @ projection.T
+    kernel = gaussian_kernel(u, u, 1.0)
+    inverse = _inverse(kernel, ridge)
+    alpha = inverse @ targets
+    q = 1 / inverse.diagonal()
+    residuals = alpha * q[:, np.newaxis]
+    error = np.square(residuals).sum()
+    influence = (inverse * (q * np.square(residuals).sum(axis=1))) @ inverse
+    influence -= (inverse @ (q[:, np.newaxis] * residuals)) @ alpha.T
+    influence += influence.T.copy()  # twice the symmetric part
+    influence *= kernel
+    # The kernel falls with |u_i - u_j|^2 / 2: each pair pulls its two ends.
+    grad_u = 2 * (influence @ u - influence.sum(axis=1)[:, np.newaxis] * u)
+    return LeaveOneOut(float(error) / targets.size, grad_u.T @ x / targets.size)
+
+
+def _inverse(kernel: NDArray, ridge: float) -> NDArray:
+    factor, _ = factorized(kernel.copy(), ridge)
+    return linalg.cho_solve(factor, np.eye(len(kernel)), overwrite_b=True, check_finite=False)
