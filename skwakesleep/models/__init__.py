@@ -1,6 +1,10 @@
 """Generative models for `AmortisedWakeSleep`, and the protocol that they and yours obey."""
 
+from skwakesleep.models._belief_network import SigmoidBeliefNetwork
+from skwakesleep.models._blowfly import BlowflyDynamics
+from skwakesleep.models._decoder import NeuralDecoder
 from skwakesleep.models._latent_factors import LatentFactors
+from skwakesleep.models._pinwheel import Pinwheel
 from skwakesleep.models._protocol import (
     ConditionalDensity,
     ExponentialFamily,
@@ -15,6 +19,7 @@ from skwakesleep.models._protocol import (
 )
 
 __all__ = [
+    "BlowflyDynamics",
     "ConditionalDensity",
     "ExponentialFamily",
     "GenerativeModel",
@@ -25,5 +30,8 @@ __all__ = [
     "LikelihoodGradient",
     "LocalFactors",
     "NamedParameters",
+    "NeuralDecoder",
+    "Pinwheel",
     "Projection",
+    "SigmoidBeliefNetwork",
 ]

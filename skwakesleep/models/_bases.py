@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-
 # Numbers in the largest scratch array, of latent nodes by observations: 16 MB.
 BLOCK_ELEMENTS = 2**21
 LOG_2_PI = np.log(2 * np.pi)
