@@ -212,10 +212,10 @@ def importance_weights(n_particles, rng, spread=6.0):
 def test_thinned_weights_have_the_same_expectation(n_particles, rng):
     weights = importance_weights(n_particles, rng)
     noise = CoarseNoise(np.random.Generator(np.random.SFC64(0)))
-    draws = np.array([thin(weights, noise) for _ in range(20_000)])
+    draws = np.array([thin(weights, noise) for _ in range(4000)])
 
     def z(draws):
-        # Drawn or not with probability p: its own variance, and the resolution of the noise for those hardly ever drawn.
+        # Drawn or not, with probability p; the noise has a resolution of its own.
         p = np.minimum(1, weights * n_particles / NEGLIGIBLE)
         error = np.sqrt(p * (1 - p) / len(draws)) + 2.0**-16
         return abs((draws.mean(axis=0) - weights) / error).max() * n_particles / NEGLIGIBLE
