@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from sklearn.utils._param_validation import (
+    HasMethods,
     Interval,
     InvalidParameterError,
     StrOptions,
@@ -13,6 +14,7 @@ from sklearn.utils._param_validation import (
 
 __all__ = [
     "CallbackSupportMixin",
+    "HasMethods",
     "Interval",
     "InvalidParameterError",
     "StrOptions",

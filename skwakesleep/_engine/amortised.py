@@ -70,6 +70,9 @@ class Phases(Protocol):
     def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
         """Return the weighted sum of the pairs' scores, ``(P,)``."""
 
+    def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
+        """Return what the scores are regressed on, before any feature map."""
+
 
 class WholeObservations:
     """Dreams of whole observations."""
@@ -83,6 +86,9 @@ class WholeObservations:
     def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
         return self._model.grad_log_joint(theta, z, x, weights)
 
+    def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
+        return x
+
 
 class LocalFactors:
     """Dreams of one step from the observed history, for models whose log joint is a sum of local terms."""
@@ -95,6 +101,9 @@ class LocalFactors:
 
     def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
         return self._model.local_grad_log_joint(theta, z, x, weights)
+
+    def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
+        return self._model.local_features(theta, x) if hasattr(self._model, "local_features") else x
 
 
 # ---------------------------------------------------------------------- forms of the gradient
@@ -394,18 +403,18 @@ class AmortisedGradient:
         state.n_steps += 1
         form = self._forms[state.form]
         rng = self._streams["particles"]
-        regression = self._fitted(dreams, batch, rng) if form.regresses else _no_regression
+        regression = self._fitted(theta, dreams, batch, rng) if form.regresses else _no_regression
         self.gradient[...] = form(theta, dreams, batch, regression, rng)
         if not np.isfinite(self.gradient).all():
             self.failure = "the gradient was not finite"
             return np.nan
         return 0.0
 
-    def _fitted(self, dreams: Pairs, batch: NDArray, rng: np.random.Generator) -> BatchRegression:
+    def _fitted(self, theta: NDArray, dreams: Pairs, batch: NDArray, rng: np.random.Generator) -> BatchRegression:
         state = self._state
         assert state.feature_map is not None
-        regression = fit_regression(state.feature_map(dreams.x), state.bandwidth, state.ridge, rng)
-        inputs = state.feature_map(batch)
+        dreamed, inputs = (state.feature_map(self._phases.inputs(theta, x)) for x in (dreams.x, batch))
+        regression = fit_regression(dreamed, state.bandwidth, state.ridge, rng)
         return lambda values: regression.mean_weights(inputs, values)
 
     def _tune(self, theta: NDArray, dreams: Pairs, batch: NDArray) -> None:
@@ -416,10 +425,11 @@ class AmortisedGradient:
             size = effective_sample_size(self._log_prob(theta, dreams.z, batch))
             state.effective_sample_sizes.append(size)
             state.form = self._chosen_form(size)
-        state.coverages.append(coverage(tuning.x, batch))
+        inputs = self._phases.inputs(theta, tuning.x)
+        state.coverages.append(coverage(inputs, self._phases.inputs(theta, batch)))
         form = self._forms[state.form]
         if form.regresses:
-            set_regression(state, self._settings, tuning.x, form.targets(theta, tuning))
+            set_regression(state, self._settings, inputs, form.targets(theta, tuning))
 
     def _chosen_form(self, effective_sample_size: float) -> str:
         first, last = next(iter(self._forms)), next(reversed(self._forms))
@@ -449,6 +459,17 @@ def set_regression(state: RegressionState, settings: RegressionSettings, x: NDAr
     state.bandwidth, state.ridge = chosen.bandwidth, chosen.ridge
     state.factor = chosen.bandwidth / center
     state.errors.append(chosen.error)
+
+
+def expectation(
+    settings: RegressionSettings, x: NDArray, targets: NDArray, x_new: NDArray, rng: np.random.Generator
+) -> NDArray:
+    """Return the conditional expectation of targets ``(n, T)`` at new observations ``(M, D)``, of shape ``(M, T)``."""
+    state = RegressionState()
+    set_regression(state, settings, x[:N_TUNING_PAIRS], [targets[:N_TUNING_PAIRS]])
+    assert state.feature_map is not None
+    regression = fit_regression(state.feature_map(x), state.bandwidth, state.ridge, rng)
+    return regression.predict(state.feature_map(x_new), targets)
 
 
 def balanced(groups: Sequence[NDArray]) -> NDArray:

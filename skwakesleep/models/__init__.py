@@ -3,6 +3,7 @@
 from skwakesleep.models._belief_network import SigmoidBeliefNetwork
 from skwakesleep.models._blowfly import BlowflyDynamics
 from skwakesleep.models._decoder import NeuralDecoder
+from skwakesleep.models._hodgkin_huxley import HodgkinHuxley
 from skwakesleep.models._latent_factors import LatentFactors
 from skwakesleep.models._pinwheel import Pinwheel
 from skwakesleep.models._protocol import (
@@ -14,6 +15,7 @@ from skwakesleep.models._protocol import (
     Likelihood,
     LikelihoodGradient,
     LocalFactors,
+    LocalFeatures,
     NamedParameters,
     Projection,
 )
@@ -23,12 +25,14 @@ __all__ = [
     "ConditionalDensity",
     "ExponentialFamily",
     "GenerativeModel",
+    "HodgkinHuxley",
     "JointDensity",
     "LatentFactors",
     "LatentFunction",
     "Likelihood",
     "LikelihoodGradient",
     "LocalFactors",
+    "LocalFeatures",
     "NamedParameters",
     "NeuralDecoder",
     "Pinwheel",

@@ -95,8 +95,7 @@ class LatentFactors:
         _check_choice("latents", latents, tuple(PRIORS))
         _check_choice("observations", observations, OBSERVATIONS)
         _check_choice("noise", noise, NOISES)
-        if not (isinstance(noise_floor, Real) and 0 < noise_floor < np.inf):
-            raise ValueError(f"noise_floor of LatentFactors must be a float in (0, inf). Got {noise_floor!r} instead.")
+        _check_positive("noise_floor", noise_floor)
         self.n_features = int(n_features)
         self.n_components = int(n_components)
         self.latents = latents
@@ -278,3 +277,8 @@ def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise ValueError(
             f"{name} of LatentFactors must be one of {', '.join(map(repr, choices))}. Got {value!r} instead."
         )
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < np.inf:
+        raise ValueError(f"{name} of LatentFactors must be a float in (0, inf). Got {value!r} instead.")

@@ -102,7 +102,7 @@ class IndependentNoise:
         linear, quadratic = ct_eta[:, : self._n_features], ct_eta[:, self._n_features :]
         precision = self._precision(params)
         weighted = ct_psi[:, np.newaxis] * m
-        grad_precision = np.vecdot(linear + 0.5 * weighted, m, axis=0) - 0.5 * quadratic.sum(axis=0)
+        grad_precision = np.vecdot((linear + 0.5 * weighted).T, m.T) - 0.5 * quadratic.sum(axis=0)
         grad = ct_psi.sum() - 2 * precision * grad_precision
         return (linear + weighted) * precision, grad.sum(keepdims=True) if self.n_params == 1 else grad
 

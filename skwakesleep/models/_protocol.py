@@ -184,3 +184,11 @@ class LocalFactors(Protocol):
 
     def local_grad_log_joint(self, theta: NDArray, z: Latents, rows: NDArray, weights: NDArray) -> NDArray:
         """Return the weighted sum of the scores of the factors, of shape ``(P,)``."""
+
+
+@runtime_checkable
+class LocalFeatures(Protocol):
+    """Reduces the inputs of a local regression to what the factors' scores depend on."""
+
+    def local_features(self, theta: NDArray, rows: NDArray) -> NDArray:
+        """Return the inputs of the regression, ``(m, F)``, given the current parameters; otherwise, the rows."""

@@ -1,0 +1,718 @@
+"""Amortised learning by wake-sleep as a scikit-learn estimator."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skwakesleep._adapters import validation
+from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Interval, StrOptions, with_callbacks
+from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.versions import VersionedPickleMixin
+from skwakesleep._engine import amortised
+from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState, RegressionSettings, RegressionState
+from skwakesleep._engine.optimizers import Adam
+from skwakesleep._engine.random import Streams
+from skwakesleep._engine.training import TrainingDivergedError, train
+from skwakesleep.models import LatentFactors
+from skwakesleep.models._checks import EXPONENTIAL, LOCAL, GuardedModel, check_protocol, probe
+
+DEFAULT_BATCH_SIZE = 200
+# What each form of the gradient needs of a model.
+NEEDS = {
+    "exponential": EXPONENTIAL,
+    "direct": ("grad_log_joint",),
+    "importance": ("log_prob_x_given_z",),
+    "exact": ("grad_log_likelihood",),
+}
+
+
+def _model_has(method):
+    """Return a check, for `available_if`, that the model has a method; the default model has them all."""
+
+    def check(estimator):
+        return estimator.model is None or hasattr(estimator.model, method)
+
+    return check
+
+
+class AmortisedWakeSleep(
+    VersionedPickleMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
+    """Maximum-likelihood fitting of any latent-variable model that can be simulated.
+
+    The gradient of the log-likelihood is the posterior expectation of the gradient of the log joint, and a conditional
+    expectation can be learned by regression: asleep, the model dreams pairs of latents and observations; a kernel ridge
+    regression learns from them what the score is given an observation; awake, it is evaluated at the data [1]_. The
+    posterior is never approximated, so latents may be discrete, mixed, or live on a circle.
+
+    Parameters
+    ----------
+    model : GenerativeModel or None, default=None
+        The model to fit: any object with the methods of `skwakesleep.models.GenerativeModel`, among them those in
+        `skwakesleep.models`. None is factor analysis with up to two factors, ``LatentFactors(n_features, 2)``.
+
+    gradient : {"auto", "exponential", "direct", "importance", "exact"}, default="auto"
+        Form of the gradient. "direct" regresses scores and needs nothing but the required methods. "exponential"
+        regresses natural parameters, for models that are exponential families given their latents; it is more accurate.
+        "importance" weighs the dreamed latents by how well they explain each row, without any regression, for models
+        that offer ``log_prob_x_given_z``. "exact" is the model's own ``grad_log_likelihood``, for comparison. "auto" is
+        "exponential" where the model offers it, "direct" elsewhere; and "importance" instead, where it is on offer, as
+        long as the median row has five or more effective dreams.
+
+    n_sleep : int, default=500
+        Pairs dreamed at each step. The time of a step grows with their cube, and linearly beyond 2000, where random
+        features approximate the kernel.
+
+    batch_size : int or "auto", default="auto"
+        Rows in a mini-batch. "auto" is ``min(200, n_samples)``.
+
+    max_iter : int, default=200
+        Number of epochs of a `fit`. All are trained: the objective is not known, so nothing can be stopped by it.
+
+    learning_rate_init : float, default=0.02
+        Step size of Adam, in the units of the parameters. What is kept of the iterates is their running average over
+        the last tenth or so of the steps.
+
+    bandwidth : float or "median", default="median"
+        Standard deviation of the Gaussian kernel, in units of the features that it sees. "median" is the median
+        distance between dreams.
+
+    ridge : float, default=1e-4
+        What is added to the diagonal of the kernel, whose entries are one.
+
+    tune : {"loo"} or None, default="loo"
+        Whether bandwidth and ridge are chosen anew every 25 steps, by leave-one-out error on dreams, from grids
+        around the values given.
+
+    n_components : int or None, default=None
+        Width of a learned feature map. None keeps the directions that are more than chance.
+
+    feature_map : transformer, "learned" or None, default=None
+        What the kernel sees of the observations: a scikit-learn transformer, which is fitted to dreams; or, "learned",
+        the directions which predict the targets of the regression, as many as `n_components`; or, None, the columns
+        with unit variance. A kernel resolves up to about 25 columns; beyond, a feature map is needed.
+
+    n_restarts : int, default=1
+        Number of fits from different starts, of which the one with the highest likelihood is kept. More than one needs
+        a model with a likelihood.
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the previous solution, optimizer and random streams included: two fits of five
+        epochs then equal one of ten.
+
+    random_state : int, RandomState instance or None, default=None
+        Seeds the initialization, the order of rows, and the dreams. Pass an int for reproducible results across calls.
+
+    verbose : int, default=0
+        Whether to print a line per epoch.
+
+    Attributes
+    ----------
+    params_ : dict of str to ndarray
+        The fitted parameters by name; ``{"theta": theta_}`` where the model gives them none.
+
+    theta_ : ndarray of shape (n_params,)
+        The same as one flat vector.
+
+    model_ : GenerativeModel
+        The model that was fitted.
+
+    gradient_ : str
+        Form of the gradient in use at the end.
+
+    bandwidth_, ridge_ : float
+        Bandwidth and ridge at the end.
+
+    loo_errors_ : list of float
+        Leave-one-out error of the regression at each tuning, as part of the error of predicting the mean. It says how
+        well dreams explain themselves; it is not a likelihood.
+
+    coverages_ : list of float
+        Part of a mini-batch, at each tuning, that is as near to its nearest dream as dreams are to theirs. Data that
+        are not covered teach little.
+
+    effective_sample_sizes_ : list of float
+        Median number of effective dreams for a row of data, at each tuning; empty unless the model offers
+        ``log_prob_x_given_z``.
+
+    n_iter_ : int
+        Number of epochs trained.
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`. Defined only when `X` has feature names that are all strings.
+
+    See Also
+    --------
+    HelmholtzMachine : Deep networks of binary units, with a recognition network.
+    skwakesleep.models.check_generative_model : Tests a model of your own.
+
+    Notes
+    -----
+    Standardize columns whose scale is far from one: the step size is in the units of the parameters.
+
+    Methods that need something of the model exist only where it offers it: `transform` needs a ``latent_function``,
+    `score` and `score_samples` a ``log_likelihood``.
+
+    References
+    ----------
+    .. [1] L. K. Wenliang, T. Moskovitz, H. Kanagawa, M. Sahani. "Amortised learning by wake-sleep". ICML 2020.
+       arXiv:2002.09737.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep import AmortisedWakeSleep
+    >>> from skwakesleep.models import LatentFactors
+    >>> rng = np.random.default_rng(0)
+    >>> angle = rng.uniform(0, 2 * np.pi, (300, 1))
+    >>> X = np.hstack([np.cos(angle), np.sin(angle)]) + 0.1 * rng.normal(size=(300, 2))
+    >>> ring = LatentFactors(2, 1, latents="angle", noise="spherical")
+    >>> fitted = AmortisedWakeSleep(ring, n_sleep=200, max_iter=100, random_state=0).fit(X)
+    >>> fitted.score(X) > -1.3  # nats per row; a normal density has -2.1
+    True
+    >>> np.round(fitted.params_["noise_variance"], 2)
+    array([0.01])
+    """
+
+    _parameter_constraints: dict = {
+        "model": "no_validation",  # its protocol has many parts, see `check_protocol`
+        "gradient": [StrOptions({"auto", *NEEDS})],
+        "n_sleep": [Interval(Integral, 2, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "bandwidth": [StrOptions({"median"}), Interval(Real, 0, None, closed="neither")],
+        "ridge": [Interval(Real, 0, None, closed="neither")],
+        "tune": [StrOptions({"loo"}), None],
+        "n_components": [Interval(Integral, 1, None, closed="left"), None],
+        "feature_map": [StrOptions({"learned"}), HasMethods(["fit", "transform"]), None],
+        "n_restarts": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        model=None,
+        *,
+        gradient="auto",
+        n_sleep=500,
+        batch_size="auto",
+        max_iter=200,
+        learning_rate_init=0.02,
+        bandwidth="median",
+        ridge=1e-4,
+        tune="loo",
+        n_components=None,
+        feature_map=None,
+        n_restarts=1,
+        warm_start=False,
+        random_state=None,
+        verbose=0,
+    ):
+        self.model = model
+        self.gradient = gradient
+        self.n_sleep = n_sleep
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.learning_rate_init = learning_rate_init
+        self.bandwidth = bandwidth
+        self.ridge = ridge
+        self.tune = tune
+        self.n_components = n_components
+        self.feature_map = feature_map
+        self.n_restarts = n_restarts
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ training
+
+    def fit(self, X, y=None):
+        """Fit the model's parameters to `X` by maximum likelihood.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : AmortisedWakeSleep
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError
+            If the model lacks a method that is needed.
+
+        ValueError
+            If the model gives something other than its protocol says, or if training diverges; the estimator then keeps
+            the last finite parameters.
+        """
+        fresh = not (self.warm_start and self.__sklearn_is_fitted__())
+        for notice in self._train(X, fresh=fresh):
+            warnings.warn(notice, stacklevel=2)
+        return self
+
+    def partial_fit(self, X, y=None):
+        """Train for one epoch on `X`, continuing from whatever was learned before.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data, one part of a stream.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : AmortisedWakeSleep
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If training diverges; what was learned before is kept.
+        """
+        for notice in self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True):
+            warnings.warn(notice, stacklevel=2)
+        return self
+
+    @with_callbacks
+    def _train(self, X, *, fresh, partial=False):
+        """Train copies of what there is, adopt the best, and return what to warn of."""
+        self._validate_params()
+        X, header = self._check_table(X, reset=fresh)
+        model = self._asked_model(X.shape[1]) if fresh else self.model_
+        header["model_"] = model
+        trainer = _Trainer(self, model, X)
+        n_epochs = 1 if partial else self.max_iter
+        states = trainer.starts(1 if partial else self.n_restarts) if fresh else [self._resumable()]
+
+        def attributes(state):
+            return {**header, **trainer.attributes(state)}
+
+        monitor = FitMonitor(self, X, n_epochs * len(states), attributes, _report)
+        for state in states:
+            try:
+                interrupted = trainer.run(state, n_epochs, monitor)
+            except TrainingDivergedError as error:
+                if not self.__sklearn_is_fitted__() or not (fresh or partial):
+                    self._adopt(attributes(state))  # otherwise what was fitted before is worth more
+                raise ValueError(
+                    f"AmortisedWakeSleep: training diverged at epoch {error.epoch}: {trainer.failure}. Lower "
+                    f"learning_rate_init, which is {self.learning_rate_init!r}, or bound the parameters with a "
+                    "`project` of the model. The last finite parameters are kept."
+                ) from error
+            if interrupted:
+                states = [state]
+                break
+        state = trainer.best(states)
+        self._adopt(attributes(state))
+        monitor.fit_end(state)
+        return interrupted or trainer.notices(state)
+
+    def _check_table(self, X, *, reset):
+        return validation.check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
+
+    def _asked_model(self, n_features):
+        model = LatentFactors(n_features, min(2, n_features)) if self.model is None else self.model
+        check_protocol(model, n_features)
+        return model
+
+    def _resumable(self):
+        """Return a copy of the state, with the step size that the parameters ask for now."""
+        if self.model is not None and self.model is not self.model_ and repr(self.model) != repr(self.model_):
+            raise ValueError(
+                f"model is {self.model!r}, but the one to continue from is {self.model_!r}. Restore it, or start anew "
+                "with fit and warm_start=False."
+            )
+        state = self._state.copy()
+        state.optimizer.learning_rate = float(self.learning_rate_init)
+        return state
+
+    def _settings(self):
+        feature_map = self.feature_map
+        if not (feature_map is None or feature_map == "learned"):
+            feature_map = _fitter(feature_map)
+        return RegressionSettings(
+            bandwidth=None if self.bandwidth == "median" else float(self.bandwidth),
+            ridge=float(self.ridge),
+            tuned=self.tune is not None,
+            n_components=self.n_components,
+            feature_map=feature_map,
+        )
+
+    def _adopt(self, attributes):
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(attributes)
+
+    # ------------------------------------------------------------------ what was learned
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_state")
+
+    def estimate_gradient(self, X, random_state=None):
+        """Estimate the gradient of the mean log-likelihood of `X` at the fitted parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds the dreams; None draws anew at each call.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_params,)
+            Gradient in nats per row (per local factor, where the model has these) and per unit of each parameter, from
+            `n_sleep` fresh dreams.
+        """
+        X = self._check_X(X)
+        trainer = _Trainer(self, self.model_, X)
+        return trainer.gradient(self.theta_, self.gradient_, Streams(validation.entropy(random_state)))
+
+    def expect(self, X, f):
+        """Estimate the posterior expectation of any function of the latents.
+
+        The function is evaluated at dreamed latents and regressed on the dreamed observations, with bandwidth and ridge
+        tuned for it. Where importance weighting was the better form of the gradient, it serves here too. Dreams are the
+        same at each call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        f : callable
+            Maps latents, as the model's ``sample`` returns them, to an array of shape (n, ...).
+
+        Returns
+        -------
+        expectation : ndarray of shape (n_samples, ...)
+            Estimate of ``E[f(z) | x]`` for each row; for a model with local factors, for each of these.
+        """
+        X = self._check_X(X)
+        return _Trainer(self, self.model_, X).expectation(self._state, self.theta_, f)
+
+    def transform(self, X):
+        """Estimate the posterior expectation of the model's default function of its latents.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, n_latent_features)
+            ``expect(X, model.latent_function)``.
+        """
+        check_is_fitted(self)
+        return self.expect(X, self.model_.latent_function)
+
+    @property
+    def _n_features_out(self):
+        z, _ = self.model_.sample(self.theta_, 1, np.random.default_rng(0))
+        return self.model_.latent_function(z).shape[1]
+
+    @available_if(_model_has("log_likelihood"))
+    def score_samples(self, X):
+        """Compute the log-likelihood of each row, as the model computes it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,), float64
+            Log-likelihood of each row in nats.
+        """
+        X = self._check_X(X)
+        return GuardedModel(self.model_).log_likelihood(self.theta_, X)
+
+    @available_if(_model_has("log_likelihood"))
+    def score(self, X, y=None):
+        """Compute the mean log-likelihood of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Mean log-likelihood per row, in nats.
+        """
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw independent samples from the fitted model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows to draw.
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draw; None draws anew at each call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Samples.
+        """
+        check_is_fitted(self)
+        n_samples = validation.check_n_samples(n_samples)
+        rng = np.random.default_rng(validation.entropy(random_state))
+        return GuardedModel(self.model_).sample(self.theta_, n_samples, rng)[1]
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        return self._check_table(X, reset=False)[0]
+
+
+# scikit-learn wraps `transform` for `set_output` while the class is made, and would lose the condition.
+AmortisedWakeSleep.transform = available_if(_model_has("latent_function"))(  # type: ignore[method-assign]
+    AmortisedWakeSleep.transform
+)
+
+
+def _fitter(transformer):
+    """Return a function that fits a fresh transformer to dreams, and returns the map."""
+
+    def fitted(x):
+        return clone(transformer).fit(x).transform
+
+    return fitted
+
+
+def _report(state):
+    regression = state.regression
+    report = f"gradient = {regression.form}, coverage = {regression.coverages[-1]:.2f}"
+    if regression.errors:
+        report += f", leave-one-out error = {regression.errors[-1]:.3f}"
+    if regression.effective_sample_sizes:
+        report += f", effective samples = {regression.effective_sample_sizes[-1]:.1f}"
+    return report
+
+
+class _Rows:
+    """Rows to train on."""
+
+    def __init__(self, X):
+        self._X = X
+
+    def __len__(self):
+        return len(self._X)
+
+    def take(self, indices):
+        return self._X[indices]
+
+
+class _Trainer:
+    """Puts a model, data and an estimator's parameters together for the engine."""
+
+    def __init__(self, estimator: AmortisedWakeSleep, model: Any, X: Any) -> None:
+        self._estimator = estimator
+        self._model = GuardedModel(model)
+        self._X = X
+        self._forms = self._asked_forms()
+        self._local = _has(model, LOCAL) and estimator.gradient != "exact"
+        self._rows = self._model.local_inputs(X) if self._local else X
+        self._phases = (amortised.LocalFactors if self._local else amortised.WholeObservations)(self._model)
+        self._objective: AmortisedGradient | None = None
+
+    @property
+    def failure(self) -> str:
+        return self._objective.failure if self._objective is not None else ""
+
+    @property
+    def batch_size(self) -> int:
+        asked = self._estimator.batch_size
+        return min(DEFAULT_BATCH_SIZE if asked == "auto" else asked, len(self._rows))
+
+    def _asked_forms(self) -> list[str]:
+        """Return the forms of the gradient to choose from, importance weighting first."""
+        asked, model = self._estimator.gradient, self._model
+        if asked != "auto":
+            needs = LOCAL if asked == "direct" and _has(model, LOCAL) else NEEDS[asked]
+            missing = [name for name in needs if not hasattr(model, name)]
+            if missing:
+                raise TypeError(
+                    f"gradient={asked!r} needs {', '.join(missing)} of the model, which has no such method. Use "
+                    "gradient='auto'."
+                )
+            return [asked]
+        if _has(model, LOCAL):
+            return ["direct"]
+        regressed = "exponential" if _has(model, EXPONENTIAL) else "direct"
+        if not _has(model, NEEDS[regressed]):
+            raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
+        return ["importance", regressed] if _has(model, NEEDS["importance"]) else [regressed]
+
+    def _form(self, name: str) -> amortised.Form:
+        if name == "direct":
+            return amortised.Direct(self._phases)
+        forms: dict[str, Any] = {
+            "exponential": amortised.Exponential,
+            "importance": amortised.ImportanceWeighted,
+            "exact": amortised.Exact,
+        }
+        return forms[name](self._model)
+
+    def starts(self, n_restarts: int) -> list[AmortisedState]:
+        """Return states from which to train, each with streams of its own."""
+        if n_restarts > 1 and not hasattr(self._model, "log_likelihood"):
+            raise ValueError(
+                f"n_restarts={n_restarts} needs a model with log_likelihood, by which to choose among the fits. Set "
+                "n_restarts=1, or fit with several values of random_state and choose by what matters to you."
+            )
+        entropy = validation.entropy(self._estimator.random_state)
+        if entropy is None:
+            return [self._start(Streams(None)) for _ in range(n_restarts)]
+        return [self._start(Streams([*entropy, n] if n else entropy)) for n in range(n_restarts)]
+
+    def _start(self, streams: Streams) -> AmortisedState:
+        theta = self._model.initial_params(self._X, streams["initialization"])
+        theta = self._projected(np.array(theta))
+        probe(self._model, theta, self._rows, local=self._local)
+        optimizer = Adam(float(self._estimator.learning_rate_init), np.ones_like(theta))
+        return AmortisedState(theta, optimizer, streams)
+
+    def _projected(self, theta: Any) -> Any:
+        return self._model.project(theta) if hasattr(self._model, "project") else theta
+
+    def run(self, state: AmortisedState, n_epochs: int, monitor: FitMonitor) -> list[Warning]:
+        """Train a state in place; return a notice if that was interrupted."""
+        self._objective = self._gradient(self._forms, state.regression, state.parameters, state.streams)
+        try:
+            train(
+                state,
+                self._objective,
+                _Rows(self._rows),
+                n_epochs=n_epochs,
+                batch_size=self.batch_size,
+                shuffle=True,
+                stopping=None,
+                validate=None,
+                monitor=monitor,
+                project=self._model.project if hasattr(self._model, "project") else None,
+            )
+        except KeyboardInterrupt:
+            return [
+                UserWarning(
+                    f"Training was interrupted after {state.n_epochs} epochs. The model is usable as it is; with "
+                    "warm_start=True, fit continues from here."
+                )
+            ]
+        return []
+
+    def _gradient(
+        self, forms: list[str], regression: RegressionState, parameters: Any, streams: Streams
+    ) -> AmortisedGradient:
+        return AmortisedGradient(
+            self._phases,
+            [self._form(name) for name in forms],
+            self._estimator._settings(),
+            regression,
+            parameters,
+            n_dreams=int(self._estimator.n_sleep),
+            streams=streams,
+            log_prob_x_given_z=None if self._local else getattr(self._model, "log_prob_x_given_z", None),
+        )
+
+    def gradient(self, theta: Any, form: str, streams: Streams) -> Any:
+        """Return the gradient at given parameters over all rows."""
+        objective = self._gradient([form], RegressionState(), theta, streams)
+        if not objective(self._rows) >= objective.floor(0.0):
+            raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
+        return objective.gradient
+
+    def expectation(self, state: AmortisedState, theta: Any, f: Any) -> Any:
+        """Return the posterior expectation of a function of the latents at each row."""
+        rng = np.random.default_rng(state.streams.validation_seed)
+        dreams = self._phases.dream(theta, int(self._estimator.n_sleep), self._rows, rng)
+        values = np.asarray(f(dreams.z), dtype=np.float64)
+        targets = values.reshape(len(dreams.x), -1)
+        if state.regression.form == "importance":
+            log_prob = self._model.log_prob_x_given_z(theta, dreams.z, self._rows)
+            expected = amortised.importance_weights(log_prob).T @ targets
+        else:
+            dreamed, rows = (self._phases.inputs(theta, x) for x in (dreams.x, self._rows))
+            expected = amortised.expectation(self._estimator._settings(), dreamed, targets, rows, rng)
+        return expected.reshape(len(self._rows), *values.shape[1:])
+
+    def best(self, states: list[AmortisedState]) -> AmortisedState:
+        """Return the state with the highest likelihood; there is one where there are several."""
+        if len(states) == 1:
+            return states[0]
+        return max(states, key=lambda state: self._model.log_likelihood(self._theta(state), self._X).mean())
+
+    def _theta(self, state: AmortisedState) -> Any:
+        return self._projected(state.selected_parameters.copy())
+
+    def attributes(self, state: AmortisedState) -> dict[str, Any]:
+        """Return the fitted attributes that stand for a state of training."""
+        theta, regression = self._theta(state), state.regression
+        return {
+            "theta_": theta,
+            "params_": self._model.unpack(theta) if hasattr(self._model, "unpack") else {"theta": theta},
+            "gradient_": regression.form,
+            "bandwidth_": regression.bandwidth,
+            "ridge_": regression.ridge,
+            "loo_errors_": list(regression.errors),
+            "coverages_": list(regression.coverages),
+            "effective_sample_sizes_": list(regression.effective_sample_sizes),
+            "n_iter_": state.n_epochs,
+            "_state": state,
+        }
+
+    def notices(self, state: AmortisedState) -> list[Warning]:
+        """Return warnings of what a completed fit did otherwise than it was asked to, or could not do."""
+        notices: list[Warning] = []
+        if self._estimator.batch_size not in ("auto", self.batch_size):
+            notices.append(
+                UserWarning(
+                    f"batch_size={self._estimator.batch_size} is larger than the number of training rows and was "
+                    f"clipped to {self.batch_size}."
+                )
+            )
+        errors = state.regression.errors
+        if errors and errors[-1] >= 1:
+            notices.append(
+                UserWarning(
+                    f"The regression predicts no better than a constant (leave-one-out error {errors[-1]:.2f}), so the "
+                    "fit says little. Raise n_sleep, or set feature_map."
+                )
+            )
+        return notices
+
+
+def _has(model: Any, methods: Any) -> bool:
+    return all(hasattr(model, name) for name in methods)
