@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from skwakesleep._engine.families import Family
+from skwakesleep._engine.workspace import Workspace
 
 Table = NDArray | sparse.csr_array
 
@@ -33,15 +34,22 @@ class Rows:
         self._family = family
         self.dtype = dtype
         self._subset = subset
+        self._workspace = Workspace()
 
     def __len__(self) -> int:
         return self._table.shape[0] if self._subset is None else len(self._subset)
 
     def take(self, indices: NDArray) -> NDArray:
-        """Return the encoded rows at `indices`, a new array."""
-        rows = self._table[indices if self._subset is None else self._subset[indices]]
-        dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
-        return self._family.encode(dense.astype(self.dtype, copy=False))
+        """Return the encoded rows at `indices`, in an array that is overwritten by the next call."""
+        indices = indices if self._subset is None else self._subset[indices]
+        batch = self._workspace.array("batch", (len(indices), self._table.shape[1]), self.dtype)
+        if not isinstance(self._table, np.ndarray):
+            self._table[indices].astype(self.dtype).toarray(out=batch)
+        elif self._table.dtype == self.dtype:
+            self._table.take(indices, axis=0, out=batch, mode="clip")  # "raise" would buffer the output
+        else:
+            batch[...] = self._table[indices]
+        return self._family.encode(batch)
 
     def blocks(self, size: int) -> Iterator[tuple[slice, NDArray]]:
         """Yield the encoded rows in blocks of exactly `size`, the last one filled up by repeating its last row.

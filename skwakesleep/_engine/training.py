@@ -14,8 +14,10 @@ from skwakesleep._engine.random import Streams
 # Beyond so many nats per unit, training has diverged: even a coin costs 0.7. A single batch may hold outliers.
 LOST_EPOCH = 50.0
 LOST_BATCH = 5000.0
-# The average looks back over one part in this number plus one of all steps.
-AVERAGING_DECAY = 8
+# The average looks back over one part in so many of all steps, and takes in some thirty iterates on the way: more
+# frequent ones would cost much and tell little, being so close to each other.
+AVERAGING_DECAY = 9
+AVERAGING_STRIDE = 1 / (30 * AVERAGING_DECAY)
 
 
 class Objective(Protocol):
@@ -76,7 +78,9 @@ class TrainingState:
     average : ndarray of shape (n_parameters,)
         Running average of the iterates, see `average_iterate`.
     n_steps : int
-        Number of iterates averaged.
+        Number of iterates so far.
+    n_averaged : int
+        Number of iterates when the average last took one in.
     optimizer : Optimizer
         With its moments.
     streams : Streams
@@ -100,6 +104,7 @@ class TrainingState:
     streams: Streams
     average: NDArray = field(init=False)
     n_steps: int = 0
+    n_averaged: int = 0
     lower_bounds: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_score: float = -np.inf
@@ -121,16 +126,19 @@ class TrainingState:
         return self.average if self.best_parameters is None else self.best_parameters
 
     def average_iterate(self, scratch: NDArray) -> None:
-        """Take the current iterate into the average; `scratch` is overwritten.
+        """Count the current iterate and, when one is due, take it into the average; `scratch` is overwritten.
 
         Polynomial-decay averaging (Shamir & Zhang 2013): the weight of the past decays such that, at any time,
         the average looks back over the last tenth or so of all steps. It does for a constant step size what
         a schedule would do, without having to know when training ends.
         """
         self.n_steps += 1
+        if self.n_steps < self.n_averaged * (1 + AVERAGING_STRIDE):
+            return
         np.subtract(self.parameters, self.average, out=scratch)
-        scratch *= (AVERAGING_DECAY + 1) / (AVERAGING_DECAY + self.n_steps)
+        scratch *= 1 - (self.n_averaged / self.n_steps) ** AVERAGING_DECAY
         self.average += scratch
+        self.n_averaged = self.n_steps
 
     def copy(self) -> "TrainingState":
         """Return a state whose training leaves this one alone."""
@@ -217,10 +225,10 @@ def train(
     state.resume(validated=validate is not None)
     for _ in range(n_epochs):
         monitor.epoch_begin()
-        before = state.parameters.copy(), state.average.copy(), state.n_steps
+        before = state.parameters.copy(), state.average.copy(), state.n_steps, state.n_averaged
         lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
         if not (lower_bound >= objective.floor(LOST_EPOCH) and np.isfinite(state.parameters).all()):
-            state.parameters[...], state.average[...], state.n_steps = before
+            state.parameters[...], state.average[...], state.n_steps, state.n_averaged = before
             state.optimizer.reset()
             raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
         state.record(lower_bound, validate(state.average) if validate else None, stopping)

@@ -37,8 +37,18 @@ def test_take(kind, family, dtype):
     assert isinstance(taken, np.ndarray)
     assert taken.dtype == dtype
     np.testing.assert_allclose(taken, encoded(family)[indices], rtol=1e-6)
-    taken[...] = -1  # a new array: the table does not notice
+    taken[...] = -1  # an array of its own: the table does not notice
     np.testing.assert_array_equal(dense(table), TABLE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_share_their_memory(kind):
+    """What a batch of common size is put into is allocated once."""
+    rows = Rows(KINDS[kind](TABLE.copy()), FAMILIES["bernoulli"], np.float64)
+    first = rows.take(np.array([3, 0]))
+    second = rows.take(np.array([2, 6]))
+    assert np.shares_memory(first, second)
+    np.testing.assert_array_equal(second, TABLE[[2, 6]])
 
 
 @pytest.mark.parametrize("kind", ["C", "csr_array"])

@@ -7,7 +7,14 @@ import pytest
 
 from skwakesleep._engine.optimizers import SGD, Adam
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import AVERAGING_DECAY, Stopping, TrainingDivergedError, TrainingState, train
+from skwakesleep._engine.training import (
+    AVERAGING_DECAY,
+    AVERAGING_STRIDE,
+    Stopping,
+    TrainingDivergedError,
+    TrainingState,
+    train,
+)
 
 TABLE = np.random.default_rng(0).normal(size=(10, 2))
 
@@ -212,16 +219,37 @@ def test_without_held_out_rows_the_average_is_used():
     assert state.selected_parameters is state.average
 
 
-def test_iterates_are_averaged():
-    """Polynomial-decay averaging as Shamir & Zhang (2013) write it, section 4."""
-    moves = np.random.default_rng(1).normal(size=40)
-    state = run(fresh(), Script([0.0] * 40, moves), batch_size=5, n_epochs=20)
-    iterates, average = np.cumsum(moves), 0.0
-    for t, iterate in enumerate(iterates, start=1):
-        weight = (AVERAGING_DECAY + 1) / (t + AVERAGING_DECAY)
-        average = (1 - weight) * average + weight * iterate
+def averaged_run(n_epochs):
+    """Return a state after a random walk, its iterates, and the steps at which one was taken into the average."""
+    moves = np.random.default_rng(1).normal(size=2 * n_epochs)
+    state = run(fresh(), Script([0.0] * len(moves), moves), batch_size=5, n_epochs=n_epochs)
+    due = [1]
+    for step in range(2, len(moves) + 1):
+        if step >= due[-1] * (1 + AVERAGING_STRIDE):
+            due.append(step)
+    return state, np.cumsum(moves), np.array(due)
+
+
+@pytest.mark.parametrize("n_epochs", [1, 20, 1000])
+def test_iterates_are_averaged(n_epochs):
+    """The weight of an iterate is what its time adds to a power of all time."""
+    state, iterates, due = averaged_run(n_epochs)
+    weights = np.diff((due / due[-1]) ** AVERAGING_DECAY, prepend=0)
     assert state.parameters == pytest.approx(iterates[-1])
-    assert state.average == pytest.approx(average)
+    assert state.average == pytest.approx(weights @ iterates[due - 1])
+    assert due[-1] > len(iterates) * (1 - AVERAGING_STRIDE)
+
+
+def test_the_average_is_that_of_polynomial_decay():
+    """Shamir & Zhang (2013), section 4, who take in every iterate."""
+    state, iterates, due = averaged_run(1000)
+    average = 0.0
+    for t, iterate in enumerate(iterates, start=1):
+        share = AVERAGING_DECAY / (t + AVERAGING_DECAY - 1)
+        average = (1 - share) * average + share * iterate
+    spread = iterates[-len(iterates) // AVERAGING_DECAY :].std()
+    assert abs(state.average[0] - average) < 0.1 * spread
+    assert len(due) < len(iterates) / 1.2
 
 
 def test_a_still_iterate_is_its_own_average():
