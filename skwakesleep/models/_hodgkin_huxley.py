@@ -52,8 +52,8 @@ class HodgkinHuxley(NamedParameterModel):
     Notes
     -----
     The summaries, in units in which each varies by about one: median potential before the step; mean, standard
-    deviation, maximum and minimum during it; the logarithm of the number of spikes plus one; the logarithm of the time to
-    the first spike; the potential shortly after the step. Integration by exponential Euler in steps of 0.05 ms.
+    deviation, maximum and minimum during it; the logarithm of the number of spikes plus one; the logarithm of the time
+    to the first spike; the potential shortly after the step. Integration by exponential Euler in steps of 0.05 ms.
 
     References
     ----------

@@ -1,0 +1,169 @@
+"""The neural decoder and the belief network against differences, sums over all states, and the Helmholtz machine."""
+
+import pickle
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from scipy.special import expit, logsumexp
+
+from skwakesleep import HelmholtzMachine
+from skwakesleep.datasets import make_bars
+from skwakesleep.models import NeuralDecoder, SigmoidBeliefNetwork
+from tests import oracle
+from tests.models import difference
+
+MODELS = {
+    "decoder": NeuralDecoder(6, n_latents=3, n_hidden=4),
+    "one layer": SigmoidBeliefNetwork(5, 3),
+    "three layers": SigmoidBeliefNetwork(5, (3, 2, 2)),
+}
+every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def data(model, rng, n=12):
+    return (rng.random((n, model.n_features)) < 0.3).astype(float)
+
+
+def parameters(model, rng):
+    return model.initial_params(data(model, rng), rng) + 0.5 * rng.normal(size=model.n_params)
+
+
+@every_model
+def test_weighted_gradient_is_the_slope_of_the_log_joint(model, rng):
+    assert difference.gradient_error(model, parameters(model, rng), rng) < 1e-6
+
+
+@every_model
+def test_vector_jacobian_product_is_the_slope_of_the_natural_parameters(model, rng):
+    assert difference.vjp_error(model, parameters(model, rng), rng) < 1e-6
+
+
+@every_model
+def test_exact_gradient_is_the_slope_of_the_likelihood(model, rng):
+    assert difference.likelihood_gradient_error(model, parameters(model, rng), data(model, rng)) < 1e-6
+
+
+@every_model
+def test_exponential_family_form_is_the_cross_form(model, rng):
+    assert difference.cross_form_error(model, parameters(model, rng), rng) < 1e-10
+
+
+@every_model
+def test_scores_are_zero_on_average(model, rng):
+    theta = parameters(model, rng)
+    assert np.abs(difference.score_in_standard_errors(model, theta, rng)).max() < 5
+
+
+@every_model
+def test_scores_of_other_parameters_are_not_zero_on_average(model, rng):
+    """Negative control: each parameter in turn is a little off when sampling."""
+    theta = parameters(model, rng)
+
+    class Off(difference.Wrapped):
+        def sample(self, theta, n, rng):
+            return self.model.sample(theta + 0.05, n, rng)
+
+    assert np.abs(difference.score_in_standard_errors(Off(model), theta, rng)).max() > 5
+
+
+@every_model
+def test_likelihood_is_what_importance_sampling_estimates(model, rng):
+    theta, X = parameters(model, rng), data(model, rng, 4)
+    z, _ = model.sample(theta, 100_000, rng)
+    ratio = np.exp(model.log_prob_x_given_z(theta, z, X) - model.log_likelihood(theta, X))
+    assert (np.abs(ratio.mean(axis=0) - 1) < 5 * ratio.std(axis=0) / np.sqrt(len(ratio))).all()
+
+
+@every_model
+def test_likelihoods_of_all_images_add_up_to_one(model, rng):
+    everything = oracle.binary_states(model.n_features)
+    assert logsumexp(model.log_likelihood(parameters(model, rng), everything)) == pytest.approx(0, abs=1e-12)
+
+
+@every_model
+def test_likelihood_in_blocks(model, rng, monkeypatch):
+    theta, X = parameters(model, rng), data(model, rng)
+    whole = model.log_likelihood(theta, X), model.grad_log_likelihood(theta, X)
+    monkeypatch.setattr("skwakesleep.models._bases.BLOCK_ELEMENTS", 1)
+    np.testing.assert_allclose(model.log_likelihood(theta, X), whole[0], rtol=1e-12)
+    np.testing.assert_allclose(model.grad_log_likelihood(theta, X), whole[1], rtol=1e-10, atol=1e-14)
+
+
+@every_model
+def test_names_and_flat_parameters(model, rng):
+    theta = parameters(model, rng)
+    views = model.unpack(theta)
+    np.testing.assert_array_equal(model.pack(**views), theta)
+    assert all(np.shares_memory(view, theta) for view in views.values())
+    with pytest.raises(TypeError, match=r"expected the parameters \['"):
+        model.pack(weights=0)
+
+
+@every_model
+def test_it_starts_with_the_means_of_the_columns(model, rng):
+    X = data(model, rng, 200)
+    _, x = model.sample(model.initial_params(X, rng), 20_000, rng)
+    np.testing.assert_allclose(x.mean(axis=0), X.mean(axis=0), atol=0.2)
+
+
+@every_model
+def test_copies_and_pickles(model, rng):
+    theta, X = parameters(model, rng), data(model, rng)
+    for copy in (deepcopy(model), pickle.loads(pickle.dumps(model))):
+        np.testing.assert_array_equal(copy.log_likelihood(theta, X), model.log_likelihood(theta, X))
+
+
+@pytest.mark.parametrize("model", [NeuralDecoder(4, n_latents=15), SigmoidBeliefNetwork(4, (10, 5))])
+def test_no_likelihood_where_latents_are_too_many_to_list(model):
+    assert not hasattr(model, "log_likelihood")
+    assert not hasattr(model, "grad_log_likelihood")
+    with pytest.raises(AttributeError, match="log_likelihood needs summable of this"):
+        model.log_likelihood  # noqa: B018
+
+
+def test_decoder_decodes(rng):
+    """By hand, one row."""
+    model = MODELS["decoder"]
+    theta = parameters(model, rng)
+    p = model.unpack(theta)
+    z, x = np.array([[1.0, 0.0, 1.0]]), np.array([[1.0, 1.0, 0.0, 0.0, 1.0, 0.0]])
+    logits = np.tanh((p["weights_0"][0] + p["weights_0"][2]) + p["intercept_0"]) @ p["weights_1"] + p["intercept_1"]
+    on, prior = expit(logits), expit(p["prior"])
+    probability = prior[0] * (1 - prior[1]) * prior[2] * on[0] * on[1] * (1 - on[2]) * (1 - on[3]) * on[4] * (1 - on[5])
+    assert model.log_joint(theta, z, x) == pytest.approx(np.log(probability))
+
+
+@pytest.mark.parametrize("sizes", [4, (4, 3)])
+def test_the_belief_network_is_the_generative_network_of_a_helmholtz_machine(sizes):
+    X, _ = make_bars(60, side=3, random_state=0)
+    machine = HelmholtzMachine(sizes, max_iter=3, tol=None, random_state=0).fit(X)
+    model = SigmoidBeliefNetwork(X.shape[1], sizes)
+    layers = range(len(machine.generative_coefs_))
+    theta = model.pack(
+        prior=machine.prior_intercept_,
+        **{f"coefs_{layer}": machine.generative_coefs_[layer] for layer in layers},
+        **{f"intercept_{layer}": machine.generative_intercepts_[layer] for layer in layers},
+    )
+    np.testing.assert_allclose(model.log_likelihood(theta, X), machine.score_samples(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: NeuralDecoder(0), r"n_features must be an int >= 1. Got 0."),
+        (lambda: NeuralDecoder(4, n_latents=2.0), r"n_latents must be an int >= 1. Got 2.0."),
+        (lambda: NeuralDecoder(4, n_hidden=True), r"n_hidden must be an int >= 1. Got True."),
+        (lambda: SigmoidBeliefNetwork(4, ()), r"hidden_layer_sizes must be an int or a sequence of int. Got \(\)."),
+        (lambda: SigmoidBeliefNetwork(4, "8"), r"hidden_layer_sizes must be an int or a sequence of int. Got '8'."),
+        (lambda: SigmoidBeliefNetwork(4, (3, 0)), r"hidden_layer_sizes must be an int >= 1. Got 0."),
+    ],
+)
+def test_bad_sizes(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,216 @@
+"""The delay model against differences, adaptive quadrature of the definition, and simulation."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import gamma, kstest
+
+from skwakesleep.datasets import load_blowfly
+from skwakesleep.models import BlowflyDynamics
+from tests.models import difference
+
+# Counts in thousands, as everywhere in this file.
+X = load_blowfly()[np.newaxis] / 1000
+# Fecundity, capacity, mortality, and the noises of recruitment and survival.
+PARAMETERS = {
+    "typical": np.log([6.0, 0.7, 0.3, 0.6, 0.6]),
+    "noisy": np.log([6.0, 0.7, 0.3, 1.5, 1.5]),
+    "very noisy": np.log([20.0, 0.4, 0.15, 3.0, 3.0]),
+    "mixed": np.log([20.0, 0.4, 0.15, 0.4, 1.3]),
+    "quiet": np.log([6.0, 0.7, 0.3, 0.1, 0.1]),
+}
+every_parameters = pytest.mark.parametrize("theta", PARAMETERS.values(), ids=PARAMETERS.keys())
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def model():
+    return BlowflyDynamics(10, delay=3)
+
+
+def defined_log_likelihood(theta, delay, series):
+    """Integrate the definition over the log of the losses beyond the least, one step after another."""
+    fecundity, capacity, mortality, noise_r, noise_s = np.exp(theta)
+    total = 0.0
+    for t in range(delay, len(series) - 1):
+        births = fecundity * series[t - delay] * np.exp(-series[t - delay] / capacity)
+        least = max(0.0, np.log(series[t] / series[t + 1]))
+
+        def integrand(log_excess, t=t, births=births, least=least):
+            loss = least + np.exp(log_excess)
+            recruits = series[t + 1] - series[t] * np.exp(-loss)
+            density = gamma.pdf(recruits, noise_r**-2, scale=births * noise_r**2)
+            return density * gamma.pdf(loss, noise_s**-2, scale=mortality * noise_s**2) * np.exp(log_excess)
+
+        total += np.log(quad(integrand, -40, np.log(40 * mortality), limit=1000, epsrel=1e-10)[0])
+    return total
+
+
+@pytest.mark.parametrize("name", ["typical", "mixed"])
+def test_likelihood_is_the_integral_of_the_definition(name):
+    delay, series = 3, X[:, :14]
+    expected = defined_log_likelihood(PARAMETERS[name], delay, series[0])
+    assert BlowflyDynamics(14, delay).log_likelihood(PARAMETERS[name], series) == pytest.approx(expected, abs=1e-5)
+
+
+@every_parameters
+def test_likelihood_does_not_depend_on_the_number_of_nodes(theta):
+    values = [BlowflyDynamics(180, 7, n_nodes=n_nodes).log_likelihood(theta, X)[0] for n_nodes in (100, 200, 1000)]
+    assert np.ptp(values) < 1e-5
+
+
+def test_few_nodes_do_not_suffice():
+    """Negative control."""
+    theta = PARAMETERS["mixed"]
+    values = [BlowflyDynamics(180, 7, n_nodes=n_nodes).log_likelihood(theta, X)[0] for n_nodes in (12, 200)]
+    assert np.ptp(values) > 0.05
+
+
+def test_density_of_the_population_integrates_to_one():
+    """One step, over all populations that it may lead to."""
+    model, step = BlowflyDynamics(4, delay=2), 0.002
+    after = np.arange(step / 2, 40, step)
+    series = np.column_stack([np.tile([0.5, 0.4, 1.5], (len(after), 1)), after])
+    assert step * np.exp(model.log_likelihood(PARAMETERS["typical"], series)).sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_likelihood_depends_on_the_unit_as_stated():
+    in_thousands = PARAMETERS["typical"]
+    single = in_thousands + np.log([1, 1000, 1, 1, 1])
+    model = BlowflyDynamics(180, 7)
+    difference_in_nats = model.log_likelihood(in_thousands, X) - model.log_likelihood(single, 1000 * X)
+    assert difference_in_nats == pytest.approx(172 * np.log(1000))
+
+
+def test_each_series_has_its_own_likelihood():
+    model = BlowflyDynamics(20, 4)
+    series = X[0, :100].reshape(5, 20)
+    together = model.log_likelihood(PARAMETERS["typical"], series)
+    apart = [model.log_likelihood(PARAMETERS["typical"], series[[row]])[0] for row in range(5)]
+    np.testing.assert_allclose(together, apart, rtol=1e-12)
+
+
+def test_weighted_gradient_is_the_slope_of_the_log_joint(model, rng):
+    assert difference.gradient_error(model, PARAMETERS["typical"], rng) < 1e-6
+
+
+def test_local_gradient_is_the_slope_of_the_log_joint_of_the_steps(rng):
+    model, theta = BlowflyDynamics(180, 7), PARAMETERS["typical"]
+    z, rows = model.sample_local(theta, model.local_inputs(X), 300, rng)
+    weights = rng.normal(size=300)
+    expected = difference.slope(lambda t: weights @ model._log_densities(t, z, np.exp(rows[:, 2])), theta)
+    assert difference.relative_error(model.local_grad_log_joint(theta, z, rows, weights), expected) < 1e-6
+
+
+@every_parameters
+def test_exact_gradient_is_the_slope_of_the_likelihood(theta):
+    assert difference.likelihood_gradient_error(BlowflyDynamics(180, 7), theta, X) < 1e-6
+
+
+def test_scores_are_zero_on_average(model, rng):
+    assert np.abs(difference.score_in_standard_errors(model, PARAMETERS["typical"], rng)).max() < 5
+
+
+def test_scores_of_the_steps_are_zero_on_average(rng):
+    local = Local(BlowflyDynamics(180, 7))
+    assert np.abs(difference.score_in_standard_errors(local, PARAMETERS["typical"], rng)).max() < 5
+
+
+class Local(difference.Wrapped):
+    """The steps of the blowfly counts as a model of its own."""
+
+    def sample(self, theta, n, rng):
+        return self.model.sample_local(theta, self.model.local_inputs(X), n, rng)
+
+    def grad_log_joint(self, *args):
+        return self.model.local_grad_log_joint(*args)
+
+
+@pytest.mark.parametrize("parameter", range(5))
+def test_scores_of_other_parameters_are_not_zero_on_average(parameter, model, rng):
+    """Negative control: one parameter is a little off when sampling."""
+
+    class Off(difference.Wrapped):
+        def sample(self, theta, n, rng):
+            return self.model.sample(theta + 0.05 * (np.arange(5) == parameter), n, rng)
+
+    assert np.abs(difference.score_in_standard_errors(Off(model), PARAMETERS["typical"], rng)).max() > 5
+
+
+def test_populations_are_as_likely_as_they_are_frequent(rng):
+    """One step: the distribution function of simulated populations by the likelihood is uniform."""
+    theta, n_draws = PARAMETERS["typical"], 4000
+    model = BlowflyDynamics(3, delay=1, history=[0.5, 1.5])
+    _, x = model.sample(theta, n_draws, rng)
+    edges = np.linspace(0.002, 60, 30_000)
+    series = np.column_stack([np.tile(model.history, (len(edges), 1)), edges])
+    mass = np.cumsum(np.exp(model.log_likelihood(theta, series))) * (edges[1] - edges[0])
+    assert kstest(np.interp(x[:, 2], edges, mass), "uniform").pvalue > 1e-3
+    assert kstest(np.interp(1.1 * x[:, 2], edges, mass), "uniform").pvalue < 1e-3  # negative control
+
+
+def test_latents_and_observations_fit_together(rng):
+    model, theta = BlowflyDynamics(12, delay=2, history=[0.3, 0.5, 0.4]), PARAMETERS["typical"]
+    (recruits, losses), x = model.sample(theta, 6, rng)
+    assert recruits.shape == losses.shape == (6, 9)
+    np.testing.assert_array_equal(x[:, :3], np.tile([0.3, 0.5, 0.4], (6, 1)))
+    np.testing.assert_allclose(x[:, 3:], np.exp(recruits) + x[:, 2:-1] * np.exp(-np.exp(losses)))
+    np.testing.assert_allclose(model.latent_function((recruits, losses)), np.exp(recruits))
+
+
+def test_local_rows(rng):
+    model = BlowflyDynamics(180, 7)
+    rows = model.local_inputs(X)
+    assert rows.shape == (172, 3)
+    np.testing.assert_allclose(np.exp(rows[0]), [X[0, 8], X[0, 7], X[0, 0]])
+    np.testing.assert_allclose(np.exp(rows[-1]), [X[0, 179], X[0, 178], X[0, 171]])
+    (recruits, losses), simulated = model.sample_local(PARAMETERS["typical"], rows, 2 * len(rows), rng)
+    np.testing.assert_allclose(simulated[:, 1:], np.repeat(rows[:, 1:], 2, axis=0))
+    np.testing.assert_allclose(
+        np.exp(simulated[:, 0]), np.exp(recruits) + np.exp(simulated[:, 1]) * np.exp(-np.exp(losses))
+    )
+
+
+def test_features_are_all_that_the_posterior_depends_on():
+    """Two histories on different scales but with the same features: the same posterior, relative to the prior."""
+    theta = PARAMETERS["typical"]
+    delayed = np.array([0.5, 2.0])
+    births = 6.0 * delayed * np.exp(-delayed / 0.7)
+    rows = np.log(np.column_stack([1.3 * births, 0.8 * births, delayed]))
+    model = BlowflyDynamics(3, delay=1)
+    np.testing.assert_allclose(*model.local_features(theta, rows), rtol=1e-12)
+    series = np.exp(rows[:, [2, 1, 0]])
+    _, posterior, (recruits, losses) = model._summed_out(theta, series)
+    expected_recruits = np.sum(posterior * np.exp(recruits), axis=-1)[:, 0] / births
+    expected_losses = np.sum(posterior * np.exp(losses), axis=-1)[:, 0]
+    assert expected_recruits[0] == pytest.approx(expected_recruits[1], rel=1e-6)
+    assert expected_losses[0] == pytest.approx(expected_losses[1], rel=1e-6)
+
+
+def test_extreme_noise_stays_finite(rng):
+    model = BlowflyDynamics(60, 7)
+    for noise in (-50.0, 50.0):
+        theta = model.project(PARAMETERS["typical"] + [0, 0, 0, noise, noise])
+        z, x = model.sample(theta, 50, rng)
+        assert np.isfinite(x).all()
+        assert (x > 0).all()
+        assert np.isfinite(model.grad_log_joint(theta, z, x, np.ones(50))).all()
+        assert np.isfinite(model.grad_log_likelihood(theta, X[:, :60])).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_features": 8, "delay": 7}, "n_features must be more than delay \\+ 1 = 8. Got 8."),
+        ({"delay": 0}, "delay must be an int >= 1. Got 0."),
+        ({"n_nodes": 2.5}, "n_nodes must be an int >= 1. Got 2.5."),
+        ({"history": [1.0, 2.0]}, r"history must have delay \+ 1 = 8 values. Got shape \(2,\)."),
+    ],
+)
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        BlowflyDynamics(**parameters)

@@ -1,0 +1,130 @@
+"""The pinwheel against differences, importance sampling, and a case with a likelihood in closed form."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from skwakesleep.datasets import make_pinwheel
+from skwakesleep.models import Pinwheel
+from tests.models import difference
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def model():
+    return Pinwheel(3, n_categories=3, n_hidden=4)
+
+
+@pytest.fixture
+def theta(model, rng):
+    return model.initial_params(rng.normal(size=(30, 3)), rng) + 0.3 * rng.normal(size=model.n_params)
+
+
+def test_weighted_gradient_is_the_slope_of_the_log_joint(model, theta, rng):
+    assert difference.gradient_error(model, theta, rng) < 1e-6
+
+
+def test_vector_jacobian_product_is_the_slope_of_the_natural_parameters(model, theta, rng):
+    assert difference.vjp_error(model, theta, rng) < 1e-6
+
+
+def test_exact_gradient_is_the_slope_of_the_likelihood(model, theta, rng):
+    _, X = model.sample(theta, 5, rng)
+    assert difference.likelihood_gradient_error(model, theta, X) < 1e-6
+
+
+def test_exponential_family_form_is_the_cross_form(model, theta, rng):
+    assert difference.cross_form_error(model, theta, rng) < 1e-10
+
+
+def test_scores_are_zero_on_average(model, theta, rng):
+    assert np.abs(difference.score_in_standard_errors(model, theta, rng)).max() < 5
+
+
+@pytest.mark.parametrize("name", ["logits", "means", "log_scales", "weights_0", "weights_1", "log_noise"])
+def test_scores_of_other_parameters_are_not_zero_on_average(model, theta, rng, name):
+    """Negative control: one array is a little off when sampling."""
+
+    class Off(difference.Wrapped):
+        def sample(self, theta, n, rng):
+            theta = theta.copy()
+            view = self.model.unpack(theta)[name]
+            view += 0.05 if name != "logits" else [0.1, 0.0, 0.0]
+            return self.model.sample(theta, n, rng)
+
+    assert np.abs(difference.score_in_standard_errors(Off(model), theta, np.random.default_rng(1))).max() > 5
+
+
+def test_likelihood_is_what_importance_sampling_estimates(model, theta, rng):
+    _, X = model.sample(theta, 4, rng)
+    z, _ = model.sample(theta, 200_000, rng)
+    ratio = np.exp(model.log_prob_x_given_z(theta, z, X) - model.log_likelihood(theta, X))
+    assert (np.abs(ratio.mean(axis=0) - 1) < 5 * ratio.std(axis=0) / np.sqrt(len(ratio))).all()
+
+
+def test_nearly_linear_network_gives_a_mixture_of_normals(rng):
+    """Small inputs meet the straight part of tanh: what is left is a mixture whose likelihood is in the books."""
+    model, shrink = Pinwheel(2, n_categories=2, n_hidden=2), 1e-4
+    means, log_scales = rng.normal(size=(2, 2)), rng.normal(size=(2, 2)) / 2
+    matrix, log_noise = rng.normal(size=(2, 2)), np.log([0.3, 0.5])
+    theta = model.pack(
+        logits=np.log([0.3, 0.7]),
+        means=means,
+        log_scales=log_scales,
+        weights_0=shrink * np.eye(2),
+        intercept_0=0.0,
+        weights_1=matrix / shrink,
+        intercept_1=[0.5, -0.5],
+        log_noise=log_noise,
+    )
+    X = rng.normal(size=(20, 2))
+    density = sum(
+        weight
+        * multivariate_normal.pdf(
+            X, mean @ matrix + [0.5, -0.5], matrix.T * np.exp(2 * scale) @ matrix + np.diag(np.exp(2 * log_noise))
+        )
+        for weight, mean, scale in zip((0.3, 0.7), means, log_scales, strict=True)
+    )
+    np.testing.assert_allclose(model.log_likelihood(theta, X), np.log(density), rtol=1e-6)
+
+
+def test_likelihood_does_not_depend_on_the_grid(model, theta, rng):
+    _, X = model.sample(theta, 20, rng)
+    finer = Pinwheel(3, n_categories=3, n_hidden=4, n_nodes=161)
+    np.testing.assert_allclose(model.log_likelihood(theta, X), finer.log_likelihood(theta, X), atol=1e-6)
+    coarse = Pinwheel(3, n_categories=3, n_hidden=4, n_nodes=5)  # negative control
+    assert np.abs(coarse.log_likelihood(theta, X) - finer.log_likelihood(theta, X)).max() > 1e-2
+
+
+def test_projection_holds_the_noise_above_its_floor_and_nothing_else(model, theta):
+    model.unpack(theta)["log_noise"][:] = [-10.0, np.log(0.02) + 0.1, 3.0]
+    projected = model.project(theta)
+    np.testing.assert_allclose(model.unpack(projected)["log_noise"], [np.log(0.02), np.log(0.02) + 0.1, 3.0])
+    np.testing.assert_array_equal(np.delete(projected, -3), np.delete(theta, -3))
+    assert model.unpack(theta)["log_noise"][0] == -10
+
+
+def test_it_starts_where_the_data_are(rng):
+    X = [5.0, -3.0] + [10.0, 0.1] * make_pinwheel(500, random_state=0)[0]
+    model = Pinwheel()
+    _, x = model.sample(model.initial_params(X, rng), 20_000, rng)
+    assert (np.abs(x.mean(axis=0) - X.mean(axis=0)) < X.std(axis=0)).all()
+    ratio = x.std(axis=0) / X.std(axis=0)
+    assert ((ratio > 0.7) & (ratio < 2)).all()
+
+
+def test_latent_function_is_the_category(model, theta, rng):
+    z, _ = model.sample(theta, 50, rng)
+    indicators = model.latent_function(z)
+    np.testing.assert_array_equal(indicators.argmax(axis=1), z[0])
+    np.testing.assert_array_equal(indicators.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("floor", [0, -1.0, np.nan])
+def test_bad_floor(floor):
+    with pytest.raises(ValueError, match=r"min_noise_scale must be a positive number\. Got"):
+        Pinwheel(min_noise_scale=floor)
