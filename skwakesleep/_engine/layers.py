@@ -152,8 +152,8 @@ class Layer:
 
         def gathered(role: str, array: NDArray) -> NDArray:
             index = np.ravel_multi_index(used[axes - array.ndim + 1 :], array.shape[:-1])
-            out = workspace.array((self.name, "used", role), (len(index), array.shape[-1]), array.dtype)
-            return _rows(array).take(index, axis=0, out=out, mode="clip")  # "raise" would buffer the output
+            room = workspace.array((self.name, "used", role), (weights.size, array.shape[-1]), array.dtype)
+            return _rows(array).take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
 
         parent = None if activation.parent is None else gathered("parent", activation.parent)
         target = gathered("target", activation.target) if self.autoregressive else activation.target

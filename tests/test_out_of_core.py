@@ -1,0 +1,119 @@
+"""Data that does not fit into memory: files mapped into it, blocks of a Dask array, and memory that stays flat."""
+
+import gc
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skwakesleep import HelmholtzMachine
+from skwakesleep._engine.families import Bernoulli
+from skwakesleep._engine.networks import Machine
+from skwakesleep._engine.random import Streams
+from skwakesleep._engine.wake_sleep import WakeSleep
+
+BLOCK = 50
+X = (np.random.default_rng(0).random((4 * BLOCK, 12)) < 0.3).astype(np.float64)
+
+
+def parameters(machine):
+    return np.concatenate([views.ravel() for views in [*machine.generative_coefs_, *machine.recognition_coefs_]])
+
+
+@pytest.fixture(params=["bernoulli", "gaussian"])
+def machine(request):
+    return HelmholtzMachine((8, 4), visible=request.param, batch_size=20, random_state=0)
+
+
+def in_memory(machine):
+    for start in range(0, len(X), BLOCK):
+        machine.partial_fit(X[start : start + BLOCK])
+    return parameters(machine)
+
+
+def test_blocks_of_a_mapped_file(machine, tmp_path):
+    expected = in_memory(machine)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    other = HelmholtzMachine(**machine.get_params())
+    for start in range(0, len(X), BLOCK):
+        other.partial_fit(mapped[start : start + BLOCK])
+    np.testing.assert_array_equal(parameters(other), expected)
+    np.testing.assert_array_equal(np.load(tmp_path / "X.npy"), X)
+
+
+def test_a_mapped_file_as_a_whole(machine, tmp_path):
+    machine.set_params(max_iter=3, tol=None)
+    expected = parameters(machine.fit(X))
+    np.save(tmp_path / "X.npy", X)
+    np.testing.assert_array_equal(parameters(machine.fit(np.load(tmp_path / "X.npy", mmap_mode="r"))), expected)
+
+
+def test_blocks_of_a_dask_array(machine):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Dask's own making
+        array = pytest.importorskip("dask.array")
+        wrappers = pytest.importorskip("dask_ml.wrappers")
+        expected = in_memory(machine)
+        incremental = wrappers.Incremental(HelmholtzMachine(**machine.get_params()), shuffle_blocks=False)
+        incremental.fit(array.from_array(X, chunks=(BLOCK, X.shape[1])))
+    np.testing.assert_array_equal(parameters(incremental.estimator_), expected)
+    reordered = HelmholtzMachine(**machine.get_params())
+    for start in reversed(range(0, len(X), BLOCK)):
+        reordered.partial_fit(X[start : start + BLOCK])
+    assert (parameters(reordered) != expected).any()  # negative control: the order of the blocks matters
+
+
+# ---------------------------------------------------------------------- memory
+
+
+# Bytes in fifty epochs: each leaves some numbers in the history.
+SLACK = 50 * 4000
+
+
+def traced(epochs, train):
+    """Return the bytes held, and at most held since the last measurement, after each of the epochs given."""
+    tracemalloc.start()
+    try:
+        measured = []
+        for epoch in range(1, max(epochs) + 1):
+            train()
+            if epoch in epochs:
+                gc.collect()
+                measured.append(tracemalloc.get_traced_memory())
+                tracemalloc.reset_peak()
+        return np.array(measured)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+def test_memory_stays_flat_over_a_hundred_epochs(kind):
+    table = X if kind == "dense" else sparse.csr_array(X)
+    machine = HelmholtzMachine(100, random_state=0).partial_fit(table)  # of 20 kB
+    held, peak = traced((50, 100), lambda: machine.partial_fit(table)).T
+    assert held[1] - held[0] < SLACK
+    assert peak[1] - peak[0] < SLACK
+
+
+def test_the_measure_of_memory_sees_what_grows():
+    """Negative control: an array kept from each epoch."""
+    kept = []
+    held, peak = traced((50, 100), lambda: kept.append(np.zeros(1000))).T
+    assert min(held[1] - held[0], peak[1] - peak[0]) > SLACK
+
+
+@pytest.mark.parametrize("rule", [{}, {"n_particles": 1, "recognition_update": "sleep"}], ids=["default", "classic"])
+def test_a_step_allocates_a_fraction_of_what_it_works_on(rule):
+    """After the first step the large arrays are there already."""
+    n_rows, n_columns, n_particles = 500, 300, rule.get("n_particles", 5)
+    x = (np.random.default_rng(0).random((n_rows, n_columns)) < 0.3).astype(np.float32)
+    machine, streams = Machine(Bernoulli(), (n_columns, 100), n_active=90.0), Streams(0)
+    parameters = machine.initial_parameters(x.mean(axis=0), streams["initialization"], x.dtype)
+    settings = {"n_particles": 5, "recognition_update": "both"} | rule
+    objective = WakeSleep(machine, parameters, alpha=0.0, streams=streams, **settings)
+    (held, first), (_, later) = traced((1, 2), lambda: objective(x))
+    assert later - held < 0.25 * x.nbytes * n_particles
+    assert first > x.nbytes * n_particles  # negative control
