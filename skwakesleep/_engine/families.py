@@ -8,7 +8,7 @@ broadcast freely: natural parameters and targets may each lack the particle axis
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from skwakesleep._engine.numerics import inner, row_sums, sigmoid
 from skwakesleep._engine.parameters import Shapes, Views
@@ -36,6 +36,12 @@ class Family(Protocol):
 
     def sample(self, theta: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
         """Draw units with the given means into `out`."""
+
+    def thresholds(self, theta: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        """Noise that decides units, `shape`, before their natural parameters are known."""
+
+    def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
+        """Write into `out` the units that natural parameters and noise make; the same law as `sample`."""
 
     def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
         """Log-probability of each row of `target` in nats, summed over its units."""
@@ -76,6 +82,14 @@ class Bernoulli:
 
     def sample(self, theta: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
         return np.less(noise.uniform(out.shape, out.dtype), mean, out=out)
+
+    def thresholds(self, theta: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        # A uniform is below sigmoid(s) where its own logit is below s.
+        uniform = np.maximum(noise.uniform(shape, dtype), np.finfo(dtype).tiny)
+        return np.log(uniform) - np.log1p(-uniform)
+
+    def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
+        return np.less(thresholds, natural, out=out)
 
     def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
         return inner(target, natural) - self._log_normalizer(natural, mean, workspace)
@@ -146,6 +160,12 @@ class Gaussian:
     def sample(self, theta: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
         np.multiply(noise.normal(out.shape, out.dtype), np.sqrt(self.variance(theta)), out=out)
         return np.add(out, mean, out=out)
+
+    def thresholds(self, theta: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        return noise.normal(shape, dtype) * np.sqrt(self.variance(theta)).astype(dtype)
+
+    def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
+        return np.add(natural, thresholds, out=out)
 
     def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
         variance = self.variance(theta)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from skwakesleep._engine.workspace import Workspace
 
 # Half a megabyte in float32: with a companion or two, what a core's own cache holds.
 CACHED = 2**17
+# Autoregressive units that are drawn before those after them are told: few enough to be told one by one.
+HANDFUL = 16
 
 
 class Activation(NamedTuple):
@@ -83,7 +86,9 @@ class Layer:
         natural = self.natural(theta, parent, workspace)
         if not self.autoregressive:
             return self._mean(natural, workspace)
-        return self._in_turn(theta, natural, natural.shape[:-1], lambda own, mean, out: mean, workspace)
+        return self._in_turn(
+            theta, natural, natural.shape[:-1], lambda unit, s, out: np.copyto(out, self.family.mean(s, out)), workspace
+        )
 
     def sample(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
@@ -91,8 +96,10 @@ class Layer:
         """Draw ``(*shape, n_units)`` units given the parents."""
         natural = self.natural(theta, parent, workspace)
         if self.autoregressive:
+            thresholds = self.family.thresholds(theta, noise, (*shape, self.n_units), natural.dtype)
+            by_unit = np.ascontiguousarray(_rows(thresholds).T)
             return self._in_turn(
-                theta, natural, shape, lambda own, mean, out: self.family.sample(own, mean, noise, out), workspace
+                theta, natural, shape, lambda unit, s, out: self.family.decide(s, by_unit[unit], out), workspace
             )
         sample = self._scratch("sample", shape, workspace, natural.dtype)
         return self.family.sample(theta, self._mean(natural, workspace), noise, sample)
@@ -207,19 +214,29 @@ class Layer:
         theta: Views,
         natural: NDArray,
         shape: tuple[int, ...],
-        choose: Callable[[Views, NDArray, NDArray], NDArray],
+        choose: Callable[[int, NDArray, NDArray], object],
         workspace: Workspace,
     ) -> NDArray:
-        """Return units chosen one after the other, each given its mean in the light of those before it."""
-        units = self._scratch("sample", shape, workspace, natural.dtype)
-        mean, chosen = (workspace.array((self.name, role), (*shape, 1), natural.dtype) for role in ("turn", "chosen"))
-        for unit in range(self.n_units):
-            only = slice(unit, unit + 1)
-            before = _rows(units)[:, :unit] @ theta["triangle"][:unit, unit]
-            np.add(natural[..., only], before.reshape(*shape, 1), out=mean)
-            own = {name: theta[name][only] for name in self.family.shapes(self.n_units)}
-            units[..., only] = choose(own, self.family.mean(mean, mean), chosen)
-        return units
+        """Return units chosen one after the other, each given its natural parameters in the light of those before it.
+
+        Units are rows here. Those that come later are told of a handful at a time, as in solving a triangular system.
+        """
+        triangle, n_rows = theta["triangle"], prod(shape)
+        pending, units, told = (
+            workspace.array((self.name, role), (self.n_units, n_rows), natural.dtype)
+            for role in ("pending", "units", "told")
+        )
+        pending.reshape(-1, *shape)[...] = np.moveaxis(np.broadcast_to(natural, (*shape, self.n_units)), -1, 0)
+        for start in range(0, self.n_units, HANDFUL):
+            stop = min(start + HANDFUL, self.n_units)
+            for unit in range(start, stop):
+                choose(unit, pending[unit], units[unit])
+                later = slice(unit + 1, stop)
+                pending[later] += np.multiply(triangle[unit, later, np.newaxis], units[unit], out=told[later])
+            pending[stop:] += np.matmul(triangle[start:stop, stop:].T, units[start:stop], out=told[stop:])
+        sample = self._scratch("sample", shape, workspace, natural.dtype)
+        sample[...] = np.moveaxis(units.reshape(-1, *shape), 0, -1)
+        return sample
 
     def _mean(self, natural: NDArray, workspace: Workspace) -> NDArray:
         return self.family.mean(natural, self._scratch("mean", natural.shape[:-1], workspace, natural.dtype))
