@@ -15,6 +15,10 @@ from skwakesleep.models._perceptron import Perceptron
 
 # The grid reaches this many standard deviations to each side: beyond is less than 1e-8 of a normal's mass.
 GRID_REACH = 6.0
+# Where training starts, in units of the latent plane: categories on a circle of this radius, and their scale.
+CIRCLE = 1.5
+INITIAL_SCALE = 0.5
+MIN_SCALE = 0.2
 
 
 class Pinwheel(SummableModel):
@@ -105,37 +109,52 @@ class Pinwheel(SummableModel):
         )
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return equal categories around the origin, a random network, and noise half as wide as the data.
+        """Return categories on a circle, which the network lays into the plane of the data's principal components.
 
         Parameters
         ----------
         X : ndarray of shape (m, D)
-            Data: the network starts at its mean and about its scale.
+            Data: the circle is as wide as they are, the noise half as wide.
         rng : numpy.random.Generator
-            Places the categories and the weights.
+            Turns the circle, and draws the weights of the hidden units.
 
         Returns
         -------
         theta : ndarray of shape (n_params,)
             Flat parameters.
         """
-        network = self._network.initial(rng)
-        scale = X.std(axis=0) + self.min_noise_scale
-        network["weights_1"] *= scale
-        network["intercept_1"] = X.mean(axis=0)
+        angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(self.n_categories) / self.n_categories
         return self.pack(
             logits=np.zeros(self.n_categories),
-            means=rng.standard_normal((self.n_categories, self.LATENT_DIM)),
-            log_scales=np.log(0.5),
-            log_noise=np.log(0.5 * scale),
-            **network,
+            means=CIRCLE * np.column_stack([np.cos(angles), np.sin(angles)]),
+            log_scales=np.log(INITIAL_SCALE),
+            log_noise=np.log(0.5 * X.std(axis=0) + self.min_noise_scale),
+            **self._initial_network(X, rng),
         )
 
+    def _initial_network(self, X: NDArray, rng: np.random.Generator) -> dict[str, NDArray]:
+        """Return a network with random hidden units that is about linear, fitted on points around the origin."""
+        network = self._network.initial(rng)
+        network["intercept_0"] = rng.standard_normal(self.n_hidden)
+        points = CIRCLE * rng.standard_normal((500, self.LATENT_DIM))
+        hidden = np.tanh(points @ network["weights_0"] + network["intercept_0"])
+        ridge = np.sqrt(len(points)) * 0.05 * np.eye(self.n_hidden)
+        targets = points @ _principal_components(X, self.LATENT_DIM) / CIRCLE
+        network["weights_1"] = np.linalg.lstsq(
+            np.vstack([hidden, ridge]), np.vstack([targets, np.zeros((self.n_hidden, self.n_features))])
+        )[0]
+        network["intercept_1"] = X.mean(axis=0) - hidden.mean(axis=0) @ network["weights_1"]
+        return network
+
     def project(self, theta: NDArray) -> NDArray:
-        """Return the parameters with the noise at its floor or above."""
+        """Return the parameters with noise and latent scales at their floors or above.
+
+        The network can stretch the plane as it likes: a narrow category is never needed, and hard to learn from.
+        """
         theta = theta.copy()
-        log_noise = self.unpack(theta)["log_noise"]
-        np.maximum(log_noise, np.log(self.min_noise_scale), out=log_noise)
+        parameters = self.unpack(theta)
+        for name, floor in (("log_noise", self.min_noise_scale), ("log_scales", MIN_SCALE)):
+            np.maximum(parameters[name], np.log(floor), out=parameters[name])
         return theta
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[tuple[NDArray, NDArray], NDArray]:
@@ -213,3 +232,12 @@ class Pinwheel(SummableModel):
 def _log_softmax(logits: NDArray) -> NDArray:
     peak = logits.max()
     return logits - peak - np.log(np.exp(logits - peak).sum())
+
+
+def _principal_components(X: NDArray, n_components: int) -> NDArray:
+    """Return the leading principal components, each as long as its standard deviation; zeros where there are fewer."""
+    _, singular, axes = np.linalg.svd((X - X.mean(axis=0)) / np.sqrt(len(X)), full_matrices=False)
+    components = np.zeros((n_components, X.shape[1]))
+    n_found = min(n_components, len(singular))
+    components[:n_found] = singular[:n_found, np.newaxis] * axes[:n_found]
+    return np.sqrt(n_components) * components

@@ -100,12 +100,23 @@ def test_likelihood_does_not_depend_on_the_grid(model, theta, rng):
     assert np.abs(coarse.log_likelihood(theta, X) - finer.log_likelihood(theta, X)).max() > 1e-2
 
 
-def test_projection_holds_the_noise_above_its_floor_and_nothing_else(model, theta):
-    model.unpack(theta)["log_noise"][:] = [-10.0, np.log(0.02) + 0.1, 3.0]
-    projected = model.project(theta)
-    np.testing.assert_allclose(model.unpack(projected)["log_noise"], [np.log(0.02), np.log(0.02) + 0.1, 3.0])
-    np.testing.assert_array_equal(np.delete(projected, -3), np.delete(theta, -3))
-    assert model.unpack(theta)["log_noise"][0] == -10
+def test_projection_holds_scales_above_their_floors_and_changes_nothing_else(model, theta):
+    views = model.unpack(theta)
+    views["log_noise"][:] = [-10.0, np.log(0.02) + 0.1, 3.0]
+    views["log_scales"][:] = [[-10.0, np.log(0.2) + 0.1], [0.0, 0.0], [3.0, -9.0]]
+    projected = model.unpack(model.project(theta))
+    np.testing.assert_allclose(projected["log_noise"], [np.log(0.02), np.log(0.02) + 0.1, 3.0])
+    np.testing.assert_allclose(projected["log_scales"], [[np.log(0.2), np.log(0.2) + 0.1], [0, 0], [3, np.log(0.2)]])
+    for name in projected.keys() - {"log_noise", "log_scales"}:
+        np.testing.assert_array_equal(projected[name], views[name])
+    assert views["log_noise"][0] == -10  # the argument is left alone
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 5])
+def test_any_number_of_columns(n_features, rng):
+    model = Pinwheel(n_features, n_nodes=11)
+    X = rng.normal(size=(20, n_features))
+    assert np.isfinite(model.log_likelihood(model.initial_params(X, rng), X)).all()
 
 
 def test_it_starts_where_the_data_are(rng):
