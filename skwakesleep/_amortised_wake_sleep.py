@@ -94,7 +94,7 @@ class AmortisedWakeSleep(
         around the values given.
 
     n_components : int or None, default=None
-        Width of a learned feature map. None keeps the directions that are more than chance.
+        Width of a learned feature map. None keeps as many directions as there are independent targets.
 
     feature_map : transformer, "learned" or None, default=None
         What the kernel sees of the observations: a scikit-learn transformer, which is fitted to dreams; or, "learned",

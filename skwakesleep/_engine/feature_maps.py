@@ -52,15 +52,11 @@ def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None
     targets : ndarray of shape (n, T)
         What is to be predicted.
     n_components : int or None
-        Number of directions. None keeps those that correlate more than chance would have it: independent inputs and
-        targets of ranks ``p`` and ``q`` have squared correlations up to about ``(sqrt(p) + sqrt(q))^2 / n``.
+        Number of directions, those that correlate the most first; None keeps as many as there are independent targets.
     """
     whitening, white = _whitened(x)
     _, white_targets = _whitened(targets)
-    directions, correlations, _ = np.linalg.svd(white.T @ white_targets / len(x))
-    if n_components is None:
-        chance = (np.sqrt(white.shape[1]) + np.sqrt(white_targets.shape[1])) ** 2 / len(x)
-        n_components = max(1, int((correlations**2 > chance).sum()))
+    directions, _, _ = np.linalg.svd(white.T @ white_targets, full_matrices=False)
     return LinearMap((whitening @ directions[:, :n_components]).T)
 
 

@@ -1,0 +1,80 @@
+"""Feature maps: the gradient of the leave-one-out error, and the directions that predict."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skwakesleep._engine.feature_maps import leave_one_out_gradient, predictive_directions, scaling
+from skwakesleep._engine.kernel_regression import gaussian_kernel, leave_one_out_residuals, standardized
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(80, 6))
+
+
+@pytest.fixture
+def targets(x):
+    return standardized(np.column_stack([np.sin(2 * x[:, 0]), x[:, 0] * x[:, 1]]))
+
+
+def test_the_error_of_a_projection_is_the_leave_one_out_error(x, targets, rng):
+    projection = rng.normal(size=(2, 6))
+    u = x @ projection.T
+    residuals = leave_one_out_residuals(gaussian_kernel(u, u, 1.0), targets, [1e-2])[0]
+    assert leave_one_out_gradient(projection, x, targets, 1e-2).error == pytest.approx(np.square(residuals).mean())
+
+
+def test_the_gradient_of_the_leave_one_out_error_is_that_of_central_differences(x, targets, rng):
+    projection = 0.5 * rng.normal(size=(2, 6))
+    gradient = leave_one_out_gradient(projection, x, targets, 1e-2).gradient
+    expected = np.empty_like(gradient)
+    for index in np.ndindex(projection.shape):
+        step = np.zeros_like(projection)
+        step[index] = 1e-5
+        up, down = (leave_one_out_gradient(projection + sign * step, x, targets, 1e-2).error for sign in (1, -1))
+        expected[index] = (up - down) / 2e-5
+    assert_allclose(gradient, expected, atol=1e-6 * abs(expected).max())
+
+
+def test_predictive_directions_span_what_a_linear_model_tells_of_its_latents(rng):
+    loadings = rng.normal(size=(10, 2))
+    z = rng.normal(size=(20_000, 2))
+    x = z @ loadings.T + rng.normal(size=(20_000, 10)) * np.linspace(0.2, 2, 10)
+    directions = predictive_directions(x, z).projection
+    assert directions.shape == (2, 10)
+    informative = np.linalg.solve(np.diag(np.linspace(0.2, 2, 10) ** 2), loadings)  # by Woodbury's identity
+
+    def unexplained(directions):
+        basis, _ = np.linalg.qr(informative)
+        unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        return np.linalg.norm(unit - unit @ basis @ basis.T, axis=1).max()
+
+    assert unexplained(directions) < 0.05
+    assert unexplained(loadings.T) > 0.3  # negative control: noise of unequal size turns the directions
+
+
+def test_predictive_directions_are_uncorrelated_and_of_unit_variance(x, targets):
+    u = predictive_directions(x, targets)(x)
+    assert_allclose(np.cov(u.T, bias=True), np.eye(2), atol=1e-10)
+
+
+def test_the_best_directions_come_first(x, rng):
+    targets = np.column_stack([x[:, 0], x[:, 1] + 3 * rng.normal(size=len(x))])
+    first = predictive_directions(x, targets, n_components=1).projection
+    assert first.shape == (1, 6)
+    assert abs(first[0, 0]) > 5 * abs(first[0, 1:]).max()
+
+
+def test_constant_and_equal_columns_do_no_harm(x, targets):
+    redundant = np.column_stack([x, x[:, 0], np.full(len(x), 3.0)])
+    u, expected = predictive_directions(redundant, targets)(redundant), predictive_directions(x, targets)(x)
+    assert_allclose(abs(np.corrcoef(u.T, expected.T)[:2, 2:].diagonal()), 1, atol=1e-8)
+    assert np.isfinite(predictive_directions(np.ones((5, 2)), np.ones((5, 1)))(np.ones((5, 2)))).all()
+
+
+def test_scaling_gives_unit_variance_and_leaves_constants_alone(x):
+    columns = np.column_stack([1e-6 * x[:, 0], 1e6 + x[:, 1], np.full(len(x), 5.0)])
+    scaled = scaling(columns)(columns)
+    assert_allclose(scaled.std(axis=0), [1, 1, 0], atol=1e-6)
+    assert_allclose(scaled[:, 2], 5)
