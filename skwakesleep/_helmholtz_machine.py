@@ -549,8 +549,8 @@ class HelmholtzMachine(
         theta = self._machine.bind(self._state.selected_parameters.astype(X.dtype))
         H = np.empty((X.shape[0], self._n_features_out), X.dtype)
         workspace = Workspace()
-        for block, x in Rows(X, self._machine.visible, X.dtype).blocks(TRANSFORM_BLOCK):
-            means = self._machine.recognition.means(theta.recognition, x, workspace)
+        for block, batch in Rows(X, self._machine.visible, X.dtype).blocks(TRANSFORM_BLOCK):
+            means = self._machine.recognition.means(theta.recognition, batch.root, workspace)
             H[block] = means[: block.stop - block.start]
         return H
 

@@ -14,6 +14,7 @@ from skwakesleep._engine.families import Bernoulli
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.optimizers import SGD
 from skwakesleep._engine.random import CoarseNoise, Streams
+from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.wake_sleep import WakeSleep
 
 LEARNING_RATE = 0.3
@@ -106,7 +107,7 @@ def both(hidden, seeds=(2, 2)):
     optimizer = SGD(LEARNING_RATE)
 
     def step(x):
-        objective(x)
+        objective(Batch.dense(x))
         optimizer.ascend(flat, objective.gradient)
 
     return step, machine.bind(flat), by_hand(machine.bind(flat), Streams(seeds[1]))

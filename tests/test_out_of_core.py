@@ -12,6 +12,7 @@ from skwakesleep import HelmholtzMachine
 from skwakesleep._engine.families import Bernoulli
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.random import Streams
+from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.wake_sleep import WakeSleep
 
 BLOCK = 50
@@ -114,6 +115,6 @@ def test_a_step_allocates_a_fraction_of_what_it_works_on(rule):
     parameters = machine.initial_parameters(x.mean(axis=0), streams["initialization"], x.dtype)
     settings = {"n_particles": 5, "recognition_update": "both"} | rule
     objective = WakeSleep(machine, parameters, alpha=0.0, streams=streams, **settings)
-    (held, first), (_, later) = traced((1, 2), lambda: objective(x))
+    (held, first), (_, later) = traced((1, 2), lambda: objective(Batch.dense(x)))
     assert later - held < 0.25 * x.nbytes * n_particles
     assert first > x.nbytes * n_particles  # negative control

@@ -302,13 +302,14 @@ def arrays(views):
 
 
 @engine_defect
-def recognition_descends(objective, x):
+def recognition_descends(objective, batch):
     for array in arrays(objective.machine.bind(objective.gradient).recognition):
         array *= -1
 
 
 @engine_defect
-def wake_updates_the_recognition_network(objective, x):
+def wake_updates_the_recognition_network(objective, batch):
+    x = batch.units
     theta, extra = objective.machine.bind(objective._parameters).recognition, np.zeros_like(objective.gradient)
     recognition = objective.machine.recognition
     q = recognition.draw(theta, x, (1, len(x)), objective._particles, Workspace())
@@ -318,7 +319,7 @@ def wake_updates_the_recognition_network(objective, x):
 
 
 @engine_defect
-def prior_never_learns(objective, x):
+def prior_never_learns(objective, batch):
     objective.machine.bind(objective.gradient).generative[0]["intercept"][...] = 0
 
 

@@ -25,7 +25,7 @@ from skwakesleep._engine.likelihood import log_likelihood
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.rows import Rows
+from skwakesleep._engine.rows import Batch, Rows
 from skwakesleep._engine.wake_sleep import WakeSleep
 
 DEEP, SMALL, CLASSIC = (784, 200, 200, 10), (64, 100), (784, 200)
@@ -47,7 +47,7 @@ def training_step(sizes, n_particles, update, n_rows):
     )
 
     def step():
-        objective(X)
+        objective(Batch.dense(X))
         optimizer.ascend(parameters, objective.gradient)
 
     return step

@@ -24,6 +24,8 @@ class Family(Protocol):
 
     log_volume: float
     """Log of the volume, in the user's units, that the engine sees as one."""
+    keeps_zeros: bool
+    """Whether the engine sees the user's zeros as zeros."""
 
     def shapes(self, n_units: int) -> Shapes:
         """Shapes of the parameters that a layer holds beside weights and intercept."""
@@ -68,6 +70,7 @@ class Bernoulli:
     # A column that is constant in training keeps a probability of about one in a hundred thousand to differ.
     LARGEST_LOGIT = 12.0
     log_volume = 0.0
+    keeps_zeros = True
 
     def shapes(self, n_units: int) -> Shapes:
         return {}
@@ -133,6 +136,7 @@ class Gaussian:
     # In standardized units. A latent cause may explain a column to three digits, not to none: below this the
     # density of rounded or constant columns grows without bound.
     SMALLEST_VARIANCE = 1e-4
+    keeps_zeros = False
 
     def __init__(self, location: NDArray, scale: NDArray) -> None:
         self.location = location

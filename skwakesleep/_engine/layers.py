@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.families import Family
+from skwakesleep._engine.numerics import multiply
 from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
@@ -77,7 +78,7 @@ class Layer:
         if parent is None:
             return theta["intercept"]
         natural = self._scratch("natural", parent.shape[:-1], workspace, parent.dtype)
-        np.matmul(_rows(parent), theta["weights"], out=_rows(natural))
+        multiply(_rows(parent), theta["weights"], out=_rows(natural))
         natural += theta["intercept"]
         return natural
 
@@ -151,9 +152,10 @@ class Layer:
             np.copyto(grad["triangle"], 0, where=np.tri(self.n_units, dtype=bool))
 
     def _used(self, activation: Activation, weights: NDArray, workspace: Workspace) -> tuple[Activation, NDArray]:
-        """Leave out what has no weight."""
+        """Leave out what has no weight, where that saves products."""
         used = np.nonzero(weights)
-        if len(used[0]) == weights.size:
+        shared = activation.parent is not None and activation.parent.ndim < activation.residual.ndim
+        if shared or len(used[0]) == weights.size:
             return activation, weights
         axes = weights.ndim
 
@@ -176,7 +178,7 @@ class Layer:
             np.multiply(parent, weights[..., np.newaxis], out=weighted)
             np.matmul(_rows(weighted).T, _rows(residual), out=out)
         else:  # the parents are the same for all particles: only the sum over particles meets them
-            np.matmul(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=out)
+            multiply(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=out)
 
     def _blocks(
         self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace
@@ -265,4 +267,4 @@ def _slices(length: int, step: int) -> list[slice]:
 
 def _rows(array: NDArray) -> NDArray:
     """View an array with leading axes as a matrix, one row for each particle of each row."""
-    return array.reshape(-1, array.shape[-1])
+    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])

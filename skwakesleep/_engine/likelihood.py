@@ -48,8 +48,8 @@ def log_likelihood(machine: Machine, parameters: NDArray, rows: Rows, n_particle
     else:
         estimate = ImportanceSampling(machine, theta, workspace, n_particles)
     result = np.empty(len(rows), parameters.dtype)
-    for block, x in rows.blocks(estimate.block_size):
-        result[block] = estimate(x)[: block.stop - block.start]
+    for block, batch in rows.blocks(estimate.block_size):
+        result[block] = estimate(batch.units)[: block.stop - block.start]
     return result
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
@@ -38,3 +39,11 @@ def row_sums(values: NDArray) -> NDArray:
     A matrix-vector product would be faster still, but what it gives for a row depends on the row's place.
     """
     return np.vecdot(values, np.ones(values.shape[-1], values.dtype))
+
+
+def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
+    """Write the matrix product into `out`; `left` may be sparse."""
+    if sparse.issparse(left):
+        out[...] = left @ right
+        return out
+    return np.matmul(left, right, out=out)

@@ -1,6 +1,7 @@
 """The user's table as the engine reads it: a few encoded rows at a time."""
 
 from collections.abc import Iterator
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -10,6 +11,25 @@ from skwakesleep._engine.families import Family
 from skwakesleep._engine.workspace import Workspace
 
 Table = NDArray | sparse.csr_array
+
+# Fraction of nonzero entries up to which a product with a sparse matrix is the faster one.
+SPARSE = 0.02
+
+
+class Batch(NamedTuple):
+    """Some encoded rows.
+
+    ``units (B, D)`` is what the generative network is to produce. ``root (B, D)`` is the same for the recognition
+    network to start from, left sparse where its product with the weights is then faster.
+    """
+
+    units: NDArray
+    root: NDArray
+
+    @classmethod
+    def dense(cls, units: NDArray) -> "Batch":
+        """Return a batch of which nothing is sparse."""
+        return cls(units, units)
 
 
 class Rows:
@@ -39,19 +59,22 @@ class Rows:
     def __len__(self) -> int:
         return self._table.shape[0] if self._subset is None else len(self._subset)
 
-    def take(self, indices: NDArray) -> NDArray:
-        """Return the encoded rows at `indices`, in an array that is overwritten by the next call."""
+    def take(self, indices: NDArray) -> Batch:
+        """Return the encoded rows at `indices`, in arrays that are overwritten by the next call."""
         indices = indices if self._subset is None else self._subset[indices]
-        batch = self._workspace.array("batch", (len(indices), self._table.shape[1]), self.dtype)
+        units = self._workspace.array("units", (len(indices), self._table.shape[1]), self.dtype)
         if not isinstance(self._table, np.ndarray):
-            self._table[indices].astype(self.dtype).toarray(out=batch)
+            rows = self._table[indices].astype(self.dtype)
+            rows.toarray(out=units)
+            if self._family.keeps_zeros and rows.nnz <= SPARSE * units.size:
+                return Batch(units, cast(NDArray, rows))  # all that is asked of it are its products
         elif self._table.dtype == self.dtype:
-            self._table.take(indices, axis=0, out=batch, mode="clip")  # "raise" would buffer the output
+            self._table.take(indices, axis=0, out=units, mode="clip")  # "raise" would buffer the output
         else:
-            batch[...] = self._table[indices]
-        return self._family.encode(batch)
+            units[...] = self._table[indices]
+        return Batch.dense(self._family.encode(units))
 
-    def blocks(self, size: int) -> Iterator[tuple[slice, NDArray]]:
+    def blocks(self, size: int) -> Iterator[tuple[slice, Batch]]:
         """Yield the encoded rows in blocks of exactly `size`, the last one filled up by repeating its last row.
 
         With one shape for every block the linear algebra treats a row alike whatever its neighbours, so that

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class Objective(Protocol):
     def floor(self, nats: float) -> float:
         """Return the value at which every unit of the model costs so many nats on average."""
 
-    def __call__(self, batch: NDArray) -> float:
+    def __call__(self, batch: Any) -> float:
         """Set `gradient` at the current parameters and return the objective's mean over the batch."""
 
 
@@ -37,8 +37,8 @@ class Table(Protocol):
 
     def __len__(self) -> int: ...
 
-    def take(self, indices: NDArray) -> NDArray:
-        """Return the rows at `indices`."""
+    def take(self, indices: NDArray) -> Any:
+        """Return the rows at `indices`, in the form that the objective takes them."""
 
 
 class TrainingDivergedError(ValueError):
@@ -251,11 +251,11 @@ def _epoch(
     order = state.streams["shuffle"].permutation(n_rows) if shuffle else np.arange(n_rows)
     total = 0.0
     for start in range(0, n_rows, batch_size):
-        batch = rows.take(order[start : start + batch_size])
-        value = objective(batch)
+        chosen = order[start : start + batch_size]
+        value = objective(rows.take(chosen))
         if not value >= objective.floor(LOST_BATCH):
             return value
-        total += value * len(batch)
+        total += value * len(chosen)
         state.optimizer.ascend(state.parameters, objective.gradient)
         if project is not None:
             state.parameters[...] = project(state.parameters)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.numerics import log_sum_exp
 from skwakesleep._engine.random import CoarseNoise, Noise, Streams
+from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.workspace import Workspace
 
 # The share of an equal weight below which weights are thinned out, lest the matrix products work for next to nothing:
@@ -77,23 +78,24 @@ class WakeSleep:
         """Return the lower bound at which every unit of the machine costs so many nats on average."""
         return -nats * sum(self.machine.sizes) - self.machine.visible.log_volume
 
-    def __call__(self, x: NDArray) -> float:
-        """Set `gradient` for a mini-batch ``x (B, D)`` and return its mean lower bound in nats per row."""
-        bound = self._wake(x)
+    def __call__(self, batch: Batch) -> float:
+        """Set `gradient` for a mini-batch of ``B`` rows and return its mean lower bound in nats per row."""
+        bound = self._wake(batch)
         if self.recognition_update != "wake":
-            self._sleep(len(x))
+            self._sleep(len(batch.units))
         if self.recognition_update == "both":
             self._learned_awake += self._learned_asleep
         if self._penalty is not None:
             self.gradient -= self._penalty * self._parameters
         return bound
 
-    def _wake(self, x: NDArray) -> float:
+    def _wake(self, batch: Batch) -> float:
         """Explain the data: draw particles bottom-up, weight them, move the generative network towards them."""
-        K, B = self.n_particles, len(x)
+        K, B = self.n_particles, len(batch.units)
         theta, grad = self._theta, self._grad
-        q = self.machine.recognition.draw(theta.recognition, x, (K, B), self._particles, self._workspace)
-        p = self.machine.generative.evaluate(theta.generative, None, [*q.states[::-1], x], self._workspace)
+        q = self.machine.recognition.draw(theta.recognition, batch.root, (K, B), self._particles, self._workspace)
+        states = [*q.states[::-1], batch.units]
+        p = self.machine.generative.evaluate(theta.generative, None, states, self._workspace)
         log_w = p.log_prob - q.log_prob  # (K, B)
         log_sum = log_sum_exp(log_w, axis=0)
         w = np.exp(log_w - log_sum)

@@ -17,7 +17,7 @@ from skwakesleep._engine.layers import Layer
 from skwakesleep._engine.likelihood import ImportanceSampling, all_states, log_likelihood
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.random import CoarseNoise, CommonNoise, FineNoise, Streams
-from skwakesleep._engine.rows import Rows
+from skwakesleep._engine.rows import Batch, Rows
 from skwakesleep._engine.wake_sleep import WakeSleep
 from skwakesleep._engine.workspace import Workspace
 
@@ -170,7 +170,7 @@ def test_importance_sampling_tends_to_the_exact_value(rng):
 def test_a_step_leaves_the_lower_triangle_at_zero(rng):
     machine, flat = random_machine((5, 4, 3), rng)
     objective = WakeSleep(machine, flat, n_particles=4, recognition_update="both", alpha=0.1, streams=Streams(0))
-    objective(rng.integers(2, size=(8, 5)).astype(float))
+    objective(Batch.dense(rng.integers(2, size=(8, 5)).astype(float)))
     for views in machine.layout.bind(objective.gradient).values():
         assert (np.tril(views["triangle"]) == 0).all()
         assert (np.triu(views["triangle"], 1) != 0).any() or views["triangle"].size == 1

@@ -14,7 +14,7 @@ from skwakesleep._engine.likelihood import (
 )
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.random import CommonNoise
-from skwakesleep._engine.rows import Rows
+from skwakesleep._engine.rows import Batch, Rows
 from skwakesleep._engine.workspace import Workspace
 from tests import oracle
 from tests.engine.machines import machine_of, random_machine, wake_sleep
@@ -37,7 +37,7 @@ def fitted_proposal(sizes, seed):
     recognition = machine.layout.bind(flat)
     gradient = machine.layout.bind(objective.gradient)
     for _ in range(300):
-        objective(np.zeros((200, sizes[0])))
+        objective(Batch.dense(np.zeros((200, sizes[0]))))
         for name in recognition:
             if name.startswith("recognition"):
                 for key, values in recognition[name].items():
@@ -98,7 +98,7 @@ def test_bounds_rise_with_the_particles_to_the_exact_value():
     def bound(n_particles):
         """Mean over 400 independent estimates of each row's bound, and its standard error."""
         objective = wake_sleep(machine, flat, "sleep", n_particles, seed=7)
-        means = [objective(np.repeat(X, 50, axis=0)) for _ in range(8)]
+        means = [objective(Batch.dense(np.repeat(X, 50, axis=0))) for _ in range(8)]
         return np.mean(means), np.std(means, ddof=1) / np.sqrt(8)
 
     bounds, errors = np.transpose([bound(n_particles) for n_particles in (1, 5, 50)])

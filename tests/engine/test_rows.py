@@ -33,7 +33,7 @@ def test_take(kind, family, dtype):
     table = KINDS[kind](TABLE.copy())
     rows = Rows(table, FAMILIES[family], dtype)
     indices = np.array([3, 0, 3])
-    taken = rows.take(indices)
+    taken = rows.take(indices).units
     assert isinstance(taken, np.ndarray)
     assert taken.dtype == dtype
     np.testing.assert_allclose(taken, encoded(family)[indices], rtol=1e-6)
@@ -45,8 +45,8 @@ def test_take(kind, family, dtype):
 def test_batches_share_their_memory(kind):
     """What a batch of common size is put into is allocated once."""
     rows = Rows(KINDS[kind](TABLE.copy()), FAMILIES["bernoulli"], np.float64)
-    first = rows.take(np.array([3, 0]))
-    second = rows.take(np.array([2, 6]))
+    first = rows.take(np.array([3, 0])).units
+    second = rows.take(np.array([2, 6])).units
     assert np.shares_memory(first, second)
     np.testing.assert_array_equal(second, TABLE[[2, 6]])
 
@@ -55,7 +55,9 @@ def test_batches_share_their_memory(kind):
 def test_a_read_only_table_will_do(kind):
     table = KINDS[kind](TABLE.copy())
     (table.data if sparse.issparse(table) else table).flags.writeable = False
-    np.testing.assert_allclose(Rows(table, FAMILIES["gaussian"], np.float64).take(np.arange(7)), encoded("gaussian"))
+    np.testing.assert_allclose(
+        Rows(table, FAMILIES["gaussian"], np.float64).take(np.arange(7)).units, encoded("gaussian")
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,9 +65,9 @@ def test_subset(kind):
     subset = np.array([6, 2, 4])
     rows = Rows(KINDS[kind](TABLE), FAMILIES["bernoulli"], np.float64, subset)
     assert len(rows) == 3
-    np.testing.assert_array_equal(rows.take(np.array([1, 2])), TABLE[[2, 4]])
-    (block, x), *_ = rows.blocks(5)
-    np.testing.assert_array_equal(x[: block.stop], TABLE[subset])
+    np.testing.assert_array_equal(rows.take(np.array([1, 2])).units, TABLE[[2, 4]])
+    (block, batch), *_ = rows.blocks(5)
+    np.testing.assert_array_equal(batch.units[: block.stop], TABLE[subset])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,9 +75,9 @@ def test_subset(kind):
 def test_blocks_have_one_shape_and_cover_every_row(kind, size):
     rows = Rows(KINDS[kind](TABLE), FAMILIES["bernoulli"], np.float64)
     restored = np.full_like(TABLE, np.nan)
-    for block, x in rows.blocks(size):
-        assert x.shape == (size, 3)
-        restored[block] = x[: block.stop - block.start]
+    for block, batch in rows.blocks(size):
+        assert batch.units.shape == (size, 3)
+        restored[block] = batch.units[: block.stop - block.start]
     np.testing.assert_array_equal(restored, TABLE)
 
 
@@ -83,4 +85,18 @@ def test_a_sparse_table_is_made_dense_a_block_at_a_time():
     table = sparse.random_array(
         (2**18, 2**18), density=1e-9, format="csr", rng=np.random.default_rng(2)
     )  # 512 GB dense
-    assert Rows(table, FAMILIES["bernoulli"], np.float32).take(np.array([5, 70])).shape == (2, 2**18)
+    assert Rows(table, FAMILIES["bernoulli"], np.float32).take(np.array([5, 70])).units.shape == (2, 2**18)
+
+
+@pytest.mark.parametrize(("density", "family", "kept"), [(0.01, "bernoulli", True), (0.2, "bernoulli", False)])
+def test_rows_stay_sparse_for_the_recognition_network_where_that_is_faster(density, family, kept, rng):
+    table = sparse.random_array((50, 200), density=density, format="csr", rng=rng)
+    units, root = Rows(table, FAMILIES[family], np.float32).take(np.arange(50))
+    assert sparse.issparse(root) == kept
+    assert root.dtype == np.float32
+    np.testing.assert_array_equal(dense(root), units)
+
+
+def test_columns_whose_zeros_are_not_zero_are_dense(rng):
+    table = sparse.random_array((50, 3), density=0.01, format="csr", rng=rng)
+    assert isinstance(Rows(table, FAMILIES["gaussian"], np.float64).take(np.arange(50)).root, np.ndarray)

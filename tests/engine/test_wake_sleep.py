@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from skwakesleep._engine.random import CoarseNoise
+from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.training import LOST_EPOCH
 from skwakesleep._engine.wake_sleep import NEGLIGIBLE, thin
 from tests import oracle
@@ -61,7 +63,7 @@ def sampled_gradients(machine, parameters, case, X):
     objective = wake_sleep(machine, parameters, case.rule, case.n_particles, seed=1)
     generative, recognition = [], []
     for _ in range(N_BATCHES):
-        objective(np.repeat(X, case.copies, axis=0))
+        objective(Batch.dense(np.repeat(X, case.copies, axis=0)))
         gradient = model_of(machine, objective.gradient)
         generative.append(flat(gradient.generative))
         recognition.append(flat(gradient.recognition))
@@ -99,7 +101,7 @@ def test_error_falls_with_the_particles():
     errors = []
     for n_particles in (1, 30, 1000, 30_000):
         objective = wake_sleep(machine, parameters, "sleep", n_particles)
-        objective(X)
+        objective(Batch.dense(X))
         errors.append(np.abs(flat(model_of(machine, objective.gradient).generative) - exact).max())
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.02 < errors[0] / 10
@@ -111,7 +113,7 @@ def test_both_is_the_mean_of_wake_and_sleep(gaussian):
     gradients = {}
     for rule in ("wake", "sleep", "both"):
         objective = wake_sleep(machine, parameters, rule, 5)
-        objective(np.eye(3))
+        objective(Batch.dense(np.eye(3)))
         gradients[rule] = model_of(machine, objective.gradient.copy())
     halves = (flat(gradients["wake"].recognition) + flat(gradients["sleep"].recognition)) / 2
     np.testing.assert_allclose(flat(gradients["both"].recognition), halves, rtol=1e-12, atol=1e-15)
@@ -135,7 +137,7 @@ def test_with_the_posterior_the_bound_is_exact_at_any_number_of_particles(rule):
     """Every weight is then p(x)."""
     model, machine, parameters = perfect_recognition()
     X = oracle.binary_states(3)
-    bound = wake_sleep(machine, parameters, rule, 3)(X)
+    bound = wake_sleep(machine, parameters, rule, 3)(Batch.dense(X))
     assert bound == pytest.approx(oracle.log_likelihood(model, X).mean(), rel=1e-12)
 
 
@@ -143,7 +145,7 @@ def test_with_the_posterior_the_baseline_takes_all_noise_from_the_wake_update():
     """Every normalized weight is 1/K (Bornschein & Bengio 2015): there is nothing to learn, and nothing is done."""
     _, machine, parameters = perfect_recognition()
     objective = wake_sleep(machine, parameters, "wake", 3)
-    objective(oracle.binary_states(3))
+    objective(Batch.dense(oracle.binary_states(3)))
     gradient = model_of(machine, objective.gradient)
     np.testing.assert_allclose(flat(gradient.recognition), 0, atol=1e-15)
     assert np.abs(flat(gradient.generative)).min() > 1e-3
@@ -152,8 +154,8 @@ def test_with_the_posterior_the_baseline_takes_all_noise_from_the_wake_update():
 def test_penalty_shrinks_the_weights_alone():
     _, machine, parameters = random_machine((3, 2, 2), seed=8)
     plain, penalized = (wake_sleep(machine, parameters, "wake", 3, alpha=alpha) for alpha in (0.0, 0.25))
-    plain(np.eye(3))
-    penalized(np.eye(3))
+    plain(Batch.dense(np.eye(3)))
+    penalized(Batch.dense(np.eye(3)))
     for name, views in machine.layout.bind(plain.gradient - penalized.gradient).items():
         for kind, difference in views.items():
             expected = 0.25 * machine.layout.bind(parameters)[name][kind] if kind == "weights" else 0.0
@@ -167,7 +169,7 @@ def test_float32_is_kept_and_agrees_with_float64(rule, gaussian):
     gradients = []
     for dtype in (np.float64, np.float32):
         objective = wake_sleep(machine, parameters.astype(dtype), rule, 4)
-        objective(np.eye(3, dtype=dtype))
+        objective(Batch.dense(np.eye(3, dtype=dtype)))
         assert objective.gradient.dtype == dtype
         gradients.append(objective.gradient)
     # Bernoulli dreams are the same in both; Gaussian ones are drawn at the resolution of the dtype, and differ.
@@ -187,17 +189,30 @@ def test_extreme_parameters_give_finite_gradients(rule, logit, dtype, gaussian):
     for views in machine.layout.bind(parameters).values():
         views["intercept"][...] = logit
     objective = wake_sleep(machine, parameters.astype(dtype), rule, 3)
-    bound = objective(np.array([[0.0, 1.0, 0.5]], dtype=dtype))
+    bound = objective(Batch.dense(np.array([[0.0, 1.0, 0.5]], dtype=dtype)))
     assert np.isfinite(bound)
     assert np.isfinite(objective.gradient).all()
 
 
 def test_floor_is_far_below_an_untrained_machine_and_above_a_lost_one():
     _, machine, parameters = random_machine((4, 3), seed=11, scale=0.1)
-    bound = wake_sleep(machine, parameters, "wake", 3)(np.eye(4))
+    bound = wake_sleep(machine, parameters, "wake", 3)(Batch.dense(np.eye(4)))
     floor = wake_sleep(machine, parameters, "wake", 3).floor(LOST_EPOCH)
-    lost = wake_sleep(machine, np.where(parameters > 0, -1e4, 1e4), "wake", 3)(np.eye(4))
+    lost = wake_sleep(machine, np.where(parameters > 0, -1e4, 1e4), "wake", 3)(Batch.dense(np.eye(4)))
     assert lost < floor < 10 * bound
+
+
+@pytest.mark.parametrize("rule", ["wake", "sleep", "both"])
+def test_a_sparse_root_is_the_same_root(rule):
+    _, machine, parameters = random_machine((6, 3, 2), seed=3)
+    x = np.eye(6)[[0, 3, 3, 5]]
+    gradients = []
+    for root in (x, sparse.csr_array(x), sparse.csr_array(x[::-1])):
+        objective = wake_sleep(machine, parameters, rule, 3)
+        objective(Batch(x, root))
+        gradients.append(objective.gradient)
+    np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-12, atol=1e-14)
+    assert abs(gradients[2] - gradients[0]).max() > 1e-3  # negative control: the rows of another batch
 
 
 # ---------------------------------------------------------------------- thinning
