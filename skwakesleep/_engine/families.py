@@ -51,6 +51,9 @@ class Family(Protocol):
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         """Gradient of the log-probability with respect to the natural parameters."""
 
+    def curvature(self, theta: Views, mean: NDArray) -> NDArray:
+        """Slope by which the residual falls as the natural parameters rise."""
+
     def gradient(self, theta: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
         """Write the weighted gradient with respect to the parameters of `shapes`."""
 
@@ -110,6 +113,9 @@ class Bernoulli:
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         return np.subtract(target, mean, out=out)
+
+    def curvature(self, theta: Views, mean: NDArray) -> NDArray:
+        return mean * (1 - mean)
 
     def gradient(self, theta: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
         pass
@@ -182,6 +188,9 @@ class Gaussian:
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         np.subtract(target, mean, out=out)
         return np.divide(out, self.variance(theta), out=out)
+
+    def curvature(self, theta: Views, mean: NDArray) -> NDArray:
+        return np.broadcast_to(1 / self.variance(theta), mean.shape)
 
     def gradient(self, theta: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
         # d log p / d variance = (residual^2 - 1 / variance) / 2, then the chain rule through the exponential.

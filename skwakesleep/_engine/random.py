@@ -88,8 +88,8 @@ class CommonNoise:
     """The same uniforms for every row: common random numbers, for scores that depend on the row alone.
 
     Particle ``k`` of every row is drawn from point ``k`` of a scrambled Sobol sequence with one dimension
-    per hidden unit. Successive draws consume successive dimensions. Only the particles are random here, so
-    there are no normals to give.
+    per hidden unit. Successive draws consume successive dimensions, and when all are consumed, pseudo-random
+    numbers. Only the particles are random here, so there are no normals to give.
     """
 
     SEED = 1995
@@ -97,16 +97,22 @@ class CommonNoise:
     def __init__(self, n_particles: int, n_dimensions: int) -> None:
         self._table = _uniform_table(n_particles, n_dimensions, self.SEED)
         self._position = 0
+        self._beyond: np.random.Generator | None = None
 
     def rewind(self) -> "CommonNoise":
         """Start again from the first dimension, for the next block of rows."""
         self._position = 0
+        self._beyond = None
         return self
 
     def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         n_particles, _, n_units = shape
         start, self._position = self._position, self._position + n_units
-        uniforms = self._table[:n_particles, np.newaxis, start : self._position]
+        if self._position <= self._table.shape[1]:
+            uniforms = self._table[:n_particles, np.newaxis, start : self._position]
+        else:
+            self._beyond = self._beyond or np.random.Generator(np.random.SFC64(self.SEED))
+            uniforms = self._beyond.random((n_particles, 1, n_units))
         return np.broadcast_to(uniforms.astype(dtype, copy=False), shape)
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:

@@ -7,8 +7,8 @@ from scipy.integrate import quad
 from skwakesleep._engine.families import Gaussian
 from skwakesleep._engine.likelihood import (
     ENUMERABLE_LATENTS,
+    AnnealedImportanceSampling,
     Enumeration,
-    ImportanceSampling,
     all_states,
     log_likelihood,
 )
@@ -23,11 +23,11 @@ SIZES = [(5, 3), (1, 1), (4, 3, 2), (3, 2, 1, 3)]
 
 
 def exact(machine, flat, X):
-    return Enumeration(machine, machine.bind(flat), Workspace())(X)
+    return Enumeration(machine, machine.bind(flat), Workspace())(X).log_likelihood
 
 
 def sampled(machine, flat, X, n_particles):
-    return ImportanceSampling(machine, machine.bind(flat), Workspace(), n_particles)(X)
+    return AnnealedImportanceSampling(machine, machine.bind(flat), Workspace(), n_particles)(X).log_likelihood
 
 
 def fitted_proposal(sizes, seed):
@@ -65,7 +65,7 @@ def test_enumeration_is_the_oracles(sizes, gaussian, rng):
 
 def test_enumeration_in_chunks(monkeypatch, rng):
     model, machine, flat = random_machine((4, 3, 2), seed=3)
-    monkeypatch.setattr("skwakesleep._engine.likelihood.BLOCK_ELEMENTS", 20)
+    monkeypatch.setattr("skwakesleep._engine.enumeration.BLOCK_ELEMENTS", 20)
     X = rng.random((5, 4))
     np.testing.assert_allclose(exact(machine, flat, X), oracle.log_likelihood(model, X), rtol=1e-11)
 

@@ -1,0 +1,220 @@
+"""Importance sampling of the log-likelihood, and annealed importance sampling.
+
+Particles are drawn from a start, the recognition network, and moved through distributions that lead from there to the
+posterior (Neal 2001): ``log f_b = (1 - b) log q(h | x) + b log p(x, h)``. Their mean weight is an unbiased estimate of
+``p(x)``, so that its log is a lower bound on average. If one particle instead comes from the posterior and goes the
+same way backwards, it is an upper bound on average (Grosse, Ghahramani & Adams 2015, arXiv:1511.02543). Without steps,
+this is importance sampling and its upper bound.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.estimates import Estimate, estimate_of_weights
+from skwakesleep._engine.expansions import Chain, Expansion
+from skwakesleep._engine.networks import BeliefNetwork, Machine, Parameters
+from skwakesleep._engine.random import CommonNoise, Noise
+from skwakesleep._engine.workspace import Workspace
+
+# A step redraws one unit in so many. More at once are refused more often, fewer move less: among whole, half, third,
+# quarter and tenth the third gave the highest bounds with 200 units on MNIST and 100 on Mushrooms.
+N_BLOCKS = 3
+BLOCKS_SEED = 2001
+
+
+class AnnealedImportanceSampling:
+    """``log mean_k w_k`` for each row, of weights whose mean is ``p(x)`` on average.
+
+    Parameters
+    ----------
+    machine : Machine
+        The networks.
+    theta : Parameters
+        Views of their parameters, in the dtype to compute in.
+    workspace : Workspace
+        Scratch arrays.
+    n_particles : int
+        Particles per row.
+    n_steps : int, default=0
+        Distributions between the start and the posterior, with a step of a Markov chain in each; none is importance
+        sampling.
+    start : {"recognition", "prior"}, default="recognition"
+        Where particles come from.
+    noise : callable, optional
+        Returns the noise to draw the particles of a row from; by default the same for every row.
+    """
+
+    rows_at_once = 1  # a matrix product may round the same row differently in another place of a block
+
+    def __init__(
+        self,
+        machine: Machine,
+        theta: Parameters,
+        workspace: Workspace,
+        n_particles: int,
+        n_steps: int = 0,
+        *,
+        start: Literal["recognition", "prior"] = "recognition",
+        noise: Callable[[], Noise] | None = None,
+    ) -> None:
+        hidden = machine.sizes[1:]
+        self.n_particles = n_particles
+        self.n_steps = n_steps
+        self._noise = noise or CommonNoise(n_particles, sum(hidden)).rewind
+        self._start = (RecognitionStart if start == "recognition" else PriorStart)(machine, theta, workspace)
+        self._model = Chain(machine.generative.layers, theta.generative, hidden, _downwards, workspace)
+        self._exponents = np.arange(n_steps + 2) / (n_steps + 1)
+        self._blocks = _blocks(sum(hidden), n_steps)
+
+    def __call__(self, x: NDArray) -> Estimate:
+        """Return the estimate for each row of ``x (B, D)``."""
+        return estimate_of_weights(self._log_weights(x, self._noise()))
+
+    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Estimate, Estimate]:
+        """Return lower and upper bounds for dreams ``x (B, D)`` and their causes ``(B, n_l)``, bottom up.
+
+        The upper bound has the particles of the lower one, but for one that starts from the causes: being an exact draw
+        from the posterior, they go the way of the particles backwards.
+        """
+        noise = self._noise()
+        log_weights = self._log_weights(x, noise)
+        lower = estimate_of_weights(log_weights)
+        log_weights[0] = self._log_weight_backwards(x, np.concatenate(causes, axis=-1)[np.newaxis], noise)
+        return lower, estimate_of_weights(log_weights)
+
+    def _log_weights(self, x: NDArray, noise: Noise) -> NDArray:
+        """Return log weights ``(K, B)`` of particles drawn from the start."""
+        units, log_start = self._start.draw(x, (self.n_particles, len(x)), noise)
+        if not self.n_steps:
+            return self._model.log_prob(x, units) - log_start
+        point = self._point(x, units)
+        log_weights = self._exponents[1] * point.log_ratio
+        for step in range(self.n_steps):
+            point = self._move(point, x, step, noise)
+            log_weights += self._rise(step) * point.log_ratio
+        return log_weights
+
+    def _log_weight_backwards(self, x: NDArray, units: NDArray, noise: Noise) -> NDArray:
+        """Return the log weights ``(B,)`` of particles that end in ``units (1, B, N)``."""
+        if not self.n_steps:
+            return (self._model.log_prob(x, units) - self._start.chain.log_prob(x, units))[0]
+        point = self._point(x, units)
+        log_weight = np.zeros_like(point.log_ratio)
+        for step in reversed(range(self.n_steps)):
+            log_weight += self._rise(step) * point.log_ratio
+            point = self._move(point, x, step, noise)
+        return (log_weight + self._exponents[1] * point.log_ratio)[0]
+
+    def _rise(self, step: int) -> float:
+        """Return how much the exponent rises after a step."""
+        return float(self._exponents[step + 2] - self._exponents[step + 1])
+
+    def _point(self, x: NDArray, units: NDArray) -> "Point":
+        return Point(units, self._start.chain.expand(x, units), self._model.expand(x, units))
+
+    def _move(self, here: "Point", x: NDArray, step: int, noise: Noise) -> "Point":
+        """Redraw a block of units, each given all others as they are, and accept or refuse (Metropolis & Hastings).
+
+        Were the log-odds exact and the units independent, every proposal would be accepted.
+        """
+        exponent, block = float(self._exponents[step + 1]), self._blocks[step]
+        log_odds = here.log_odds(exponent, block)
+        uniform = noise.uniform(log_odds.shape, log_odds.dtype)
+        units = here.units.copy()
+        units[..., block] = uniform * (1 + np.exp(-np.clip(log_odds, -500, 500))) < 1
+        there = self._point(x, units)
+        log_ratio = (
+            there.log_prob(exponent)
+            - here.log_prob(exponent)
+            + _log_bernoulli(here.units[..., block], there.log_odds(exponent, block))
+            - _log_bernoulli(units[..., block], log_odds)
+        )
+        uniform = noise.uniform((*log_ratio.shape, 1), log_ratio.dtype)[..., 0]
+        return there.unless(uniform >= np.exp(np.minimum(log_ratio, 0)), here)
+
+
+class Point(NamedTuple):
+    """A state of all particles' hidden units ``(K, B, N)``, and what start and model make of it."""
+
+    units: NDArray
+    start: Expansion
+    model: Expansion
+
+    @property
+    def log_ratio(self) -> NDArray:
+        """Log of the model's density over the start's, ``(K, B)``."""
+        return self.model.log_prob - self.start.log_prob
+
+    def log_prob(self, exponent: float) -> NDArray:
+        """Log-density on the way, ``(K, B)``."""
+        return (1 - exponent) * self.start.log_prob + exponent * self.model.log_prob
+
+    def log_odds(self, exponent: float, block: NDArray) -> NDArray:
+        """Log-odds on the way of the units of a block, ``(K, B, n_block)``."""
+        return (1 - exponent) * self.start.log_odds[..., block] + exponent * self.model.log_odds[..., block]
+
+    def unless(self, refused: NDArray, other: "Point") -> "Point":
+        """Overwrite this point by another for the particles that are refused, ``(K, B)``, and return it."""
+        np.copyto(self.units, other.units, where=refused[..., np.newaxis])
+        for new, old in zip(self[1:], other[1:], strict=True):
+            np.copyto(new.log_prob, old.log_prob, where=refused)
+            np.copyto(new.log_odds, old.log_odds, where=refused[..., np.newaxis])
+        return self
+
+
+class RecognitionStart:
+    """Draws particles from the recognition network."""
+
+    def __init__(self, machine: Machine, theta: Parameters, workspace: Workspace) -> None:
+        self._network, self._theta, self._workspace = machine.recognition, theta.recognition, workspace
+        self.chain = Chain(machine.recognition.layers, theta.recognition, machine.sizes[1:], _upwards, workspace)
+
+    def draw(self, x: NDArray, shape: tuple[int, int], noise: Noise) -> tuple[NDArray, NDArray]:
+        """Return hidden units ``(K, B, N)`` and their log-probabilities ``(K, B)``."""
+        trace = self._network.draw(self._theta, x, shape, noise, self._workspace)
+        return np.concatenate(trace.states, axis=-1), trace.log_prob
+
+
+class PriorStart:
+    """Draws particles from the generative network, regardless of the row: the usual start, to compare with."""
+
+    def __init__(self, machine: Machine, theta: Parameters, workspace: Workspace) -> None:
+        layers, self._theta, self._workspace = machine.generative.layers[:-1], theta.generative[:-1], workspace
+        self._network = BeliefNetwork(layers)
+        self.chain = Chain(layers, self._theta, machine.sizes[1:], _causes_downwards, workspace)
+
+    def draw(self, x: NDArray, shape: tuple[int, int], noise: Noise) -> tuple[NDArray, NDArray]:
+        """Return hidden units ``(K, B, N)`` and their log-probabilities ``(K, B)``."""
+        trace = self._network.draw(self._theta, None, shape, noise, self._workspace)
+        return np.concatenate(trace.states[::-1], axis=-1), trace.log_prob
+
+
+def _upwards(x: NDArray | None, hidden: list[NDArray]) -> list[Any]:
+    return [x, *hidden]
+
+
+def _downwards(x: NDArray | None, hidden: list[NDArray]) -> list[Any]:
+    return [None, *hidden[::-1], x]
+
+
+def _causes_downwards(x: NDArray | None, hidden: list[NDArray]) -> list[Any]:
+    return [None, *hidden[::-1]]
+
+
+def _blocks(n_units: int, n_steps: int) -> list[NDArray]:
+    """Return which units to redraw in each step: parts of a random partition in turn, then of another."""
+
+    def parts() -> Iterator[NDArray]:
+        generator = np.random.default_rng(BLOCKS_SEED)
+        while True:
+            yield from np.array_split(generator.permutation(n_units), min(n_units, N_BLOCKS))
+
+    return [part for part, _ in zip(parts(), range(n_steps), strict=False)]
+
+
+def _log_bernoulli(units: NDArray, log_odds: NDArray) -> NDArray:
+    """Return the log-probability of binary units with the given log-odds."""
+    return -np.logaddexp(0, (1 - 2 * units) * log_odds).sum(axis=-1)

@@ -1,0 +1,55 @@
+"""What an estimator of the log-likelihood tells of each row."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.numerics import log_sum_exp
+
+
+class Estimate(NamedTuple):
+    """Log-likelihoods of rows, and how well they are known.
+
+    ``log_likelihood (B,)`` is in nats. ``standard_error (B,)``, likewise, is its Monte-Carlo error: zero where it is
+    exact, NaN with a single particle, which tells nothing of its own error. ``effective_size (B,)`` is the number of
+    equally weighted particles that would tell as much: infinite where it is exact.
+    """
+
+    log_likelihood: NDArray
+    standard_error: NDArray
+    effective_size: NDArray
+
+
+class Estimator(Protocol):
+    """A way to compute the log-likelihood of rows."""
+
+    rows_at_once: int
+    """How many rows it is to be given: always as many, so that what it gives for one depends on that row alone."""
+
+    def __call__(self, x: NDArray) -> Estimate:
+        """Estimate the log-likelihood of each row of ``x (B, D)``; where it is not exact, a lower bound on average."""
+
+    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Estimate, Estimate]:
+        """Return lower and upper bounds, on average, for dreams ``x (B, D)`` of causes ``(B, n_l)``, bottom up."""
+
+
+def estimate_of_weights(log_weights: NDArray) -> Estimate:
+    """Return the log of the mean weight of the particles, ``(K, B)``.
+
+    The error is that of the mean divided by the mean (the delta method): right where it is small. It never exceeds one
+    nat, however far off the estimate is when a single particle has all the weight.
+    """
+    n_particles = len(log_weights)
+    log_sum = log_sum_exp(log_weights, axis=0)
+    shares = np.exp(log_weights - np.maximum(log_sum, np.finfo(log_sum.dtype).min))
+    concentration = np.maximum(np.square(shares).sum(axis=0), 1 / n_particles)
+    variance = (
+        (n_particles * concentration - 1) / (n_particles - 1) if n_particles > 1 else np.full_like(log_sum, np.nan)
+    )
+    return Estimate(log_sum - np.log(n_particles), np.sqrt(variance), 1 / concentration)
+
+
+def exact_estimate(log_likelihood: NDArray) -> Estimate:
+    """Return an estimate without error."""
+    return Estimate(log_likelihood, np.zeros_like(log_likelihood), np.full_like(log_likelihood, np.inf))
