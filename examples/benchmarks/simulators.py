@@ -1,0 +1,286 @@
+"""AmortisedWakeSleep on models that are simulated: what it reaches, beside what can be reached.
+
+Each table has a row for each seed, of data, start and dreams alike, and the mean. Log-likelihoods are in nats per row,
+higher is better, exact (by enumeration or quadrature), and on rows that were not trained on unless said otherwise.
+
+decoder     scikit-learn's digits, binarized at 8, by 8 binary latents and a network of 50 hidden units: by the default
+            gradient, by regression alone, and by the exact gradient from the same start. "closed" is the part of the
+            gap between independent pixels and exact-gradient training.
+pinwheel    the hierarchical pinwheel, beside mixtures of normals. "noise" is the least fitted noise (true across an
+            arm: 0.05).
+mixing      four Laplace sources, mixed at random, with noise: Amari distance to the true mixing (0 is perfect, random
+            matrices have about 0.4) beside FastICA's.
+patches     Laplace latents on 8 x 8 patches of photographs, 20 principal components: how much of the energy of a filter
+            is within the best 4 x 4 window (a uniform filter has 0.25). Needs bsds_patches8.npz in --data-dir.
+blowfly     Nicholson's blowflies. Log-likelihood of the whole series, counted in units of 10 000 flies; first its
+            dependence on the grid of the quadrature, and the cosine between local-factor and exact gradients.
+neuron      Hodgkin-Huxley neurons: errors of the logarithms of the three conductances, recovered from one noisy trace
+            each; then a population of a hundred.
+
+    python examples/benchmarks/simulators.py
+    python examples/benchmarks/simulators.py decoder blowfly --seeds 2
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA, FastICA
+from sklearn.mixture import GaussianMixture
+from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
+
+from skwakesleep import AmortisedWakeSleep
+from skwakesleep.datasets import load_blowfly, make_pinwheel
+from skwakesleep.models import BlowflyDynamics, HodgkinHuxley, LatentFactors, NeuralDecoder, Pinwheel
+
+
+def main():
+    args = parse_arguments()
+    with threadpool_limits(args.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of regressions that say little: the tables show it
+        for name in args.tables:
+            start = perf_counter()
+            print(f"\n{name}\n{'-' * len(name)}", flush=True)
+            TABLES[name](args)
+            print(f"({perf_counter() - start:.0f} s)", flush=True)
+
+
+def parse_arguments():
+    summary, _, details = __doc__.partition("\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tables", nargs="*", default=list(TABLES), help=f"any of {', '.join(TABLES)} (default: all)")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds of each table (default: 5)")
+    parser.add_argument("--threads", type=int, default=1, help="threads of matrix products (default: 1)")
+    parser.add_argument("--data-dir", type=Path, help="folder with bsds_patches8.npz")
+    args = parser.parse_args()
+    if unknown := set(args.tables) - TABLES.keys():
+        parser.error(f"no such table: {', '.join(unknown)}")
+    return args
+
+
+def table(columns, rows):
+    """Print rows of numbers under their columns, and the means."""
+    print("".join(f"{column:>16}" for column in ("seed", *columns)))
+    kept = []
+    for seed, row in enumerate(rows):
+        print(f"{seed:16}" + "".join(f"{number:16.3f}" for number in row), flush=True)
+        kept.append(row)
+    print(f"{'mean':>16}" + "".join(f"{number:16.3f}" for number in np.mean(kept, axis=0)), flush=True)
+    return np.array(kept)
+
+
+def timed_fit(model, X, **parameters):
+    """Return a fitted estimator, and the seconds that took."""
+    start = perf_counter()
+    return AmortisedWakeSleep(model, **parameters).fit(X), perf_counter() - start
+
+
+# ---------------------------------------------------------------------- networks
+
+
+def decoder(args):
+    X = (load_digits().data >= 8).astype(float)
+    model = NeuralDecoder(X.shape[1], n_latents=8, n_hidden=50)
+
+    def row(seed):
+        train, test = train_test_split(X, test_size=360, random_state=seed)
+        means = (train.sum(axis=0) + 0.5) / (len(train) + 1)
+        independent = np.mean(test @ np.log(means) + (1 - test) @ np.log(1 - means))
+        scores, seconds = [], []
+        for gradient in ("exact", "auto", "exponential"):
+            fitted, time = timed_fit(model, train, gradient=gradient, max_iter=200, random_state=seed)
+            scores.append(fitted.score(test))
+            seconds.append(time)
+        closed = [(score - independent) / (scores[0] - independent) for score in scores[1:]]
+        return independent, *scores, *closed, seconds[-1]
+
+    columns = ("independent", "exact", "auto", "regression", "auto closed", "regr. closed", "regr. seconds")
+    table(columns, map(row, range(args.seeds)))
+
+
+def pinwheel(args):
+    def row(seed):
+        train, test = (make_pinwheel(2000, random_state=2 * seed + part)[0] for part in (0, 1))
+        mixtures = [GaussianMixture(k, n_init=3, random_state=seed).fit(train).score(test) for k in (5, 10)]
+        fitted, seconds = timed_fit(Pinwheel(), train, max_iter=200, random_state=seed)
+        regressed, _ = timed_fit(Pinwheel(), train, gradient="exponential", max_iter=200, random_state=seed)
+        noise = [np.exp(each.params_["log_noise"]).min() for each in (fitted, regressed)]
+        return *mixtures, fitted.score(test), regressed.score(test), *noise, seconds
+
+    columns = ("5 normals", "10 normals", "auto", "regression", "noise", "regr. noise", "seconds")
+    table(columns, map(row, range(args.seeds)))
+
+
+# ---------------------------------------------------------------------- independent components
+
+
+def amari(estimate, truth):
+    """Return the distance between two mixing matrices up to order, sign and scale of the sources, in [0, 1]."""
+    gain = np.abs(np.linalg.pinv(estimate) @ truth)
+    excess = sum(np.sum(gain.sum(axis=axis) / gain.max(axis=axis) - 1) for axis in (0, 1))
+    return excess / (2 * len(gain) * (len(gain) - 1))
+
+
+def components(X, n_components, seed, **parameters):
+    """Fit Laplace latents to whitened principal components; return the loadings in the space of `X`."""
+    pca = PCA(n_components, whiten=True, random_state=0).fit(X)
+    model = LatentFactors(n_components, n_components, latents="laplace", noise="spherical")
+    fitted, seconds = timed_fit(model, pca.transform(X), random_state=seed, **parameters)
+    unwhiten = pca.components_.T * np.sqrt(pca.explained_variance_)
+    return unwhiten @ fitted.params_["loadings"], fitted, seconds
+
+
+def mixing(args):
+    def row(seed):
+        rng = np.random.default_rng(seed)
+        truth = rng.standard_normal((4, 4))
+        sources = rng.laplace(size=(5000, 4), scale=np.sqrt(0.5))
+        X = sources @ truth.T + 0.1 * rng.standard_normal((5000, 4))
+        ica = FastICA(4, random_state=seed, max_iter=1000).fit(X)
+        loadings, _, seconds = components(X, 4, seed, max_iter=40)
+        return amari(ica.mixing_, truth), amari(loadings, truth), seconds
+
+    table(("FastICA", "auto", "seconds"), map(row, range(args.seeds)))
+
+
+def localization(filters):
+    """Return the median over filters ``(64, n)`` of their energy within the best 4 x 4 window."""
+    energy = np.square(filters.T.reshape(-1, 8, 8))
+    windows = np.lib.stride_tricks.sliding_window_view(energy, (4, 4), axis=(1, 2)).sum(axis=(-1, -2))
+    return np.median(windows.max(axis=(1, 2)) / energy.sum(axis=(1, 2)))
+
+
+def patches(args):
+    path = args.data_dir and args.data_dir / "bsds_patches8.npz"
+    if not (path and path.exists()):
+        print("skipped: bsds_patches8.npz is missing; pass the folder that has it as --data-dir")
+        return
+
+    def row(seed):
+        rng = np.random.default_rng(seed)
+        X = np.load(path)["train"].astype(float)
+        X = np.log1p(X[rng.permutation(len(X))[:10_000]])
+        X -= X.mean(axis=1, keepdims=True)
+        scores = [localization(PCA(20, random_state=0).fit(X).components_.T)]
+        pca = PCA(20, whiten=True, random_state=0).fit(X)
+        unwhiten = pca.components_.T * np.sqrt(pca.explained_variance_)
+        ica = FastICA(20, random_state=seed, whiten="unit-variance", max_iter=1000).fit(pca.transform(X))
+        scores.append(localization(unwhiten @ ica.mixing_))
+        loadings, fitted, seconds = components(X, 20, seed, max_iter=40)
+        return *scores, localization(loadings), fitted.effective_sample_sizes_[-1], seconds
+
+    table(("PCA", "FastICA", "auto", "effective", "seconds"), map(row, range(args.seeds)))
+
+
+# ---------------------------------------------------------------------- simulators
+
+
+def best_fit(model, X):
+    """Maximize the exact log-likelihood directly."""
+    fits = [
+        minimize(
+            lambda theta: (-model.log_likelihood(theta, X)[0], -model.grad_log_likelihood(theta, X)),
+            model.initial_params(X, np.random.default_rng(seed)),
+            jac=True,
+            method="L-BFGS-B",
+        )
+        for seed in range(4)
+    ]
+    return min(fits, key=lambda fit: fit.fun)
+
+
+def blowfly(args):
+    X = load_blowfly()[np.newaxis] / 10_000
+    model = BlowflyDynamics(X.shape[1], delay=7)
+    best = best_fit(model, X)
+    center = np.log([3.0, X.mean() / 3, 0.2, 1.0, 1.0])
+    wide = [0, 0, 0, np.log(1.5), np.log(1.5)]
+    points = {"start": center, "start, more noise": center + wide, "halfway": (center + best.x) / 2, "best": best.x}
+    print(f"{'':20}" + "".join(f"{f'{n} nodes':>14}" for n in (25, 50, 100, 200, 400)))
+    for name, theta in points.items():
+        by_nodes = [BlowflyDynamics(180, 7, n_nodes=n).log_likelihood(theta, X)[0] for n in (25, 50, 100, 200, 400)]
+        print(f"{name:20}" + "".join(f"{value:14.6f}" for value in by_nodes))
+
+    print(f"\nlocal-factor gradient, 2160 dreams\n{'':20}{'norm':>14}{'mean cosine':>14}{'least cosine':>14}")
+    del points["best"]  # where the gradient is zero
+    for name, theta in points.items():
+        exact = model.grad_log_likelihood(theta, X)
+        cosines = [cosine(local_gradient(model, X, theta, seed), exact) for seed in range(args.seeds)]
+        print(f"{name:20}{np.linalg.norm(exact):14.1f}{np.mean(cosines):14.3f}{np.min(cosines):14.3f}", flush=True)
+
+    def row(seed):
+        fitted, seconds = timed_fit(model, X, n_sleep=1000, max_iter=300, random_state=seed)
+        return -best.fun, fitted.score(X), *np.exp(fitted.theta_ * 1.0), seconds
+
+    columns = ("best", "auto", "fecundity", "capacity", "mortality", "birth noise", "death noise", "seconds")
+    print(f"\ntraining; the best has {np.round(np.exp(best.x), 3)}")
+    table(columns, map(row, range(args.seeds)))
+
+
+def cosine(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def local_gradient(model, X, theta, seed):
+    """Estimate the gradient at given parameters, with a regression that was tuned there."""
+
+    class Started(BlowflyDynamics):
+        def initial_params(self, X, rng):
+            return theta
+
+    started = Started(model.n_features, model.delay)
+    # A step too small to matter: what is fitted is the regression.
+    estimator = AmortisedWakeSleep(started, n_sleep=2160, max_iter=1, learning_rate_init=1e-9, random_state=seed)
+    return estimator.fit(X).estimate_gradient(X, random_state=seed)
+
+
+def neuron(args):
+    model = HodgkinHuxley()
+
+    def row(seed):
+        rng = np.random.default_rng(100 + seed)
+        truth = 0.25 * rng.standard_normal((1, 3))
+        X = model.summarize(model.simulate(truth, rng))
+        fitted, seconds = timed_fit(model, X, n_sleep=300, max_iter=100, learning_rate_init=0.05, random_state=seed)
+        return *truth[0], *(fitted.params_["means"] - truth[0]), seconds
+
+    columns = ("sodium", "potassium", "leak", "sodium err.", "potassium err.", "leak err.", "seconds")
+    rows = table(columns, map(row, range(args.seeds)))
+    print(f"{'rms':>16}" + "".join(f"{number:16.3f}" for number in np.sqrt(np.square(rows).mean(axis=0))))
+
+    def population(seed):
+        rng = np.random.default_rng(200 + seed)
+        z = np.array([0.2, -0.1, 0.1]) + np.array([0.2, 0.15, 0.3]) * rng.standard_normal((100, 3))
+        X = model.summarize(model.simulate(z, rng))
+        fitted, _ = timed_fit(model, X, n_sleep=500, max_iter=80, learning_rate_init=0.05, random_state=seed)
+        errors = np.abs(fitted.params_["means"] - z.mean(axis=0)).max()
+        ratios = np.exp(fitted.params_["log_scales"]) / z.std(axis=0)
+        cells = fitted.transform(X)
+        return errors, *ratios, *(np.corrcoef(cells[:, k], z[:, k])[0, 1] for k in range(3))
+
+    print(
+        "\npopulation: largest error of the means, ratios of scales, correlation of each cell's estimate with its truth"
+    )
+    columns = ("mean err.", "Na scale", "K scale", "leak scale", "Na corr.", "K corr.", "leak corr.")
+    table(columns, map(population, range(args.seeds)))
+
+
+TABLES = {
+    "decoder": decoder,
+    "pinwheel": pinwheel,
+    "mixing": mixing,
+    "patches": patches,
+    "blowfly": blowfly,
+    "neuron": neuron,
+}
+
+
+if __name__ == "__main__":
+    main()
