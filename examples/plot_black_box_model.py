@@ -67,8 +67,8 @@ check_generative_model(Rain(), truth, np.random.default_rng(0))
 # Two years of readings
 # ---------------------
 #
-# The fit sees only them. A reading of two millimetres tells much more than one of 42 beside one of 40: `feature_map`, any
-# transformer of scikit-learn, spreads out for the regression what is close to zero.
+# The fit sees only them. A reading of two millimetres tells much more than one of 42 beside one of 40: `feature_map`,
+# any transformer of scikit-learn, spreads out for the regression what is close to zero.
 
 from sklearn.preprocessing import FunctionTransformer
 
