@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.feature_maps import predictive_directions, scaling
+from skwakesleep._engine.feature_maps import learned_directions, predictive_directions, scaling
 from skwakesleep._engine.kernel_regression import (
     KernelRegression,
     RandomFeatureRegression,
@@ -31,7 +31,7 @@ Latents = Any
 
 # Pairs beyond which the kernel is approximated by random features, and the number of these.
 MAX_KERNEL_PAIRS = 2000
-N_RANDOM_FEATURES = 1000
+N_RANDOM_FEATURES = 2000
 # Pairs that the regression is tuned on, and the number of steps after which it is tuned anew.
 N_TUNING_PAIRS = 300
 TUNING_INTERVAL = 25
@@ -41,6 +41,11 @@ BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-4, 9))
 # Median number of effective samples from which importance weighting is the better of the two: chosen by measurement.
 ENOUGH_EFFECTIVE_SAMPLES = 5.0
+# Gradients before importance weighting may take over, as long as the regression's error is below the second number:
+# weighting leads to the nearest maximum, as the exact gradient would, while the regression, smoother and noisier,
+# passes by poor ones. Weighting then takes away what bias the regression has.
+BURN_IN = 400
+PREDICTABLE = 0.5
 # Dreams that a row of data is paired with, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
 # A row of data is covered when its nearest dream is as near as that of this part of the dreams.
@@ -271,15 +276,16 @@ class RegressionSettings:
         Whether both are chosen by leave-one-out error.
     n_components : int or None
         Width of a learned feature map.
-    feature_map : callable, "learned" or None
-        Fits a feature map to dreamed observations; "learned" keeps the directions that predict the targets.
+    feature_map : callable, "predictive", "learned" or None
+        Fits a feature map to dreamed observations; "predictive" keeps the directions that predict the targets,
+        "learned" improves on them by the gradient of the leave-one-out error.
     """
 
     bandwidth: float | None = None
     ridge: float = 1e-4
     tuned: bool = True
     n_components: int | None = None
-    feature_map: Callable[[NDArray], FeatureMap] | str | None = None
+    feature_map: Callable[[NDArray], FeatureMap] | str | None = "predictive"
 
 
 @dataclass
@@ -337,8 +343,8 @@ class AmortisedGradient:
     phases : Phases
         Dreams of whole observations, or of local factors.
     forms : sequence of Form
-        What there is to choose from. With importance weighting first among several, it is used as long as enough dreams
-        explain a row of data.
+        What there is to choose from. With importance weighting first among several, it takes over after `BURN_IN`
+        steps, as long as enough dreams explain a row of data.
     settings : RegressionSettings
         What the user decides.
     state : RegressionState
@@ -423,19 +429,19 @@ class AmortisedGradient:
         """Choose the form of the gradient, and the regression's feature map, bandwidth and ridge."""
         state = self._state
         tuning = dreams.head(N_TUNING_PAIRS)
+        inputs = self._phases.inputs(theta, tuning.x)
+        state.coverages.append(coverage(inputs, self._phases.inputs(theta, batch)))
+        enough = False
         if self._log_prob is not None:
             size = effective_sample_size(self._log_prob(theta, dreams.z, batch))
             state.effective_sample_sizes.append(size)
-            state.form = self._chosen_form(size)
-        inputs = self._phases.inputs(theta, tuning.x)
-        state.coverages.append(coverage(inputs, self._phases.inputs(theta, batch)))
-        form = self._forms[state.form]
-        if form.regresses:
-            set_regression(state, self._settings, inputs, form.targets(theta, tuning))
-
-    def _chosen_form(self, effective_sample_size: float) -> str:
-        first, last = next(iter(self._forms)), next(reversed(self._forms))
-        return first if effective_sample_size >= ENOUGH_EFFECTIVE_SAMPLES else last
+            enough = size >= ENOUGH_EFFECTIVE_SAMPLES
+        weighted, regressed = next(iter(self._forms.values())), next(reversed(self._forms.values()))
+        state.form = weighted.name if enough else regressed.name
+        if self._forms[state.form].regresses or (regressed.regresses and state.n_steps < BURN_IN):
+            set_regression(state, self._settings, inputs, regressed.targets(theta, tuning))
+            if state.errors[-1] < PREDICTABLE:
+                state.form = regressed.name
 
 
 def _no_regression(values: NDArray) -> NDArray:
@@ -452,7 +458,7 @@ def fit_regression(inputs: NDArray, bandwidth: float, ridge: float, rng: np.rand
 def set_regression(state: RegressionState, settings: RegressionSettings, x: NDArray, groups: Sequence[NDArray]) -> None:
     """Choose feature map, bandwidth and ridge for targets in groups ``(n, T)``, and write them to the state."""
     targets = balanced(groups)
-    state.feature_map = _fitted_map(settings, x, targets)
+    state.feature_map = _fitted_map(settings, state, x, targets)
     inputs = state.feature_map(x)
     center = median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
     factors = _factors_near(state.factor) if settings.tuned else (1.0,)
@@ -486,9 +492,12 @@ def _principal(targets: NDArray) -> NDArray:
     return vectors[:, :rank] * np.sqrt(len(targets) / max(rank, 1))
 
 
-def _fitted_map(settings: RegressionSettings, x: NDArray, targets: NDArray) -> FeatureMap:
-    if settings.feature_map == "learned":
+def _fitted_map(settings: RegressionSettings, state: RegressionState, x: NDArray, targets: NDArray) -> FeatureMap:
+    if settings.feature_map == "predictive":
         return predictive_directions(x, targets, settings.n_components)
+    if settings.feature_map == "learned":
+        ridge = settings.ridge if state.factor is None else state.ridge
+        return learned_directions(x, targets, settings.n_components, state.factor or 1.0, ridge)
     if callable(settings.feature_map):
         return settings.feature_map(x)
     return scaling(x)

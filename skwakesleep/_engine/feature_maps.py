@@ -9,11 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from scipy.optimize import minimize
 
-from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel
+from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, median_distance
 
 # Directions in which the inputs vary by less than this part of the most are constant up to rounding.
 RANK_TOLERANCE = 1e-10
+# No direction is made smaller than this part of its size: what does not predict anything yet may come to do so.
+LEAST_WEIGHT = 0.1
+# Iterations of the optimizer at each tuning, and the part of the error that held-out pairs must confirm.
+N_ITERATIONS = 15
+CONFIRMED = 0.95
 
 
 class LinearMap:
@@ -42,8 +48,9 @@ def scaling(x: NDArray) -> LinearMap:
 def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None = None) -> LinearMap:
     """Return the directions of the inputs that predict targets linearly: canonical correlation analysis.
 
-    The directions are uncorrelated and of unit variance. For a linear model with normal latents and noise they span all
-    that the observations tell about the latents.
+    For a linear model with normal latents and noise they span all that the observations tell about the latents. They
+    are uncorrelated, each with its correlation with the targets (adjusted for chance) for standard deviation, so that
+    the kernel looks less at what tells less.
 
     Parameters
     ----------
@@ -56,8 +63,50 @@ def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None
     """
     whitening, white = _whitened(x)
     _, white_targets = _whitened(targets)
-    directions, _, _ = np.linalg.svd(white.T @ white_targets, full_matrices=False)
-    return LinearMap((whitening @ directions[:, :n_components]).T)
+    directions, correlations, _ = np.linalg.svd(white.T @ white_targets / len(x), full_matrices=False)
+    freedom = max(len(x) - white.shape[1] - 1, 1)
+    determination = 1 - (1 - correlations**2) * (len(x) - 1) / freedom
+    weights = np.sqrt(np.clip(determination, LEAST_WEIGHT**2, 1.0))
+    return LinearMap((whitening @ directions * weights)[:, :n_components].T)
+
+
+def learned_directions(
+    x: NDArray, targets: NDArray, n_components: int | None, bandwidth: float, ridge: float
+) -> LinearMap:
+    """Return predictive directions, improved by the gradient of the leave-one-out error where that helps.
+
+    Half of the pairs are learned from. The other half decides: what it does not confirm is not kept.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, D)
+        Inputs.
+    targets : ndarray of shape (n, T)
+        What is to be predicted, with mean zero.
+    n_components : int or None
+        Number of directions, see `predictive_directions`.
+    bandwidth : float
+        Bandwidth of the kernel to start from, as a multiple of the median distance between inputs.
+    ridge : float
+        What is added to the diagonal of the kernel.
+    """
+    start = predictive_directions(x, targets, n_components).projection
+    half = len(x) // 2
+    if half < 2 or targets.shape[1] == 0:
+        return LinearMap(start)
+    scale = bandwidth * median_distance(x @ start.T)
+
+    def loss(flat: NDArray) -> tuple[float, NDArray]:
+        error, gradient = leave_one_out_gradient(flat.reshape(start.shape), x[:half], targets[:half], ridge)
+        return error, gradient.ravel()
+
+    fit = minimize(loss, (start / scale).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": N_ITERATIONS})
+    learned = fit.x.reshape(start.shape) * scale
+    before, after = (
+        leave_one_out_gradient(projection / scale, x[half:], targets[half:], ridge).error
+        for projection in (start, learned)
+    )
+    return LinearMap(learned if after < CONFIRMED * before else start)
 
 
 def _whitened(x: NDArray) -> tuple[NDArray, NDArray]:

@@ -3,9 +3,11 @@
 from skwakesleep.models._belief_network import SigmoidBeliefNetwork
 from skwakesleep.models._blowfly import BlowflyDynamics
 from skwakesleep.models._decoder import NeuralDecoder
+from skwakesleep.models._function_model import FunctionModel
 from skwakesleep.models._hodgkin_huxley import HodgkinHuxley
 from skwakesleep.models._latent_factors import LatentFactors
 from skwakesleep.models._pinwheel import Pinwheel
+from skwakesleep.models._promises import check_generative_model
 from skwakesleep.models._protocol import (
     ConditionalDensity,
     ExponentialFamily,
@@ -24,6 +26,7 @@ __all__ = [
     "BlowflyDynamics",
     "ConditionalDensity",
     "ExponentialFamily",
+    "FunctionModel",
     "GenerativeModel",
     "HodgkinHuxley",
     "JointDensity",
@@ -38,4 +41,5 @@ __all__ = [
     "Pinwheel",
     "Projection",
     "SigmoidBeliefNetwork",
+    "check_generative_model",
 ]

@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from skwakesleep._engine.feature_maps import leave_one_out_gradient, predictive_directions, scaling
+from skwakesleep._engine.feature_maps import (
+    LEAST_WEIGHT,
+    learned_directions,
+    leave_one_out_gradient,
+    predictive_directions,
+    scaling,
+)
 from skwakesleep._engine.kernel_regression import gaussian_kernel, leave_one_out_residuals, standardized
 
 
@@ -54,16 +60,41 @@ def test_predictive_directions_span_what_a_linear_model_tells_of_its_latents(rng
     assert unexplained(loadings.T) > 0.3  # negative control: noise of unequal size turns the directions
 
 
-def test_predictive_directions_are_uncorrelated_and_of_unit_variance(x, targets):
-    u = predictive_directions(x, targets)(x)
-    assert_allclose(np.cov(u.T, bias=True), np.eye(2), atol=1e-10)
+def test_predictive_directions_are_as_wide_as_they_predict(rng):
+    """Uncorrelated, with the correlation for standard deviation; chance is not taken for prediction."""
+    x = rng.normal(size=(2000, 20))
+    targets = np.column_stack([x[:, 0], x[:, 1] + rng.normal(size=2000), rng.normal(size=2000)])
+    covariance = np.cov(predictive_directions(x, targets)(x).T, bias=True)
+    assert_allclose(np.sqrt(covariance.diagonal()), [1, np.sqrt(0.5), LEAST_WEIGHT], atol=0.04)
+    assert_allclose(covariance, np.diag(covariance.diagonal()), atol=1e-10)
+
+
+def test_directions_that_predict_nonlinearly_are_learned(rng):
+    """A product of two columns correlates with neither: only the leave-one-out error shows them."""
+    x = rng.normal(size=(300, 12))
+    targets = standardized(x[:, :1] * x[:, 1:2])
+
+    def informed(feature_map):
+        directions = np.linalg.qr(feature_map.projection.T)[0]
+        return np.square(directions[:2]).sum() / 2
+
+    start = np.column_stack([targets, x[:, :2] + 4 * rng.normal(size=(300, 2))])  # two more targets open up directions
+    start = standardized(start) * [1, 1e-3, 1e-3]
+    assert informed(predictive_directions(x, start, 2)) < 0.9
+    assert informed(learned_directions(x, start, 2, 1.0, 1e-2)) > informed(predictive_directions(x, start, 2)) + 0.1
+
+
+def test_what_held_out_pairs_do_not_confirm_is_not_kept(rng):
+    x, targets = rng.normal(size=(60, 10)), standardized(rng.normal(size=(60, 2)))
+    learned = learned_directions(x, targets, None, 1.0, 1e-2).projection
+    assert_array_equal(learned, predictive_directions(x, targets).projection)
 
 
 def test_the_best_directions_come_first(x, rng):
     targets = np.column_stack([x[:, 0], x[:, 1] + 3 * rng.normal(size=len(x))])
     first = predictive_directions(x, targets, n_components=1).projection
     assert first.shape == (1, 6)
-    assert abs(first[0, 0]) > 5 * abs(first[0, 1:]).max()
+    assert abs(first[0, 0]) > 3 * abs(first[0, 1:]).max()
 
 
 def test_constant_and_equal_columns_do_no_harm(x, targets):

@@ -113,7 +113,7 @@ def test_random_features_approximate_the_kernel(x):
         return np.sqrt(np.square(features @ features.T - gaussian_kernel(x, x, BANDWIDTH)).mean())
 
     assert error(1600) < 0.03
-    assert error(100) / error(1600) == pytest.approx(4, rel=0.3)
+    assert error(100) > 2 * error(1600)
 
 
 # ---------------------------------------------------------------------- leaving one out
