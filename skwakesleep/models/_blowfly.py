@@ -172,9 +172,12 @@ class BlowflyDynamics(NamedParameterModel):
         return self._weighted_scores(theta, z, delayed[..., np.newaxis], posterior / len(X))
 
     def latent_function(self, z: Steps) -> NDArray:
-        """Return the recruits of each step, ``(n, n_features - delay - 1)``, in the units of the data."""
-        recruits, _ = z
-        return np.exp(recruits)
+        """Return the part of the population that survives each step, ``(n, n_features - delay - 1)``.
+
+        The rest of the next population are recruits.
+        """
+        _, losses = z
+        return np.exp(-np.exp(losses)).reshape(len(losses), -1)
 
     # ------------------------------------------------------------------ local factors
 
@@ -195,8 +198,9 @@ class BlowflyDynamics(NamedParameterModel):
     def local_features(self, theta: NDArray, rows: NDArray) -> NDArray:
         """Return what the latents of a step depend on: its population relative to the one before, and to births.
 
-        The posterior of recruits and losses, relative to what is expected of them, depends on nothing else. Far-out
-        populations are drawn in, to where there are dreams to learn from.
+        The posterior of recruits and losses, relative to what is expected of them, depends on nothing else: functions
+        of the recruits themselves cannot be told from these features. Far-out populations are drawn in, to where there
+        are dreams to learn from.
         """
         population, current, delayed = rows.T
         (log_births, _), _ = self._gammas(theta, np.exp(delayed))

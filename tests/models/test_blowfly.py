@@ -5,6 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import gamma, kstest
 
+from skwakesleep import AmortisedWakeSleep
 from skwakesleep.datasets import load_blowfly
 from skwakesleep.models import BlowflyDynamics
 from tests.models import difference
@@ -159,7 +160,8 @@ def test_latents_and_observations_fit_together(rng):
     assert recruits.shape == losses.shape == (6, 9)
     np.testing.assert_array_equal(x[:, :3], np.tile([0.3, 0.5, 0.4], (6, 1)))
     np.testing.assert_allclose(x[:, 3:], np.exp(recruits) + x[:, 2:-1] * np.exp(-np.exp(losses)))
-    np.testing.assert_allclose(model.latent_function((recruits, losses)), np.exp(recruits))
+    survivors = model.latent_function((recruits, losses)) * x[:, 2:-1]
+    np.testing.assert_allclose(survivors + np.exp(recruits), x[:, 3:])
 
 
 def test_local_rows(rng):
@@ -189,6 +191,24 @@ def test_features_are_all_that_the_posterior_depends_on():
     expected_losses = np.sum(posterior * np.exp(losses), axis=-1)[:, 0]
     assert expected_recruits[0] == pytest.approx(expected_recruits[1], rel=1e-6)
     assert expected_losses[0] == pytest.approx(expected_losses[1], rel=1e-6)
+
+
+def test_transform_is_the_expected_survival_of_each_step():
+    """Regression on dreams against the exact posterior."""
+    theta = PARAMETERS["noisy"]
+
+    class Started(BlowflyDynamics):
+        def initial_params(self, X, rng):
+            return theta
+
+    model = Started(180, 7)
+    fitted = AmortisedWakeSleep(model, n_sleep=1000, max_iter=1, learning_rate_init=1e-9, random_state=0).fit(X)
+    _, posterior, z = model._summed_out(theta, X)
+    exact = np.sum(posterior * model.latent_function(z).reshape(posterior.shape), axis=-1)[0]
+    expected = fitted.transform(X)[:, 0]
+    assert np.sqrt(np.mean((expected - exact) ** 2)) < 0.8 * exact.std()
+    assert np.corrcoef(expected, exact)[0, 1] > 0.75
+    assert np.corrcoef(expected, exact[::-1])[0, 1] < 0.5  # negative control: the steps in another order
 
 
 def test_extreme_noise_stays_finite(rng):
