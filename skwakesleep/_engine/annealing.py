@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from skwakesleep._engine.estimates import Estimate, estimate_of_weights
 from skwakesleep._engine.expansions import Chain, Expansion
 from skwakesleep._engine.networks import BeliefNetwork, Machine, Parameters
+from skwakesleep._engine.numerics import sigmoid
 from skwakesleep._engine.random import CommonNoise, Noise
 from skwakesleep._engine.workspace import Workspace
 
@@ -23,6 +24,8 @@ from skwakesleep._engine.workspace import Workspace
 # quarter and tenth the third gave the highest bounds with 200 units on MNIST and 100 on Mushrooms.
 N_BLOCKS = 3
 BLOCKS_SEED = 2001
+# Numbers in an array of all particles' units: a megabyte, which a core's own cache holds.
+CACHED = 2**17
 
 
 class AnnealedImportanceSampling:
@@ -44,10 +47,8 @@ class AnnealedImportanceSampling:
     start : {"recognition", "prior"}, default="recognition"
         Where particles come from.
     noise : callable, optional
-        Returns the noise to draw the particles of a row from; by default the same for every row.
+        Returns the noise to draw the particles of some rows from; by default the same for every row.
     """
-
-    rows_at_once = 1  # a matrix product may round the same row differently in another place of a block
 
     def __init__(
         self,
@@ -61,8 +62,9 @@ class AnnealedImportanceSampling:
         noise: Callable[[], Noise] | None = None,
     ) -> None:
         hidden = machine.sizes[1:]
-        self.n_particles = n_particles
-        self.n_steps = n_steps
+        self.rows_at_once = min(64, max(1, CACHED // (n_particles * max(machine.sizes))))
+        self._n_particles = n_particles
+        self._n_steps = n_steps
         self._noise = noise or CommonNoise(n_particles, sum(hidden)).rewind
         self._start = (RecognitionStart if start == "recognition" else PriorStart)(machine, theta, workspace)
         self._model = Chain(machine.generative.layers, theta.generative, hidden, _downwards, workspace)
@@ -82,35 +84,33 @@ class AnnealedImportanceSampling:
         noise = self._noise()
         log_weights = self._log_weights(x, noise)
         lower = estimate_of_weights(log_weights)
-        log_weights[0] = self._log_weight_backwards(x, np.concatenate(causes, axis=-1)[np.newaxis], noise)
+        log_weights[:, 0] = self._log_weights_backwards(x, np.concatenate(causes, axis=-1), noise)
         return lower, estimate_of_weights(log_weights)
 
     def _log_weights(self, x: NDArray, noise: Noise) -> NDArray:
-        """Return log weights ``(K, B)`` of particles drawn from the start."""
-        units, log_start = self._start.draw(x, (self.n_particles, len(x)), noise)
-        if not self.n_steps:
-            return self._model.log_prob(x, units) - log_start
+        """Return log weights ``(B, K)`` of particles drawn from the start."""
+        units = self._start.sample(x, self._n_particles, noise)
+        if not self._n_steps:
+            return self._model.log_prob(x, units) - self._start.chain.log_prob(x, units)
         point = self._point(x, units)
-        log_weights = self._exponents[1] * point.log_ratio
-        for step in range(self.n_steps):
+        log_weights = self._rise(0) * point.log_ratio
+        for step in range(1, self._n_steps + 1):
             point = self._move(point, x, step, noise)
             log_weights += self._rise(step) * point.log_ratio
         return log_weights
 
-    def _log_weight_backwards(self, x: NDArray, units: NDArray, noise: Noise) -> NDArray:
-        """Return the log weights ``(B,)`` of particles that end in ``units (1, B, N)``."""
-        if not self.n_steps:
-            return (self._model.log_prob(x, units) - self._start.chain.log_prob(x, units))[0]
-        point = self._point(x, units)
-        log_weight = np.zeros_like(point.log_ratio)
-        for step in reversed(range(self.n_steps)):
-            log_weight += self._rise(step) * point.log_ratio
+    def _log_weights_backwards(self, x: NDArray, units: NDArray, noise: Noise) -> NDArray:
+        """Return the log weight ``(B,)`` of one particle for each row that ends in ``units (B, N)``."""
+        point = self._point(x, units[:, np.newaxis])
+        log_weights = self._rise(self._n_steps) * point.log_ratio
+        for step in range(self._n_steps, 0, -1):
             point = self._move(point, x, step, noise)
-        return (log_weight + self._exponents[1] * point.log_ratio)[0]
+            log_weights += self._rise(step - 1) * point.log_ratio
+        return log_weights[:, 0]
 
     def _rise(self, step: int) -> float:
-        """Return how much the exponent rises after a step."""
-        return float(self._exponents[step + 2] - self._exponents[step + 1])
+        """Return by how much the exponent rises after a step; step zero is the start."""
+        return float(self._exponents[step + 1] - self._exponents[step])
 
     def _point(self, x: NDArray, units: NDArray) -> "Point":
         return Point(units, self._start.chain.expand(x, units), self._model.expand(x, units))
@@ -120,11 +120,10 @@ class AnnealedImportanceSampling:
 
         Were the log-odds exact and the units independent, every proposal would be accepted.
         """
-        exponent, block = float(self._exponents[step + 1]), self._blocks[step]
+        exponent, block = float(self._exponents[step]), self._blocks[step - 1]
         log_odds = here.log_odds(exponent, block)
-        uniform = noise.uniform(log_odds.shape, log_odds.dtype)
         units = here.units.copy()
-        units[..., block] = uniform * (1 + np.exp(-np.clip(log_odds, -500, 500))) < 1
+        units[..., block] = _uniform(noise, log_odds.shape) < sigmoid(log_odds, np.empty_like(log_odds))
         there = self._point(x, units)
         log_ratio = (
             there.log_prob(exponent)
@@ -132,12 +131,12 @@ class AnnealedImportanceSampling:
             + _log_bernoulli(here.units[..., block], there.log_odds(exponent, block))
             - _log_bernoulli(units[..., block], log_odds)
         )
-        uniform = noise.uniform((*log_ratio.shape, 1), log_ratio.dtype)[..., 0]
-        return there.unless(uniform >= np.exp(np.minimum(log_ratio, 0)), here)
+        chance = np.exp(np.minimum(log_ratio, 0))
+        return there.unless(_uniform(noise, (*chance.shape, 1))[..., 0] >= chance, here)
 
 
 class Point(NamedTuple):
-    """A state of all particles' hidden units ``(K, B, N)``, and what start and model make of it."""
+    """A state of all particles' hidden units ``(B, K, N)``, and what start and model make of it."""
 
     units: NDArray
     start: Expansion
@@ -145,19 +144,19 @@ class Point(NamedTuple):
 
     @property
     def log_ratio(self) -> NDArray:
-        """Log of the model's density over the start's, ``(K, B)``."""
+        """Log of the model's density over the start's, ``(B, K)``."""
         return self.model.log_prob - self.start.log_prob
 
     def log_prob(self, exponent: float) -> NDArray:
-        """Log-density on the way, ``(K, B)``."""
+        """Log-density on the way, ``(B, K)``."""
         return (1 - exponent) * self.start.log_prob + exponent * self.model.log_prob
 
     def log_odds(self, exponent: float, block: NDArray) -> NDArray:
-        """Log-odds on the way of the units of a block, ``(K, B, n_block)``."""
+        """Log-odds on the way of the units of a block, ``(B, K, n_block)``."""
         return (1 - exponent) * self.start.log_odds[..., block] + exponent * self.model.log_odds[..., block]
 
     def unless(self, refused: NDArray, other: "Point") -> "Point":
-        """Overwrite this point by another for the particles that are refused, ``(K, B)``, and return it."""
+        """Overwrite this point by another for the particles that are refused, ``(B, K)``, and return it."""
         np.copyto(self.units, other.units, where=refused[..., np.newaxis])
         for new, old in zip(self[1:], other[1:], strict=True):
             np.copyto(new.log_prob, old.log_prob, where=refused)
@@ -172,10 +171,10 @@ class RecognitionStart:
         self._network, self._theta, self._workspace = machine.recognition, theta.recognition, workspace
         self.chain = Chain(machine.recognition.layers, theta.recognition, machine.sizes[1:], _upwards, workspace)
 
-    def draw(self, x: NDArray, shape: tuple[int, int], noise: Noise) -> tuple[NDArray, NDArray]:
-        """Return hidden units ``(K, B, N)`` and their log-probabilities ``(K, B)``."""
-        trace = self._network.draw(self._theta, x, shape, noise, self._workspace)
-        return np.concatenate(trace.states, axis=-1), trace.log_prob
+    def sample(self, x: NDArray, n_particles: int, noise: Noise) -> NDArray:
+        """Return hidden units ``(B, K, N)``."""
+        states = self._network.sample(self._theta, x, (n_particles, len(x)), noise, self._workspace)
+        return _rows_first(np.concatenate(states, axis=-1))
 
 
 class PriorStart:
@@ -186,10 +185,10 @@ class PriorStart:
         self._network = BeliefNetwork(layers)
         self.chain = Chain(layers, self._theta, machine.sizes[1:], _causes_downwards, workspace)
 
-    def draw(self, x: NDArray, shape: tuple[int, int], noise: Noise) -> tuple[NDArray, NDArray]:
-        """Return hidden units ``(K, B, N)`` and their log-probabilities ``(K, B)``."""
-        trace = self._network.draw(self._theta, None, shape, noise, self._workspace)
-        return np.concatenate(trace.states[::-1], axis=-1), trace.log_prob
+    def sample(self, x: NDArray, n_particles: int, noise: Noise) -> NDArray:
+        """Return hidden units ``(B, K, N)``."""
+        states = self._network.sample(self._theta, None, (n_particles, len(x)), noise, self._workspace)
+        return _rows_first(np.concatenate(states[::-1], axis=-1))
 
 
 def _upwards(x: NDArray | None, hidden: list[NDArray]) -> list[Any]:
@@ -213,6 +212,16 @@ def _blocks(n_units: int, n_steps: int) -> list[NDArray]:
             yield from np.array_split(generator.permutation(n_units), min(n_units, N_BLOCKS))
 
     return [part for part, _ in zip(parts(), range(n_steps), strict=False)]
+
+
+def _uniform(noise: Noise, shape: tuple[int, ...]) -> NDArray:
+    """Return uniforms ``(B, K, n)``; sources of noise have the particles first."""
+    n_rows, n_particles, n_units = shape
+    return noise.uniform((n_particles, n_rows, n_units), np.float64).swapaxes(0, 1)
+
+
+def _rows_first(units: NDArray) -> NDArray:
+    return np.ascontiguousarray(units.swapaxes(0, 1))
 
 
 def _log_bernoulli(units: NDArray, log_odds: NDArray) -> NDArray:

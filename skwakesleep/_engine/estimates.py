@@ -35,15 +35,15 @@ class Estimator(Protocol):
 
 
 def estimate_of_weights(log_weights: NDArray) -> Estimate:
-    """Return the log of the mean weight of the particles, ``(K, B)``.
+    """Return the log of the mean weight of the particles, ``(B, K)``.
 
     The error is that of the mean divided by the mean (the delta method): right where it is small. It never exceeds one
     nat, however far off the estimate is when a single particle has all the weight.
     """
-    n_particles = len(log_weights)
-    log_sum = log_sum_exp(log_weights, axis=0)
-    shares = np.exp(log_weights - np.maximum(log_sum, np.finfo(log_sum.dtype).min))
-    concentration = np.maximum(np.square(shares).sum(axis=0), 1 / n_particles)
+    n_particles = log_weights.shape[1]
+    log_sum = log_sum_exp(log_weights, axis=1)
+    shares = np.exp(log_weights - np.maximum(log_sum, np.finfo(log_sum.dtype).min)[:, np.newaxis])
+    concentration = np.maximum(np.square(shares).sum(axis=1), 1 / n_particles)
     variance = (
         (n_particles * concentration - 1) / (n_particles - 1) if n_particles > 1 else np.full_like(log_sum, np.nan)
     )

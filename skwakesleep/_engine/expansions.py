@@ -1,6 +1,6 @@
 """A chain of layers as a function of the hidden units, expanded to second order around a state of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.layers import Layer
-from skwakesleep._engine.networks import BeliefNetwork
 from skwakesleep._engine.parameters import Views
 from skwakesleep._engine.workspace import Workspace
 
@@ -19,7 +18,7 @@ Arrangement = Callable[[NDArray | None, list[NDArray]], list[Any]]
 class Expansion(NamedTuple):
     """What a chain of layers makes of a state of the hidden units.
 
-    ``log_prob (K, B)`` is in nats. ``log_odds (K, B, N)`` are about the log-odds that each hidden unit would be active
+    ``log_prob (B, K)`` is in nats. ``log_odds (B, K, N)`` are about the log-odds that each hidden unit would be active
     if all others stayed as they are.
     """
 
@@ -27,8 +26,19 @@ class Expansion(NamedTuple):
     log_odds: NDArray
 
 
+class Evaluation(NamedTuple):
+    """What a layer makes of its parents and its units."""
+
+    natural: NDArray
+    mean: NDArray
+    log_prob: NDArray
+
+
 class Chain:
     """Log-probability of a chain of layers, given a row, as a function of all hidden units.
+
+    The particles of a row are a matrix, and the matrices of several rows a stack: each row has matrix products of its
+    own, always of the same shape, so that they are rounded alike whatever rows it is among.
 
     Parameters
     ----------
@@ -52,60 +62,52 @@ class Chain:
         arrange: Arrangement,
         workspace: Workspace,
     ) -> None:
-        self._network = BeliefNetwork(layers)
-        self._theta = list(theta)
-        self._squares: list[Views] = [
-            {name: np.square(views[name]) for name in ("weights", "triangle") if name in views} for views in theta
+        squares = [
+            {name: np.square(views[name]) for name in views if name in ("weights", "triangle")} for views in theta
         ]
+        self._layers = list(zip(layers, theta, squares, strict=True))
         self._slices = [slice(*pair) for pair in pairwise(accumulate(sizes, initial=0))]
         self._arrange = arrange
         self._workspace = workspace
 
     def log_prob(self, x: NDArray, units: NDArray) -> NDArray:
-        """Return the log-probability of the hidden units ``(K, B, N)`` of the rows ``x (B, D)``, in nats."""
-        root, *states = self._arrange(x, self._layers_of(units))
-        return self._network.log_prob(self._theta, root, states, self._workspace)
+        """Return the log-probability of the hidden units ``(B, K, N)`` of the rows ``x (B, D)``, in nats."""
+        links = self._links(x[:, np.newaxis], units)
+        terms = [
+            self._evaluate(layer, theta, *link).log_prob
+            for (layer, theta, _), link in zip(self._layers, links, strict=True)
+        ]
+        return sum(terms[1:], start=terms[0])
 
     def expand(self, x: NDArray, units: NDArray) -> Expansion:
         """Return the same, and the log-odds of each unit."""
         log_odds = np.zeros_like(units)
-        states = self._arrange(x, self._layers_of(units))
-        odds = self._arrange(None, self._layers_of(log_odds))
         log_prob = np.zeros(units.shape[:-1], units.dtype)
-        for layer, theta, squares, (parent, target), (above, own) in zip(
-            self._network.layers, self._theta, self._squares, pairwise(states), pairwise(odds), strict=True
-        ):
-            log_prob += self._expand_layer(layer, theta, squares, parent, target, above, own)
+        links = zip(self._links(x[:, np.newaxis], units), self._links(None, log_odds), strict=True)
+        for (layer, theta, squares), ((parent, target), (above, own)) in zip(self._layers, links, strict=True):
+            natural, mean, log_prob_of_layer = self._evaluate(layer, theta, parent, target)
+            log_prob += log_prob_of_layer
+            residual = np.empty(np.broadcast_shapes(natural.shape, target.shape), natural.dtype)
+            layer.family.residual(theta, mean, target, residual)
+            curvature = layer.family.curvature(theta, mean)
+            if above is not None:
+                above += _log_odds(residual, curvature, theta["weights"], squares["weights"], parent)
+            if own is not None:
+                own += natural  # of a binary unit, these are its log-odds given its parents
+            if own is not None and layer.autoregressive:
+                own += _log_odds(residual, curvature, theta["triangle"], squares["triangle"], target)
         return Expansion(log_prob, log_odds)
 
-    def _expand_layer(
-        self,
-        layer: Layer,
-        theta: Views,
-        squares: Views,
-        parent: NDArray | None,
-        target: NDArray,
-        above: NDArray | None,
-        own: NDArray | None,
-    ) -> NDArray:
-        """Return the log-probability of a layer, and add to the log-odds of its parents and its units if hidden."""
-        natural = layer.natural(theta, parent, self._workspace)
+    def _links(self, x: NDArray | None, units: NDArray) -> Iterator[tuple[Any, Any]]:
+        """Return the parents and the units of each layer, None where there are none."""
+        return pairwise(self._arrange(x, [units[..., own] for own in self._slices]))
+
+    def _evaluate(self, layer: Layer, theta: Views, parent: NDArray | None, target: NDArray) -> Evaluation:
+        natural = theta["intercept"] if parent is None else parent @ theta["weights"] + theta["intercept"]
         if layer.autoregressive:
             natural = natural + target @ theta["triangle"]
         mean = layer.family.mean(natural, np.empty_like(natural))
-        residual = np.empty(np.broadcast_shapes(natural.shape, target.shape), natural.dtype)
-        layer.family.residual(theta, mean, target, residual)
-        curvature = layer.family.curvature(theta, mean)
-        if above is not None and parent is not None:
-            above += _log_odds(residual, curvature, theta["weights"], squares["weights"], parent)
-        if own is not None:
-            own += natural  # of a binary unit, these are its log-odds given its parents
-        if own is not None and layer.autoregressive:
-            own += _log_odds(residual, curvature, theta["triangle"], squares["triangle"], target)
-        return layer.family.log_prob(theta, natural, mean, target, self._workspace)
-
-    def _layers_of(self, units: NDArray) -> list[NDArray]:
-        return [units[..., units_of_layer] for units_of_layer in self._slices]
+        return Evaluation(natural, mean, layer.family.log_prob(theta, natural, mean, target, self._workspace))
 
 
 def _log_odds(residual: NDArray, curvature: NDArray, weights: NDArray, squares: NDArray, seen: NDArray) -> NDArray:

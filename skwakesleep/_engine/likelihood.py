@@ -25,8 +25,6 @@ __all__ = [
 
 # All 2^14 latent states of a row still cost less than a thousand importance samples of a wide machine.
 ENUMERABLE_LATENTS = 14
-# Rows that are read at a time.
-BLOCK = 64
 
 
 def log_likelihood(machine: Machine, parameters: NDArray, rows: Rows, n_particles: int, n_steps: int = 0) -> NDArray:
@@ -61,11 +59,9 @@ def estimate(machine: Machine, parameters: NDArray, rows: Rows, n_particles: int
     """
     estimator = choose(machine, machine.bind(parameters), n_particles, n_steps)
     result = Estimate(*(np.empty(len(rows), parameters.dtype) for _ in Estimate._fields))
-    for block, batch in rows.blocks(BLOCK):
-        for start in range(block.start, block.stop, estimator.rows_at_once):
-            x = batch.units[start - block.start :][: estimator.rows_at_once]
-            for values, some in zip(result, estimator(x), strict=True):
-                values[start : block.stop] = some[: block.stop - start]
+    for block, batch in rows.blocks(estimator.rows_at_once):
+        for values, some in zip(result, estimator(batch.units), strict=True):
+            values[block] = some[: block.stop - block.start]
     return result
 
 
