@@ -34,6 +34,7 @@ def test_vector_jacobian_product_is_the_slope_of_the_natural_parameters(model, t
 
 def test_exact_gradient_is_the_slope_of_the_likelihood(model, theta, rng):
     _, X = model.sample(theta, 5, rng)
+    model = Pinwheel(3, n_categories=3, n_hidden=4, n_nodes=41)
     assert difference.likelihood_gradient_error(model, theta, X) < 1e-6
 
 
