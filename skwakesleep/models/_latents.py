@@ -71,12 +71,6 @@ class Continuous:
         raise NotImplementedError
 
 
-def _trapezoid(n: int, bound: float) -> tuple[NDArray, NDArray]:
-    """Return an odd number of equidistant points, zero among them: densities may have a kink there."""
-    points = np.linspace(-bound, bound, n - 1 + n % 2)
-    return points, np.full(len(points), points[1] - points[0])
-
-
 class Normal(Continuous):
     """Standard normal factors: probabilistic principal components and factor analysis."""
 
@@ -87,13 +81,15 @@ class Normal(Continuous):
         return -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
 
     def _rule(self, n: int) -> tuple[NDArray, NDArray]:
-        return _trapezoid(n, 8.0)
+        points = np.linspace(-8, 8, n)
+        return points, np.full(n, points[1] - points[0])
 
 
 class Laplace(Continuous):
     """Laplace factors of unit variance: independent components, sparse coding."""
 
     SCALE = 0.5**0.5
+    BOUND = 10.0  # with less than a millionth of the probability beyond
 
     def sample(self, params: NDArray, n: int, rng: np.random.Generator) -> NDArray:
         return rng.laplace(scale=self.SCALE, size=(n, self.n_components))
@@ -102,7 +98,9 @@ class Laplace(Continuous):
         return -np.abs(z) / self.SCALE - np.log(2 * self.SCALE)
 
     def _rule(self, n: int) -> tuple[NDArray, NDArray]:
-        return _trapezoid(n, 16.0)
+        points, weights = np.polynomial.legendre.leggauss(n // 2)
+        half = self.BOUND / 2  # one rule on either side of the kink at zero
+        return half * np.concatenate([points - 1, points + 1]), half * np.concatenate([weights, weights])
 
 
 class Uniform(Continuous):

@@ -86,15 +86,21 @@ def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator,
 
 def _check_draws(model: GuardedModel, theta: NDArray, rng: np.random.Generator) -> None:
     seed = int(rng.integers(2**32))
-    first, second, other = (model.sample(theta, N_PAIRS, np.random.default_rng(s))[1] for s in (seed, seed, seed + 1))
+    (z, first), (_, second), (z_other, other) = (
+        model.sample(theta, N_PAIRS, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
+    )
     model._finite("sample", first)
     if not np.array_equal(first, second):
         raise ModelError(
             f"{model._label('sample')} draws something else from an equal generator: it must draw from the generator "
             "that is passed in, and from no other."
         )
-    if np.array_equal(first, other):
+    if np.array_equal(first, other) and all(map(np.array_equal, _parts(z), _parts(z_other))):
         raise ModelError(f"{model._label('sample')} draws the same whatever the generator that is passed in.")
+
+
+def _parts(z: Any) -> tuple[NDArray, ...]:
+    return z if isinstance(z, tuple) else (z,)
 
 
 def _check_slope(

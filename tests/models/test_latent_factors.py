@@ -1,0 +1,239 @@
+"""Linear latent-factor models: gradients, identities, likelihoods against other people's code."""
+
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.integrate import trapezoid
+from scipy.stats import laplace, multivariate_normal, norm
+from sklearn.decomposition import FactorAnalysis
+from sklearn.mixture import GaussianMixture
+
+from skwakesleep.models import LatentFactors, check_generative_model
+
+LATENTS = {"normal": 2, "angle": 1, "bernoulli": 3, "categorical": 3, "laplace": 2, "uniform": 2}
+OBSERVATIONS = {
+    "spherical": {"noise": "spherical"},
+    "diagonal": {"noise": "diagonal"},
+    "full": {"noise": "full"},
+    "bernoulli": {"observations": "bernoulli"},
+}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+@pytest.fixture(params=product(LATENTS, OBSERVATIONS), ids="-".join)
+def model(request):
+    latents, observations = request.param
+    return LatentFactors(4, LATENTS[latents], latents=latents, **OBSERVATIONS[observations])
+
+
+def parameters(model, rng):
+    """Parameters without symmetry, with noise of a fair size."""
+    X = rng.normal(size=(50, model.n_features))
+    theta = model.initial_params(X if model.observations == "gaussian" else X > 0, rng)
+    return model.project(theta + 0.3 * rng.normal(size=model.n_params))
+
+
+def differences(function, theta, step=1e-5):
+    steps = step * np.eye(len(theta))
+    return np.array([(function(theta + e) - function(theta - e)) / (2 * step) for e in steps])
+
+
+def relative_error(got, expected):
+    return np.linalg.norm(got - expected) / np.linalg.norm(expected)
+
+
+# ---------------------------------------------------------------------- gradients and identities
+
+
+def test_weighted_gradient_equals_central_differences(model, rng):
+    theta = parameters(model, rng)
+    z, x = model.sample(theta, 15, rng)
+    weights = rng.normal(size=15)
+    expected = differences(lambda t: weights @ model.log_joint(t, z, x), theta)
+    assert relative_error(model.grad_log_joint(theta, z, x, weights), expected) < 1e-6
+
+
+def test_vector_jacobian_product_equals_central_differences(model, rng):
+    theta = parameters(model, rng)
+    z, _ = model.sample(theta, 15, rng)
+    eta, psi = model.natural_parameters(theta, z)
+    ct_eta, ct_psi = rng.normal(size=eta.shape), rng.normal(size=psi.shape)
+
+    def contracted(t):
+        eta, psi = model.natural_parameters(t, z)
+        return (ct_eta * eta).sum() + ct_psi @ psi
+
+    assert relative_error(model.natural_vjp(theta, z, ct_eta, ct_psi), differences(contracted, theta)) < 1e-6
+
+
+def test_exact_gradient_equals_central_differences(model, rng):
+    theta = parameters(model, rng)
+    _, x = model.sample(theta, 15, rng)
+    expected = differences(lambda t: model.log_likelihood(t, x).mean(), theta)
+    assert relative_error(model.grad_log_likelihood(theta, x), expected) < 1e-6
+
+
+def test_exponential_family_form_equals_the_cross_form(model, rng):
+    """Every latent paired with every observation, with weights of either sign."""
+    theta = parameters(model, rng)
+    z, _ = model.sample(theta, 9, rng)
+    _, x = model.sample(theta, 5, rng)
+    weights = rng.normal(size=(9, 5))
+    cross = sum(model.grad_log_joint(theta, z, np.repeat(x[[m]], 9, axis=0), weights[:, m]) for m in range(5))
+    contracted = model.natural_vjp(theta, z, weights @ model.sufficient_statistics(x), -weights.sum(axis=1))
+    assert relative_error(contracted, cross) < 1e-10
+
+
+def test_log_joint_is_the_sum_of_prior_and_conditional(model, rng):
+    theta = parameters(model, rng)
+    z, x = model.sample(theta, 6, rng)
+    conditional = model.log_prob_x_given_z(theta, z, x).diagonal()
+    prior = model._prior.log_prob(model._split(theta)[3], z)
+    assert_allclose(model.log_joint(theta, z, x), conditional + prior, rtol=1e-12)
+
+
+def test_every_promise_is_kept(model, rng):
+    check_generative_model(model, parameters(model, rng), rng, n_draws=10_000)
+
+
+def mean_score(model, sampler, rng, n=200_000):
+    """Return the mean score at draws, in standard errors."""
+    theta = parameters(model, rng)
+    weights = np.full(n // 200, 200 / n)
+    scores = []
+    for _ in range(200):
+        z, x = sampler.sample(theta, n // 200, rng)
+        scores.append(model.grad_log_joint(theta, z, x, weights))
+    scores = np.array(scores)
+    return np.abs(scores.mean(axis=0)) / (scores.std(axis=0, ddof=1) / np.sqrt(200) + 1e-12)
+
+
+@pytest.mark.parametrize("latents", LATENTS)
+def test_the_mean_score_is_zero(latents, rng):
+    model = LatentFactors(4, LATENTS[latents], latents=latents)
+    assert mean_score(model, model, rng).max() < 5
+
+
+@pytest.mark.parametrize(("latents", "other"), [("normal", "laplace"), ("laplace", "uniform"), ("uniform", "normal")])
+def test_the_mean_score_sees_another_prior(latents, other, rng):
+    """Negative control: pairs drawn with other latents."""
+    model = LatentFactors(4, 2, latents=latents)
+    sampler = LatentFactors(4, 2, latents=other)
+    sampler._observation = model._observation
+    original = sampler.sample
+    sampler.sample = lambda theta, n, rng: (2 * original(theta, n, rng)[0], original(theta, n, rng)[1])
+    assert mean_score(model, sampler, rng, n=20_000).max() > 5
+
+
+# ---------------------------------------------------------------------- likelihoods
+
+
+def test_normal_latents_are_factor_analysis(rng):
+    X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + rng.normal(size=(300, 5))
+    fitted = FactorAnalysis(2, tol=1e-8, max_iter=5000).fit(X)
+    model = LatentFactors(5, 2)
+    theta = np.concatenate([fitted.components_.T.ravel(), fitted.mean_, 0.5 * np.log(fitted.noise_variance_)])
+    assert_allclose(model.log_likelihood(theta, X), fitted.score_samples(X), rtol=1e-8)
+    assert abs(model.grad_log_likelihood(theta, X)).max() < 1e-2  # its maximum is ours
+
+
+def test_categorical_latents_are_a_mixture_with_tied_covariance(rng):
+    X = np.concatenate([rng.normal(size=(100, 3)), 3 + rng.normal(size=(200, 3))])
+    fitted = GaussianMixture(2, covariance_type="tied", random_state=0).fit(X)
+    model = LatentFactors(3, 2, latents="categorical", noise="full")
+    factor = np.linalg.cholesky(fitted.precisions_)
+    np.fill_diagonal(factor, np.log(factor.diagonal()))
+    noise = factor[np.tril_indices(3)]
+    theta = np.concatenate([fitted.means_.T.ravel(), np.zeros(3), noise, np.log(fitted.weights_)])
+    assert_allclose(model.log_likelihood(theta, X), fitted.score_samples(X), rtol=1e-8)
+    assert_allclose(model.unpack(theta)["noise_covariance"], fitted.covariances_, rtol=1e-8)
+    assert_allclose(model.unpack(theta)["probabilities"], fitted.weights_)
+
+
+def test_binary_latents_are_enumerated(rng):
+    model = LatentFactors(3, 2, latents="bernoulli", noise="spherical")
+    theta = parameters(model, rng)
+    named = model.unpack(theta)
+    x = rng.normal(size=(4, 3))
+    density = 0
+    for bits in product([0, 1], repeat=2):
+        bits = np.array(bits)
+        prior = np.prod(np.where(bits, named["probabilities"], 1 - named["probabilities"]))
+        mean = named["loadings"] @ bits + named["intercept"]
+        density = density + prior * multivariate_normal(mean, named["noise_variance"][0]).pdf(x)
+    assert_allclose(model.log_likelihood(theta, x), np.log(density), rtol=1e-10)
+
+
+PRIORS_1D = {
+    "angle": (lambda z: np.full_like(z, 1 / (2 * np.pi)), 0, 2 * np.pi),
+    "laplace": (partial(laplace.pdf, scale=np.sqrt(0.5)), -12, 12),
+    "uniform": (np.ones_like, 0, 1),
+}
+
+
+@pytest.mark.parametrize("latents", PRIORS_1D)
+def test_quadrature_is_accurate_with_small_noise(latents, rng):
+    model = LatentFactors(2, 1, latents=latents, noise="spherical")
+    theta = parameters(model, rng)
+    theta[-1] = np.log(0.1)
+    named = model.unpack(theta)
+    density, low, high = PRIORS_1D[latents]
+    _, X = model.sample(theta, 4, rng)
+
+    z = np.linspace(low, high, 100_001)[:, np.newaxis]  # with the kink of the density on a node
+    h = np.hstack([np.cos(z), np.sin(z)]) if latents == "angle" else z
+    means = h @ named["loadings"].T + named["intercept"]
+    integrand = density(z[:, 0])[:, np.newaxis] * norm.pdf(X, means[:, np.newaxis], 0.1).prod(axis=-1)
+    assert_allclose(model.log_likelihood(theta, X), np.log(trapezoid(integrand, z[:, 0], axis=0)), atol=1e-5)
+
+
+@pytest.mark.parametrize(("latents", "n_components"), [("laplace", 3), ("bernoulli", 20), ("angle", 3)])
+def test_there_is_no_likelihood_where_latents_are_many(latents, n_components):
+    model = LatentFactors(4, n_components, latents=latents)
+    assert not hasattr(model, "log_likelihood")
+    assert not hasattr(model, "grad_log_likelihood")
+    assert hasattr(model, "log_joint")
+
+
+# ---------------------------------------------------------------------- bounds, names, mistakes
+
+
+def test_noise_has_a_floor_and_uniform_latents_have_loadings_above_zero(rng):
+    for noise in "spherical", "diagonal", "full":
+        model = LatentFactors(3, 2, latents="uniform", noise=noise, noise_floor=0.01)
+        theta = model.initial_params(rng.normal(size=(20, 3)), rng)
+        theta[:6] = -1
+        theta[9:] = -50 if noise != "full" else 50
+        named = model.unpack(model.project(theta))
+        assert (named["loadings"] == 0).all()
+        variances = named["noise_covariance"].diagonal() if noise == "full" else named["noise_variance"]
+        assert (variances >= 0.99e-4).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"n_features": 0}, "n_features .* at least 1. Got 0"),
+        ({"n_components": 2.5}, "n_components .* Got 2.5"),
+        ({"latents": "gamma"}, "latents .* 'normal'.* Got 'gamma'"),
+        ({"observations": "poisson"}, "observations .* Got 'poisson'"),
+        ({"noise": "tied"}, "noise .* Got 'tied'"),
+        ({"noise_floor": 0}, "noise_floor .* Got 0"),
+    ],
+)
+def test_mistaken_arguments_are_named(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        LatentFactors(**({"n_features": 3} | arguments))
+
+
+def test_the_representation_says_which_model_it_is():
+    assert repr(LatentFactors(6, 1, latents="angle", noise="spherical")) == (
+        "LatentFactors(6, 1, latents='angle', observations='gaussian', noise='spherical')"
+    )
