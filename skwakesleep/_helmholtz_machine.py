@@ -14,7 +14,8 @@ from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.versions import VersionedPickleMixin
-from skwakesleep._engine.likelihood import log_likelihood
+from skwakesleep._engine.certification import certify
+from skwakesleep._engine.likelihood import estimate, log_likelihood
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.random import FineNoise, Streams
@@ -26,6 +27,9 @@ from skwakesleep._engine.workspace import Workspace
 DEFAULT_BATCH_SIZE = 100
 # Rows inferred at a time: a few megabytes of scratch at most.
 TRANSFORM_BLOCK = 128
+# Below this effective sample size, one particle has most of the weight; a few rows alone tell little of a machine.
+TRUSTED_SIZE = 2.0
+TELLING_ROWS = 10
 
 
 class HelmholtzMachine(
@@ -105,6 +109,11 @@ class HelmholtzMachine(
 
     n_score_particles : int, default=128
         Importance samples per row in `score_samples`, where the likelihood is not enumerated exactly.
+
+    n_score_steps : int, default=0
+        Annealing steps by which each of them is moved from the recognition network's guess towards the causes of the
+        row. Where particles without steps have a low effective size, a few with 50 to 200 steps tell more in the same
+        time; where they have a high one, more particles do. Not used in early stopping.
 
     warm_start : bool, default=False
         Whether `fit` continues from the previous solution, optimizer and random streams included: two fits of
@@ -218,6 +227,7 @@ class HelmholtzMachine(
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_score_particles": [Interval(Integral, 1, None, closed="left")],
+        "n_score_steps": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -242,6 +252,7 @@ class HelmholtzMachine(
         early_stopping=False,
         validation_fraction=0.1,
         n_score_particles=128,
+        n_score_steps=0,
         warm_start=False,
         random_state=None,
         verbose=0,
@@ -262,6 +273,7 @@ class HelmholtzMachine(
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_score_particles = n_score_particles
+        self.n_score_steps = n_score_steps
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -578,29 +590,54 @@ class HelmholtzMachine(
         means = self._machine.generative.means(theta.generative, H, Workspace(), first=1)
         return self._machine.visible.decode(means)
 
-    def score_samples(self, X):
+    def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
 
         Exact where the machine has few hidden units; otherwise estimated by importance sampling with
-        `n_score_particles` proposals of the recognition network, a lower bound in expectation. All rows share their
-        random numbers: the result is deterministic, depends on the row alone, and is paired between machines of one
-        shape.
+        `n_score_particles` proposals of the recognition network, annealed in `n_score_steps`: a lower bound in
+        expectation. All rows share their random numbers: the result is deterministic, depends on the row alone, and is
+        paired between machines of one shape.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
 
+        return_std : bool, default=False
+            Whether to return the Monte-Carlo standard error as well.
+
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,), float64
             Log-likelihood of each row under the generative network, in nats; for Gaussian columns a log-density in the
             units of the data.
+
+        std : ndarray of shape (n_samples,), float64
+            Its Monte-Carlo standard error in nats, as told by the spread of the weights: zero where the log-likelihood
+            is exact, NaN with a single particle. Only returned if `return_std`.
+
+        Warns
+        -----
+        UserWarning
+            If in most of the rows a single particle has most of the weight: the log-likelihood is then too low by an
+            unknown number of nats, and the standard error too small. `certify` tells how far off it is.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep import HelmholtzMachine
+        >>> X = np.random.default_rng(0).integers(2, size=(50, 8))
+        >>> machine = HelmholtzMachine(20, max_iter=3, tol=None, random_state=0).fit(X)
+        >>> log_likelihood, std = machine.score_samples(X[:4], return_std=True)
+        >>> log_likelihood.shape, (std < 0.2).all()
+        ((4,), np.True_)
         """
         X = self._check_X(X)
         rows = Rows(X, self._machine.visible, np.float64)
         parameters = self._state.selected_parameters.astype(np.float64)
-        return log_likelihood(self._machine, parameters, rows, self.n_score_particles)
+        scores = estimate(self._machine, parameters, rows, int(self.n_score_particles), int(self.n_score_steps))
+        self._warn_of_few_particles(scores.effective_size)
+        return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
 
     def score(self, X, y=None):
         """Compute the mean log-likelihood of the rows.
@@ -619,6 +656,76 @@ class HelmholtzMachine(
             Mean log-likelihood per row, in nats.
         """
         return float(self.score_samples(X).mean())
+
+    def certify(self, n_samples=200, *, confidence=0.95, random_state=None):
+        """Measure how well `score_samples` knows the log-likelihood, on samples of the machine's own.
+
+        The causes of such samples are known, which gives an upper bound of their log-likelihood beside the lower bound
+        that `score_samples` estimates. Both are computed with `n_score_particles` and `n_score_steps`, which can be
+        raised by `set_params` until the width is small enough. Other rows, unlike what the machine dreams of, may be
+        known less well.
+
+        Parameters
+        ----------
+        n_samples : int, default=200
+            Number of rows to draw, at least 2.
+
+        confidence : float, default=0.95
+            Confidence of the intervals, in (0, 1).
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds the rows and the particles; None draws anew at each call.
+
+        Returns
+        -------
+        certificate : Certificate
+            An immutable record with attributes `lower` and `upper`, the mean bounds in nats per row; `interval`, which
+            covers the exact mean log-likelihood of the rows; `width` and its `width_interval`; `confidence`;
+            `effective_sizes`, for each row; `n_dreams`, `n_particles` and `n_steps`. Printed, it is a sentence.
+
+        Warns
+        -----
+        UserWarning
+            If in most of the rows a single particle has most of the weight.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep import HelmholtzMachine
+        >>> X = np.random.default_rng(0).integers(2, size=(50, 8))
+        >>> machine = HelmholtzMachine(20, max_iter=3, tol=None, random_state=0).fit(X)
+        >>> certificate = machine.certify(50, random_state=0)
+        >>> certificate.width < 0.1
+        True
+        """
+        check_is_fitted(self)
+        n_samples = validation.check_certification(n_samples, confidence, self.n_score_particles)
+        certificate = certify(
+            self._machine,
+            self._state.selected_parameters.astype(np.float64),
+            validation.entropy(random_state),
+            n_dreams=n_samples,
+            n_particles=int(self.n_score_particles),
+            n_steps=int(self.n_score_steps),
+            confidence=float(confidence),
+        )
+        self._warn_of_few_particles(certificate.effective_sizes)
+        return certificate
+
+    def _warn_of_few_particles(self, effective_sizes):
+        """Warn where most rows are known by one particle."""
+        median = np.median(effective_sizes)
+        if len(effective_sizes) < TELLING_ROWS or median >= TRUSTED_SIZE:
+            return
+        share = np.mean(effective_sizes < TRUSTED_SIZE)
+        warnings.warn(
+            f"The log-likelihood is not to be trusted: in {share:.0%} of the rows a single particle has most of the "
+            f"weight (median effective sample size {median:.1f} of n_score_particles={self.n_score_particles}), and it "
+            f"is too low by an unknown number of nats. Raise n_score_steps, which is {self.n_score_steps}, to 50 or "
+            "more, or n_score_particles; certify() measures the error.",
+            UserWarning,
+            stacklevel=3,
+        )
 
     def sample(self, n_samples=1, random_state=None):
         """Draw independent samples from the generative network.

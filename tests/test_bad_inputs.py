@@ -68,6 +68,7 @@ INVALID_PARAMETERS = {
     "early_stopping": (["yes", None], "an instance of 'bool'"),
     "validation_fraction": ([0, 1, -0.1, 1.1, np.nan, "0.1"], "a float in the range (0.0, 1.0)"),
     "n_score_particles": ([0, 1.5, None], "an int in the range [1, inf)"),
+    "n_score_steps": ([-1, 1.5, None], "an int in the range [0, inf)"),
     "warm_start": (["yes", None], "an instance of 'bool'"),
     "random_state": (["abc", -1, 2**32, 1.5], "an int in the range [0, 4294967295]"),
     "verbose": ([-1, "yes"], "an int in the range [0, inf)"),

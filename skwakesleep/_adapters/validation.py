@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Iterator
 from copy import copy
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import validate_data
 
-from skwakesleep._adapters._sklearn import InvalidParameterError, validate_parameter_constraints
+from skwakesleep._adapters._sklearn import Interval, InvalidParameterError, validate_parameter_constraints
 from skwakesleep._engine.families import Bernoulli, Family, Gaussian
 from skwakesleep._engine.rows import Table
 
@@ -105,6 +105,21 @@ def check_n_samples(n_samples: Any) -> int:
         raise TypeError(f"n_samples must be an int, at least 1. Got {n_samples!r} instead.")
     if n_samples < 1:
         raise ValueError(f"n_samples must be at least 1. Got {n_samples!r} instead.")
+    return int(n_samples)
+
+
+def check_certification(n_samples: Any, confidence: Any, n_particles: int) -> int:
+    """Return the number of samples to certify a machine with."""
+    validate_parameter_constraints(
+        {"confidence": [Interval(Real, 0, 1, closed="neither")]}, {"confidence": confidence}, "certify"
+    )
+    if check_n_samples(n_samples) < 2:
+        raise ValueError(f"n_samples must be at least 2 for an interval of confidence. Got {n_samples!r} instead.")
+    if n_particles < 2:
+        raise ValueError(
+            f"A single particle tells nothing of its own error: n_score_particles is {n_particles!r}, and must be at "
+            "least 2 here. Raise it by set_params(n_score_particles=...)."
+        )
     return int(n_samples)
 
 
