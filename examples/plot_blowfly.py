@@ -35,10 +35,10 @@ model = BlowflyDynamics(len(counts), delay=delay, history=counts[: delay + 1])
 # A whole series is one observation, and as an input of a regression it is hopeless: 180 columns and one row. But its
 # log-probability is a sum over the steps, given the history *observed* until then. `AmortisedWakeSleep` sees that the
 # model offers such local factors, dreams one step from each observed history, and regresses the score of a step on what
-# it depends on.
+# it depends on: two features, named by the model, so that there is nothing for a feature map to reduce.
 
 X = counts[np.newaxis]
-fitted = AmortisedWakeSleep(model, n_sleep=1000, max_iter=200, random_state=0).fit(X)
+fitted = AmortisedWakeSleep(model, n_sleep=1000, max_iter=200, feature_map=None, random_state=0).fit(X)
 for name, value in fitted.params_.items():
     print(f"{name.removeprefix('log_'):18} {np.exp(value):6.3f}")
 

@@ -202,7 +202,10 @@ def test_transform_is_the_expected_survival_of_each_step():
             return theta
 
     model = Started(180, 7)
-    fitted = AmortisedWakeSleep(model, n_sleep=1000, max_iter=1, learning_rate_init=1e-9, random_state=0).fit(X)
+    estimator = AmortisedWakeSleep(
+        model, n_sleep=1000, max_iter=1, learning_rate_init=1e-9, feature_map=None, random_state=0
+    )
+    fitted = estimator.fit(X)
     _, posterior, z = model._summed_out(theta, X)
     exact = np.sum(posterior * model.latent_function(z).reshape(posterior.shape), axis=-1)[0]
     expected = fitted.transform(X)[:, 0]
