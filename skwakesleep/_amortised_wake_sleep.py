@@ -322,6 +322,7 @@ class AmortisedWakeSleep(
             try:
                 interrupted = trainer.run(state, n_epochs, monitor)
             except TrainingDivergedError as error:
+                trainer.retreat(state)
                 if not self.__sklearn_is_fitted__() or not (fresh or partial):
                     self._adopt(attributes(state))  # otherwise what was fitted before is worth more
                 raise ValueError(
@@ -338,7 +339,8 @@ class AmortisedWakeSleep(
         return interrupted or trainer.notices(state)
 
     def _check_table(self, X, *, reset):
-        return validation.check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
+        X, header = validation.check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
+        return np.ascontiguousarray(X), header  # products of another layout differ in their last bits
 
     def _asked_model(self, n_features):
         model = LatentFactors(n_features, min(2, n_features)) if self.model is None else self.model
@@ -639,6 +641,11 @@ class _Trainer:
                 )
             ]
         return []
+
+    def retreat(self, state: AmortisedState) -> None:
+        """Take a diverged state back to the last parameters whose dreams and gradient were finite."""
+        if self._objective is not None:
+            state.parameters[...] = state.average[...] = self._objective.followed
 
     def _gradient(
         self, forms: list[str], regression: RegressionState, parameters: Any, streams: Streams

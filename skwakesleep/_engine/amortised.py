@@ -364,6 +364,8 @@ class AmortisedGradient:
         Gradient at the last mini-batch.
     failure : str
         What was not finite, if anything was.
+    followed : ndarray of shape (P,)
+        The last parameters at which the gradient was finite.
     """
 
     def __init__(
@@ -380,6 +382,7 @@ class AmortisedGradient:
     ) -> None:
         self.gradient = np.zeros_like(parameters)
         self.failure = ""
+        self.followed = parameters.copy()
         self._phases = phases
         self._forms = {form.name: form for form in forms}
         self._settings = settings
@@ -416,6 +419,7 @@ class AmortisedGradient:
         if not np.isfinite(self.gradient).all():
             self.failure = "the gradient was not finite"
             return np.nan
+        self.followed[...] = theta
         return 0.0
 
     def _fitted(self, theta: NDArray, dreams: Pairs, batch: NDArray, rng: np.random.Generator) -> BatchRegression:

@@ -66,7 +66,8 @@ class GuardedModel:
 
         def call(*args: Any) -> Any:
             try:
-                result = method(*args)
+                with np.errstate(all="ignore"):  # what overflows shows in the result
+                    result = method(*args)
             except Exception as error:
                 raise ModelError(
                     f"{self._label(name)} raised {type(error).__name__}: {error} (called with "
@@ -130,6 +131,9 @@ class GuardedModel:
     def _check_log_prob_x_given_z(self, log_prob: Any, theta: NDArray, z: Any, x: NDArray) -> NDArray:
         n = len(z[0] if isinstance(z, tuple) else z)
         return self._shaped("log_prob_x_given_z", log_prob, (n, len(x)))
+
+    def _check_log_joint(self, log_joint: Any, theta: NDArray, z: Any, x: NDArray) -> NDArray:
+        return self._shaped("log_joint", log_joint, (len(x),))
 
     def _check_log_likelihood(self, log_likelihood: Any, theta: NDArray, X: NDArray) -> NDArray:
         return self._shaped("log_likelihood", log_likelihood, (len(X),))

@@ -1,0 +1,600 @@
+"""The estimator for models that can be simulated: the contract, what it learns, and what it says of mistakes."""
+
+import copy
+import pickle
+import re
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skwakesleep import AmortisedWakeSleep
+from skwakesleep._adapters._sklearn import InvalidParameterError
+from skwakesleep.models import FunctionModel, LatentFactors, check_generative_model
+
+FITS = ["fit", "partial_fit"]
+
+
+def quick(model=None, **parameters):
+    return AmortisedWakeSleep(model, **({"n_sleep": 60, "max_iter": 3, "random_state": 0} | parameters))
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(50, 2)) @ rng.normal(size=(2, 4)) + 0.3 * rng.normal(size=(50, 4))
+
+
+def ring_data(n, seed=0, noise=0.2):
+    rng = np.random.default_rng(seed)
+    angle = rng.uniform(0, 2 * np.pi, n)
+    loadings = np.array([[1, 0.2], [-0.5, 1], [0.3, 0.8], [1, -0.6]])
+    return np.column_stack([np.cos(angle), np.sin(angle)]) @ loadings.T + noise * rng.normal(size=(n, 4)), angle
+
+
+def assert_same(first, second):
+    assert_array_equal(first.theta_, second.theta_)
+    for name in "loo_errors_", "coverages_", "effective_sample_sizes_", "bandwidth_", "ridge_", "n_iter_", "gradient_":
+        assert getattr(first, name) == getattr(second, name)
+
+
+# ---------------------------------------------------------------------- scikit-learn's contract
+
+# A constant or a handful of rows leaves nothing to predict, and the estimator says so.
+CONFIGURATIONS = [
+    quick(),
+    quick(gradient="importance", max_iter=2),
+    quick(feature_map=None, gradient="direct", max_iter=1),
+]
+
+
+@pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning")
+@parametrize_with_checks(CONFIGURATIONS)
+def test_every_check_passes(estimator, check):
+    check(estimator)
+
+
+def test_equal_seeds_give_equal_fits(X):
+    assert_same(quick().fit(X), quick().fit(X))
+    assert not np.array_equal(quick().fit(X).theta_, quick(random_state=1).fit(X).theta_)
+    assert not np.array_equal(quick(random_state=None).fit(X).theta_, quick(random_state=None).fit(X).theta_)
+
+
+WAYS = {
+    "auto": {},
+    "learned": {"feature_map": "learned", "gradient": "exponential"},
+    "transformer": {"feature_map": PCA(2), "gradient": "direct"},
+    "importance": {"gradient": "importance"},
+    "small batches": {"batch_size": 7},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_fit_equals_its_halves_however_they_are_joined(way, X):
+    whole = quick(max_iter=60, batch_size=25).set_params(**WAYS[way]).fit(X)
+    half = quick(max_iter=30, batch_size=25, warm_start=True).set_params(**WAYS[way]).fit(X)
+    assert_same(pickle.loads(pickle.dumps(half)).fit(X), whole)
+    resumed = copy.copy(half).fit(X)
+    assert half.n_iter_ == 30  # a shallow copy learns alone
+    assert_same(resumed, whole)
+    streamed = half.set_params(warm_start=False)
+    for _ in range(30):
+        streamed.partial_fit(X)
+    assert_same(streamed, whole)
+
+
+def test_a_clone_is_unfitted_and_learns_the_same(X):
+    fitted = quick(LatentFactors(4, 1)).fit(X)
+    cloned = clone(fitted)
+    assert not hasattr(cloned, "theta_")
+    assert_same(cloned.fit(X), fitted)
+
+
+METHODS = {
+    "transform": lambda fitted, X: fitted.transform(X),
+    "score_samples": lambda fitted, X: fitted.score_samples(X),
+    "sample": lambda fitted, X: fitted.sample(3),
+    "estimate_gradient": lambda fitted, X: fitted.estimate_gradient(X),
+    "expect": lambda fitted, X: fitted.expect(X, np.square),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_training_changes_an_estimator(method, X):
+    fitted = quick().fit(X)
+    before = pickle.dumps(fitted)
+    METHODS[method](fitted, X)
+    assert pickle.dumps(fitted) == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_asks_for_a_fit(method, X):
+    with pytest.raises(NotFittedError):
+        METHODS[method](quick(), X)
+
+
+def test_models_are_chosen_by_grid_search():
+    X, _ = ring_data(300)
+    models = [
+        LatentFactors(4, 1, latents="normal", noise="spherical"),
+        LatentFactors(4, 1, latents="angle", noise="spherical"),
+    ]
+    search = GridSearchCV(quick(max_iter=150, n_sleep=200), {"model": models}, cv=2).fit(X)
+    assert search.best_params_["model"].latents == "angle"
+    assert search.cv_results_["mean_test_score"][1] > search.cv_results_["mean_test_score"][0] + 0.3
+
+
+def test_data_frames_name_the_columns(X):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=list("abcd"))
+    fitted = quick().fit(frame).set_output(transform="pandas")
+    assert_array_equal(fitted.feature_names_in_, list("abcd"))
+    assert list(fitted.transform(frame).columns) == ["amortisedwakesleep0", "amortisedwakesleep1"]
+    assert_array_equal(fitted.theta_, quick().fit(X).theta_)
+
+
+# ---------------------------------------------------------------------- what it learns
+
+
+def test_factor_analysis_comes_near_maximum_likelihood():
+    rng = np.random.default_rng(1)
+    loadings = rng.normal(size=(8, 2))
+    X, fresh = (rng.normal(size=(n, 2)) @ loadings.T + 0.4 * rng.normal(size=(n, 8)) for n in (400, 2000))
+    best = FactorAnalysis(2).fit(X).score(fresh)
+    fitted = quick(LatentFactors(8, 2), gradient="exponential", n_sleep=250, max_iter=150).fit(X)
+    assert fitted.score(fresh) > best - 0.1
+    assert quick(LatentFactors(8, 2)).fit(X).score(fresh) < best - 1  # negative control: hardly trained
+    posterior = FactorAnalysis(2).fit(X).transform(fresh)
+    explained, *_ = np.linalg.lstsq(np.column_stack([posterior, np.ones(2000)]), fitted.transform(fresh), rcond=None)
+    residual = fitted.transform(fresh) - np.column_stack([posterior, np.ones(2000)]) @ explained
+    assert np.square(residual).mean() < 0.02 * fitted.transform(fresh).var()
+
+
+def test_a_ring_is_found_in_its_plane():
+    X, angle = ring_data(500)
+    ring = LatentFactors(4, 1, latents="angle", noise="spherical")
+    fitted = quick(ring, n_sleep=200, max_iter=200).fit(X)
+    assert fitted.params_["noise_variance"][0] == pytest.approx(0.04, rel=0.15)
+    assert fitted.gradient_ == "importance"
+    circle = np.column_stack([np.cos(angle), np.sin(angle)])
+    _, singular, _ = np.linalg.svd(circle.T @ fitted.transform(X) / 250)
+    assert singular.min() > 0.9  # a rotation or a reflection of the true circle
+    assert_allclose(fitted.expect(X, lambda z: np.ones(len(z))), 1)
+
+
+def test_a_tied_mixture_is_fitted():
+    rng = np.random.default_rng(2)
+    X = np.repeat([[0, 0], [4, 0], [0, 4]], 100, axis=0) + 0.5 * rng.normal(size=(300, 2))
+    mixture = LatentFactors(2, 3, latents="categorical", noise="spherical")
+    fitted = quick(mixture, n_sleep=150, max_iter=150, n_restarts=2).fit(X)
+    truth = np.concatenate([[0, 4, 0, 0, 0, 4], [0, 0], [np.log(0.5)], np.zeros(3)])
+    assert fitted.score(X) > mixture.log_likelihood(truth, X).mean() - 0.1
+    assert (fitted.transform(X).max(axis=1) > 0.9).mean() > 0.95
+
+
+def test_restarts_keep_the_likeliest():
+    X, _ = ring_data(200)
+    ring = LatentFactors(4, 1, latents="angle")
+    several = quick(ring, max_iter=5, n_restarts=3).fit(X)
+    assert several.score(X) >= quick(ring, max_iter=5).fit(X).score(X)
+    assert several.n_iter_ == 5
+
+
+def test_the_gradient_is_estimated_at_the_fitted_parameters(X):
+    fitted = quick(gradient="exponential", n_sleep=400).fit(X)
+    exact = fitted.model_.grad_log_likelihood(fitted.theta_, X)
+    gradient = fitted.estimate_gradient(X, random_state=0)
+    assert gradient @ exact > 0.9 * np.linalg.norm(gradient) * np.linalg.norm(exact)
+    assert_array_equal(gradient, fitted.estimate_gradient(X, random_state=0))
+    assert not np.array_equal(gradient, fitted.estimate_gradient(X, random_state=1))
+
+
+def test_local_factors_are_regressed_on_local_inputs():
+    """A random walk with an unseen coin in each step: each factor sees a value and the one before."""
+    model = Walk()
+    X = np.cumsum(
+        np.random.default_rng(3).integers(2, size=(300, 1)) * 2.0
+        + 0.3 * np.random.default_rng(4).normal(size=(300, 1)),
+        axis=0,
+    )
+    fitted = quick(model, n_sleep=150, max_iter=100, learning_rate_init=0.05).fit(X)
+    assert fitted.gradient_ == "direct"
+    assert fitted.theta_[0] == pytest.approx(2, abs=0.15)
+    assert not hasattr(fitted, "score")
+    assert not hasattr(fitted, "transform")
+    assert fitted.expect(X, lambda z: z).shape == (299,)
+
+
+class Walk:
+    """Steps of ``theta`` or of nothing, with normal noise of a known size."""
+
+    n_features = n_params = 1
+
+    def initial_params(self, X, rng):
+        return np.array([1.0])
+
+    def sample(self, theta, n, rng):
+        z = rng.integers(2, size=n)
+        return z, np.cumsum(rng.normal(theta * z, 0.3))[:, np.newaxis]
+
+    def local_inputs(self, X):
+        return np.column_stack([X[:-1, 0], X[1:, 0]])
+
+    def sample_local(self, theta, rows, n, rng):
+        z = rng.integers(2, size=n)
+        before = rows[np.arange(n) % len(rows), 0]
+        return z, np.column_stack([before, before + rng.normal(theta * z, 0.3)])
+
+    def local_features(self, theta, rows):
+        return rows[:, 1:] - rows[:, :1]
+
+    def local_grad_log_joint(self, theta, z, rows, weights):
+        return np.array([weights @ (z * (rows[:, 1] - rows[:, 0] - theta * z))]) / 0.3**2
+
+
+# ---------------------------------------------------------------------- what it tells
+
+
+def test_a_line_is_printed_for_each_epoch(X, capsys):
+    quick(verbose=1).fit(X)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    pattern = (
+        r"\[AmortisedWakeSleep\] Iteration 1, gradient = \w+, coverage = [\d.]+, .*leave-one-out error = [\d.]+, .*time"
+    )
+    assert re.match(pattern, lines[0])
+    assert "bound" not in "".join(lines)
+    assert "likelihood" not in "".join(lines)
+
+
+def test_a_regression_that_predicts_nothing_is_reported():
+    X = np.random.default_rng(0).normal(size=(30, 12))
+    with pytest.warns(UserWarning, match="no better than a constant .* Raise n_sleep, or set feature_map"):
+        quick(feature_map=None, gradient="direct", n_sleep=10).fit(X)
+
+
+def test_a_batch_larger_than_the_table_is_clipped_with_a_warning(X):
+    with pytest.warns(UserWarning, match="batch_size=1000 .* clipped to 50"):
+        fitted = quick(batch_size=1000).fit(X)
+    assert_array_equal(fitted.theta_, quick(batch_size=50).fit(X).theta_)
+
+
+# ---------------------------------------------------------------------- bad input
+
+
+@contextmanager
+def rejected(estimator, error, words):
+    """Expect an error that matches, and leaves the estimator what it was."""
+    before = pickle.dumps(estimator)
+    with pytest.raises(error, match=words):
+        yield
+    assert pickle.dumps(estimator) == before
+
+
+INVALID = {
+    "gradient": ["natural", None],
+    "n_sleep": [1, 0, 2.5, "500"],
+    "batch_size": [0, 2.5, "full"],
+    "max_iter": [0, 1.5, None],
+    "learning_rate_init": [0, -1, np.nan, np.inf, "0.1"],
+    "bandwidth": [0, -1.0, "mean"],
+    "ridge": [0, -1e-3, np.nan],
+    "tune": ["cv", True],
+    "n_components": [0, 1.5],
+    "feature_map": ["pca", 3],
+    "n_restarts": [0, 2.5],
+    "warm_start": ["yes"],
+    "random_state": ["abc", -1],
+    "verbose": [-1],
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in INVALID.items() for value in values])
+def test_an_invalid_parameter_is_named(name, value, fit, X):
+    with rejected(estimator := quick(**{name: value}), InvalidParameterError, f"'{name}' parameter .* Got"):
+        getattr(estimator, fit)(X)
+
+
+class Coin:
+    """A coin, observed with normal noise around ``theta`` or around zero."""
+
+    n_features = n_params = 1
+
+    def initial_params(self, X, rng):
+        return np.array([1.0])
+
+    def sample(self, theta, n, rng):
+        z = rng.integers(2, size=n)
+        return z, rng.normal(theta[0] * z, 1.0)[:, np.newaxis]
+
+    def grad_log_joint(self, theta, z, x, weights):
+        return np.array([weights @ (z * (x[:, 0] - theta * z))])
+
+    def log_joint(self, theta, z, x):
+        return -0.5 * (x[:, 0] - theta * z) ** 2
+
+
+@pytest.fixture
+def tosses():
+    return Coin().sample(np.array([4.0]), 60, np.random.default_rng(0))[1]
+
+
+class Silent(Coin):
+    sample = None
+
+    def __getattribute__(self, name):
+        if name in ("sample", "initial_params"):
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+class Mute(Coin):
+    def __getattribute__(self, name):
+        if name == "grad_log_joint":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+
+def flawed(**methods):
+    """Return a coin with other methods."""
+    return type("Flawed", (Coin,), methods)()
+
+
+def raises(*args):
+    raise ZeroDivisionError("of mine")
+
+
+FLAWS = {
+    "a class": (Coin, TypeError, r"Coin is a class. Did you mean Coin\(\)"),
+    "an integer": (3, TypeError, "3 lacks n_features, n_params, initial_params, sample, grad_log_joint"),
+    "no sampler": (Silent(), TypeError, "lacks initial_params, sample"),
+    "no score": (Mute(), TypeError, "lacks grad_log_joint"),
+    "other columns": (flawed(n_features=2), ValueError, "X has 1 columns, but .* n_features=2"),
+    "other parameters": (
+        flawed(initial_params=lambda *args: np.zeros(3)),
+        ValueError,
+        r"initial_params must return an array of shape \(1,\). Got shape \(3,\)",
+    ),
+    "other rows": (
+        flawed(sample=lambda self, theta, n, rng: (np.zeros(n), np.zeros((n + 1, 1)))),
+        ValueError,
+        r"sample must return an array of shape \(3, 1\). Got shape \(4, 1\)",
+    ),
+    "other width": (
+        flawed(sample=lambda self, theta, n, rng: (np.zeros(n), np.zeros((n, 2)))),
+        ValueError,
+        r"sample must return an array of shape \(3, 1\). Got shape \(3, 2\)",
+    ),
+    "other latents": (
+        flawed(sample=lambda self, theta, n, rng: (np.zeros(n + 1), np.zeros((n, 1)))),
+        ValueError,
+        "latents of leading length 3",
+    ),
+    "no pair": (flawed(sample=lambda self, theta, n, rng: np.zeros(n)), ValueError, r"must return a pair \(z, x\)"),
+    "words": (
+        flawed(sample=lambda self, theta, n, rng: (np.zeros(n), [["heads"]] * n)),
+        ValueError,
+        "sample must return numbers",
+    ),
+    "other gradient": (
+        flawed(grad_log_joint=lambda *args: np.zeros((2, 2))),
+        ValueError,
+        r"grad_log_joint must return an array of shape \(1,\). Got shape \(2, 2\)",
+    ),
+    "infinite draws": (
+        flawed(sample=lambda self, theta, n, rng: (np.zeros(n), np.array([[0.0], [np.inf], [0.0]]))),
+        ValueError,
+        r"sample that is not finite, row 1, at theta = \[1.\]",
+    ),
+    "a gradient of nan": (
+        flawed(grad_log_joint=lambda *args: np.array([np.nan])),
+        ValueError,
+        r"gradient that is not finite, parameter 0, at theta = \[1.\]",
+    ),
+    "its own error": (
+        flawed(grad_log_joint=raises),
+        ValueError,
+        r"grad_log_joint raised ZeroDivisionError: of mine \(called with .* shape \(3,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flawed_model_is_rejected(flaw, fit, tosses):
+    model, error, words = FLAWS[flaw]
+    estimator = quick(model)
+    names = set(vars(estimator))
+    with pytest.raises(error, match=words):
+        getattr(estimator, fit)(tosses)
+    assert set(vars(estimator)) == names
+
+
+def test_the_models_own_error_is_chained(tosses):
+    with pytest.raises(ValueError, match="raised") as caught:
+        quick(flawed(grad_log_joint=raises)).fit(tosses)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_draws_that_ignore_the_generator_are_reported(tosses):
+    own = np.random.default_rng(0)
+    model = flawed(sample=lambda self, theta, n, rng: Coin().sample(theta, n, own))
+    with pytest.warns(UserWarning, match=r"Flawed.sample draws .* not be reproducible"):
+        quick(model).fit(tosses)
+
+
+def test_a_model_in_order_is_fitted_without_a_word(tosses):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = quick(Coin(), max_iter=300, learning_rate_init=0.05, n_sleep=150).fit(tosses)
+    assert fitted.theta_[0] == pytest.approx(4, abs=0.4)
+    assert_array_equal(fitted.params_["theta"], fitted.theta_)
+    for missing in "score", "score_samples", "transform":
+        assert not hasattr(fitted, missing)
+
+
+def test_a_regression_beyond_help_names_the_ridge(X):
+    twins = flawed(sample=lambda self, theta, n, rng: (np.ones(n), np.full((n, 1), 1e-3 * rng.standard_normal())))
+    estimator = quick(twins, ridge=1e-300, tune=None, feature_map=None, bandwidth=1.0)
+    with pytest.raises(ValueError, match=r"ill-conditioned.*ridge=1e-300.*Raise ridge"):
+        estimator.fit(X[:, :1])
+
+
+@pytest.mark.parametrize("gradient", ["exponential", "importance", "exact"])
+def test_a_form_that_the_model_does_not_offer_is_refused(gradient, tosses):
+    with rejected(estimator := quick(Coin(), gradient=gradient), TypeError, f"gradient='{gradient}' needs .*'auto'"):
+        estimator.fit(tosses)
+
+
+def test_restarts_need_a_likelihood(tosses):
+    with rejected(
+        estimator := quick(Coin(), n_restarts=2), ValueError, "n_restarts=2 needs a model with log_likelihood"
+    ):
+        estimator.fit(tosses)
+
+
+def test_training_cannot_go_on_with_another_model(X):
+    estimator = quick(LatentFactors(4, 1), warm_start=True).fit(X).set_params(model=LatentFactors(4, 2))
+    with rejected(estimator, ValueError, r"model is LatentFactors\(4, 2.*continue from is LatentFactors\(4, 1"):
+        estimator.fit(X)
+
+
+DIVERGING = {"learning_rate_init": 1e3, "max_iter": 50}
+
+
+def test_a_diverging_fit_gives_advice_and_keeps_the_last_finite_parameters(X):
+    estimator = quick(**DIVERGING)
+    with pytest.raises(
+        ValueError, match=r"diverged at epoch \d+: .* not finite. Lower\s+learning_rate_init, which is 1000"
+    ):
+        estimator.fit(X)
+    assert np.isfinite(estimator.theta_).all()
+    assert np.isfinite(estimator.sample(3)).all()
+
+
+def test_a_diverging_fit_loses_nothing_that_was_fitted_before(X):
+    estimator = quick().fit(X)
+    theta = estimator.theta_.copy()
+    with pytest.raises(ValueError, match="diverged"):
+        estimator.set_params(**DIVERGING).fit(X)
+    assert_array_equal(estimator.theta_, theta)
+
+
+def test_an_interrupted_fit_is_usable(X):
+    calls = iter([None] * 40)
+
+    class Interrupted(LatentFactors):
+        def natural_vjp(self, *args):
+            if next(calls, "stop") == "stop":
+                raise KeyboardInterrupt
+            return super().natural_vjp(*args)
+
+    estimator = quick(Interrupted(4, 2), max_iter=1000)
+    with pytest.warns(UserWarning, match=r"interrupted after \d+ epochs"):
+        estimator.fit(X)
+    assert 0 < estimator.n_iter_ < 1000
+    assert np.isfinite(estimator.score(X))
+
+
+# ---------------------------------------------------------------------- models from functions, and their check
+
+
+def coin_functions(**parameters):
+    coin = Coin()
+    settings = {"n_params": 1, "n_features": 1, "initial_params": [1.0]} | parameters
+    return FunctionModel(coin.sample, coin.log_joint, **settings)
+
+
+def test_functions_make_a_model(tosses):
+    theta = np.array([1.7])
+    model, coin = coin_functions(), Coin()
+    z, x = model.sample(theta, 20, np.random.default_rng(0))
+    weights = np.random.default_rng(1).normal(size=20)
+    expected = coin.grad_log_joint(theta, z, x, weights)
+    assert_allclose(model.grad_log_joint(theta, z, x, weights), expected, rtol=1e-8)
+    with_gradient = coin_functions(grad_log_joint=coin.grad_log_joint)
+    assert_array_equal(with_gradient.grad_log_joint(theta, z, x, weights), expected)
+    assert_allclose(quick(model).fit(tosses).theta_, quick(with_gradient).fit(tosses).theta_, rtol=1e-6)
+
+
+def test_optional_functions_unlock_methods(tosses):
+    model = coin_functions(latent_function=lambda z: z[:, np.newaxis], log_likelihood=lambda theta, X: -(X[:, 0] ** 2))
+    fitted = quick(model).fit(tosses)
+    assert fitted.transform(tosses).shape == (60, 1)
+    assert fitted.score(tosses) == pytest.approx(-np.square(tosses).mean())
+
+
+def test_mistaken_functions_are_named():
+    coin = Coin()
+    with pytest.warns(UserWarning, match="n_params=101 parameters is taken by central differences"):
+        FunctionModel(coin.sample, coin.log_joint, n_params=101, n_features=1)
+    with pytest.raises(TypeError, match="needs log_joint, or grad_log_joint"):
+        FunctionModel(coin.sample, n_params=1, n_features=1)
+    with pytest.raises(TypeError, match=r"project of FunctionModel must be callable. Got 3"):
+        coin_functions(project=3)
+    with pytest.raises(ValueError, match=r"n_params .* Got 0"):
+        coin_functions(n_params=0)
+
+
+BROKEN_PROMISES = {
+    "sign": (
+        {"grad_log_joint": lambda *args: -Coin.grad_log_joint(*args)},
+        "disagrees with central differences of log_joint",
+    ),
+    "prior": (
+        {"sample": lambda self, theta, n, rng: (np.ones(n), rng.normal(0.5 * theta, 1.0, n)[:, np.newaxis])},
+        "sample and the gradient belong to different densities",
+    ),
+    "generator": (
+        {"sample": lambda self, theta, n, rng: Coin.sample(self, theta, n, np.random.default_rng())},
+        "draws something else from an equal generator",
+    ),
+    "constant": (
+        {"sample": lambda self, theta, n, rng: Coin.sample(self, theta, n, np.random.default_rng(0))},
+        "draws the same whatever the generator",
+    ),
+    "shape": ({"log_joint": lambda self, theta, z, x: 0.0 * x}, "log_joint must return an array of shape"),
+}
+
+
+@pytest.mark.parametrize("promise", BROKEN_PROMISES)
+def test_a_broken_promise_is_found(promise):
+    methods, words = BROKEN_PROMISES[promise]
+    theta = np.array([1.7])
+    check_generative_model(Coin(), theta, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=words):
+        check_generative_model(flawed(**methods), theta, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("method", ["natural_vjp", "natural_parameters", "grad_log_likelihood"])
+def test_a_broken_exponential_family_is_found(method):
+    class Broken(LatentFactors):
+        def natural_vjp(self, *args):
+            return super().natural_vjp(*args) * (1.01 if method == "natural_vjp" else 1)
+
+        def natural_parameters(self, theta, z):
+            eta, psi = super().natural_parameters(theta, z)
+            return eta, psi * (1.01 if method == "natural_parameters" else 1)
+
+        def log_joint(self, theta, z, x):
+            eta, psi = super().natural_parameters(theta, z)
+            return np.vecdot(eta, self.sufficient_statistics(x)) - psi
+
+        @property
+        def grad_log_likelihood(self):
+            exact = super().grad_log_likelihood
+            return lambda theta, X: exact(theta, X) * (1.01 if method == "grad_log_likelihood" else 1)
+
+    rng = np.random.default_rng(5)
+    model = Broken(4, 2, noise="spherical")
+    theta = rng.normal(size=model.n_params)
+    with pytest.raises(ValueError, match=r"differences|changes with theta"):
+        check_generative_model(model, theta, rng)
