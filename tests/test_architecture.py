@@ -45,7 +45,7 @@ FLOORS = (
     (ENGINE,),
     (f"{PACKAGE}.models",),
     (f"{PACKAGE}._adapters",),
-    (f"{PACKAGE}._helmholtz_machine", f"{PACKAGE}._amortised_wake_sleep"),
+    (f"{PACKAGE}._helmholtz_machine", f"{PACKAGE}._amortised_wake_sleep", f"{PACKAGE}.reference"),
     (PACKAGE,),
     (f"{PACKAGE}.datasets", f"{PACKAGE}.plotting"),
 )

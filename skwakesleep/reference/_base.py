@@ -1,0 +1,163 @@
+"""What the reference densities have in common."""
+
+from abc import ABCMeta, abstractmethod
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.preprocessing import binarize
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from skwakesleep._adapters import validation
+from skwakesleep._adapters._sklearn import Interval
+from skwakesleep._adapters.versions import VersionedPickleMixin
+from skwakesleep._engine.rows import Table
+
+# Rows that are computed at a time, so that scratch arrays fit a core's own cache.
+BATCH = 1024
+
+
+class BinaryDensity(VersionedPickleMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
+    """A density of binary rows with an exact likelihood.
+
+    A subclass says how it is fitted to zeros and ones, what their log-probability is, and how to draw them.
+    """
+
+    _parameter_constraints: dict = {
+        "smoothing": [Interval(Real, 0, None, closed="neither")],
+        "binarize": [Interval(Real, None, None, closed="neither"), None],
+    }
+
+    @abstractmethod
+    def _fitted_attributes(self, X: Table) -> dict[str, Any]:
+        """Return what is learned from zeros and ones."""
+
+    @abstractmethod
+    def _log_prob(self, X: NDArray) -> NDArray:
+        """Return the log-probability of each row of zeros and ones, in nats."""
+
+    @abstractmethod
+    def _draw(self, n_samples: int, generator: np.random.Generator) -> NDArray:
+        """Return rows of zeros and ones."""
+
+    def fit(self, X, y=None):
+        """Fit the density to the rows of `X`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+            The fitted density.
+        """
+        self._validate_params()
+        X, header = validation.check_table(self, X, reset=True)
+        attributes = self._fitted_attributes(self._binary(X))
+        vars(self).pop("feature_names_in_", None)
+        vars(self).update(header | attributes)
+        return self
+
+    def score_samples(self, X):
+        """Compute the log-likelihood of each row, exactly.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,), float64
+            Log-likelihood of each row, in nats.
+        """
+        check_is_fitted(self)
+        X, _ = validation.check_table(self, X, reset=False)
+        X = self._binary(X)
+        return np.concatenate([self._log_prob(dense(X[batch])) for batch in gen_batches(X.shape[0], BATCH)])
+
+    def score(self, X, y=None):
+        """Compute the mean log-likelihood of the rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Mean log-likelihood per row, in nats.
+        """
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw independent samples.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows to draw.
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draw; None draws anew at each call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features), float64
+            Zeros and ones.
+        """
+        check_is_fitted(self)
+        n_samples = validation.check_n_samples(n_samples)
+        return self._draw(n_samples, np.random.default_rng(validation.entropy(random_state))).astype(np.float64)
+
+    def _binary(self, X: Table) -> Table:
+        """Return zeros and ones, in float64."""
+        if self.binarize is not None:
+            return binarize(X.astype(np.float64), threshold=self.binarize, copy=False)
+        _check_binary(X)
+        return X.astype(np.float64)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _check_binary(X: Table) -> None:
+    """Check that `X` holds zeros and ones alone."""
+    _, columns, values = sparse.find(X)
+    wrong = np.flatnonzero(values != 1)
+    if wrong.size:
+        column, value = columns[wrong[0]], values[wrong[0]]
+        raise ValueError(
+            f"With binarize=None, X must hold zeros and ones alone, but column {column} holds {value.item()!r}. Set "
+            "binarize to the value above which an entry is a one."
+        )
+
+
+def dense(X: Table) -> NDArray:
+    """Return an array."""
+    return X if isinstance(X, np.ndarray) else X.toarray()
+
+
+def column_sums(X: Table) -> NDArray:
+    """Return the number of ones in each column."""
+    return np.asarray(X.sum(axis=0), dtype=np.float64).ravel()
+
+
+def smoothed_means(X: Table, smoothing: float) -> NDArray:
+    """Return the share of ones in each column, with so many rows of coin tosses among them."""
+    return (column_sums(X) + 0.5 * smoothing) / (X.shape[0] + smoothing)

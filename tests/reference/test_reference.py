@@ -1,0 +1,239 @@
+"""Reference densities against enumeration, exhaustive search and scikit-learn's checks.
+
+Thresholds: probabilities to 1e-12; frequencies by a chi-square test at p > 1e-3 with fixed seeds, whose negative
+control is another density; recovered parameters within 0.03 of 20 000 rows. Comparisons state theirs.
+"""
+
+from itertools import combinations, pairwise, product
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.stats import chisquare
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import check_estimator
+
+from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, compare_densities
+
+DENSITIES = {
+    "independent": IndependentBernoulli(),
+    "tree": ChowLiuTree(),
+    "mixture": BernoulliMixture(3, random_state=0),
+    "mixture of one": BernoulliMixture(1, random_state=0),
+    "mixture with restarts": BernoulliMixture(2, n_init=3, random_state=0),
+}
+STATES = np.array(list(product((0.0, 1.0), repeat=4)))
+
+
+@pytest.fixture(params=DENSITIES)
+def density(request, rows):
+    return clone(DENSITIES[request.param]).fit(rows)
+
+
+@pytest.fixture
+def rows():
+    """Rows of four columns, the second mostly a copy of the first, the last mostly its opposite."""
+    rng = np.random.default_rng(0)
+    first, third = rng.integers(2, size=(2, 300))
+    noisy = rng.random((2, 300)) < 0.1
+    return np.column_stack([first, first ^ noisy[0], third, (1 - first) ^ noisy[1]]).astype(float)
+
+
+# ---------------------------------------------------------------------- what holds for every density
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", [*DENSITIES, "default mixture"])
+def test_scikit_learns_checks_pass(name):
+    results = check_estimator(DENSITIES.get(name, BernoulliMixture()))
+    assert {result["check_name"] for result in results if result["status"] != "passed"} <= {"check_array_api_input"}
+
+
+def test_probabilities_sum_to_one(density):
+    total = np.exp(density.score_samples(STATES)).sum()
+    assert total == pytest.approx(1, abs=1e-12)
+
+
+def test_samples_have_the_probabilities(density):
+    probabilities = np.exp(density.score_samples(STATES))
+    sample = density.sample(20_000, random_state=1)
+    counts = np.bincount((sample @ [8, 4, 2, 1]).astype(int), minlength=16)
+    assert chisquare(counts, 20_000 * probabilities).pvalue > 1e-3
+    # Negative control: the probabilities of another density.
+    other = np.exp(IndependentBernoulli().fit(STATES[:9]).score_samples(STATES))
+    assert chisquare(counts, 20_000 * other).pvalue < 1e-6
+
+
+def test_samples_are_reproducible(density):
+    np.testing.assert_array_equal(density.sample(9, random_state=2), density.sample(9, random_state=2))
+    assert not np.array_equal(density.sample(99, random_state=2), density.sample(99, random_state=3))
+    assert not np.array_equal(density.sample(99), density.sample(99))
+
+
+def test_sparse_rows_are_rows(density, rows):
+    expected = density.score_samples(STATES)
+    np.testing.assert_allclose(density.score_samples(sparse.csr_array(STATES)), expected, rtol=1e-12)
+    np.testing.assert_allclose(density.fit(sparse.csr_matrix(rows)).score_samples(STATES), expected, rtol=1e-9)
+
+
+def test_nothing_is_impossible(density):
+    """Also after columns that never, or always, were ones."""
+    constant = np.tile([0.0, 1.0, 0.0, 1.0], (5, 1))
+    scores = density.fit(constant).score_samples(STATES)
+    assert np.isfinite(scores).all()
+    assert scores.argmax() == np.flatnonzero((constant[0] == STATES).all(axis=1))
+
+
+def test_the_score_is_the_mean_over_rows(density, rows):
+    assert type(density.score(rows)) is float
+    assert density.score(rows) == pytest.approx(density.score_samples(rows).mean())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"smoothing": 0}, r"'smoothing'.*\(0.0, inf\)"),
+        ({"binarize": "a"}, "'binarize'"),
+        ({"smoothing": -1}, "smoothing"),
+    ],
+)
+def test_parameters_out_of_range_are_named(density, parameters, message, rows):
+    with pytest.raises(ValueError, match=message):
+        type(density)(**parameters).fit(rows)
+
+
+def test_values_are_told_from_zeros_and_ones(density, rows):
+    expected = density.score_samples(STATES)
+    np.testing.assert_allclose(density.fit(10 * rows - 3).score_samples(10 * STATES - 3), expected, rtol=1e-12)
+    strict = type(density)(binarize=None)
+    with pytest.raises(ValueError, match=r"zeros and ones.*column .*(-3.0|7.0).*Set binarize"):
+        strict.fit(10 * rows - 3)
+
+
+# ---------------------------------------------------------------------- each by itself
+
+
+def test_independent_columns_have_their_smoothed_means(rows):
+    density = IndependentBernoulli(smoothing=4.0).fit(rows)
+    np.testing.assert_allclose(density.means_, (rows.sum(axis=0) + 2) / 304)
+
+
+def tree_score(rows, edges):
+    """Return the largest log-likelihood of a tree: that of its pairs, less that of columns in more than one pair."""
+
+    def entropy(columns):
+        _, counts = np.unique(rows[:, columns], axis=0, return_counts=True)
+        shares = counts / len(rows)
+        return -(shares * np.log(shares)).sum()
+
+    degree = np.bincount(np.ravel(edges), minlength=4)
+    return -sum(entropy(list(edge)) for edge in edges) + sum((n - 1) * entropy([c]) for c, n in enumerate(degree))
+
+
+def connects_all(edges):
+    reached = {0}
+    for _ in edges:
+        reached |= {end for edge in edges if reached & set(edge) for end in edge}
+    return len(reached) == 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_tree_is_the_best_of_all(seed):
+    rng = np.random.default_rng(seed)
+    rows = (rng.random((60, 4)) < 0.5).astype(float)
+    scores = [tree_score(rows, edges) for edges in combinations(combinations(range(4), 2), 3) if connects_all(edges)]
+    assert len(scores) == 16  # Cayley's number of trees on four
+    assert ChowLiuTree(smoothing=1e-9).fit(rows).score(rows) == pytest.approx(max(scores), abs=1e-6)
+    assert max(scores) > np.median(scores) + 1e-3  # not any tree will do
+
+
+def test_a_chain_is_found():
+    rng = np.random.default_rng(3)
+    columns = [rng.integers(2, size=5000)]
+    for _ in range(7):
+        columns.append(columns[-1] ^ (rng.random(5000) < 0.2))
+    order = rng.permutation(8)
+    tree = ChowLiuTree().fit(np.column_stack(columns)[:, order].astype(float))
+    found = {frozenset((c, p)) for c, p in enumerate(tree.parents_) if p >= 0}
+    place = np.argsort(order)
+    assert found == {frozenset((int(place[a]), int(place[b]))) for a, b in pairwise(range(8))}
+    assert (np.argsort(tree.order_)[tree.parents_] < np.argsort(tree.order_))[tree.parents_ >= 0].all()
+
+
+def test_the_objective_of_the_mixture_never_falls():
+    rows = (np.random.default_rng(4).random((500, 20)) < 0.3).astype(float)
+    mixture = BernoulliMixture(5, tol=0, max_iter=40, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="max_iter=40"):
+        mixture.fit(rows)
+    assert (np.diff(mixture.lower_bounds_) > 0).all()
+    assert mixture.n_iter_ == 40
+    assert mixture.lower_bounds_[-1] == mixture.lower_bound_
+
+
+def test_a_mixture_is_recovered():
+    rng = np.random.default_rng(5)
+    means = np.array([[0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.5], [0.1, 0.2, 0.1, 0.9, 0.8, 0.9, 0.2]])
+    components = (rng.random(20_000) < 0.3).astype(int)
+    rows = (rng.random((20_000, 7)) < means[components]).astype(float)
+    mixture = BernoulliMixture(2, tol=1e-6, max_iter=500, random_state=0).fit(rows)
+    order = np.argsort(-mixture.weights_)
+    np.testing.assert_allclose(mixture.weights_[order], [0.7, 0.3], atol=0.03)
+    np.testing.assert_allclose(mixture.means_[order], means, atol=0.03)
+
+
+def test_restarts_keep_the_best():
+    rows = (np.random.default_rng(6).random((200, 12)) < 0.4).astype(float)
+    single = [BernoulliMixture(6, max_iter=300, random_state=seed).fit(rows).lower_bound_ for seed in range(8)]
+    best = BernoulliMixture(6, n_init=8, max_iter=300, random_state=0).fit(rows).lower_bound_
+    assert np.median(single) < best
+
+
+def test_a_mixture_of_one_is_independent_columns(rows):
+    mixture = BernoulliMixture(1, random_state=0).fit(rows)
+    # They differ in the one row that is added: of the column means to the one, of coin tosses to the other.
+    np.testing.assert_allclose(mixture.means_[0], IndependentBernoulli().fit(rows).means_, atol=0.5 / 300)
+
+
+def test_the_components_are_chosen_by_grid_search(rows):
+    search = GridSearchCV(BernoulliMixture(random_state=0), {"n_components": [1, 2]}).fit(rows)
+    assert search.best_params_ == {"n_components": 2}
+
+
+# ---------------------------------------------------------------------- comparison
+
+
+def test_paired_differences(rows):
+    fits = {"independent": IndependentBernoulli().fit(rows), "tree": ChowLiuTree().fit(rows)}
+    table = compare_densities(fits, rows)
+    scores = {name: density.score_samples(rows) for name, density in fits.items()}
+    assert table["density"].tolist() == ["tree", "independent"]
+    paired = scores["independent"] - scores["tree"]
+    np.testing.assert_allclose(table["score"], [scores["tree"].mean(), scores["independent"].mean()])
+    np.testing.assert_allclose(table["difference"], [0, paired.mean()])
+    np.testing.assert_allclose(table["difference_error"], [0, paired.std(ddof=1) / np.sqrt(300)])
+    np.testing.assert_allclose(table["score_error"][0], scores["tree"].std(ddof=1) / np.sqrt(300))
+
+
+def test_pairing_tells_apart_what_single_errors_do_not():
+    """Between two fits on halves of the rows: the paired error is below a fifth of that of unpaired scores."""
+    rng = np.random.default_rng(7)
+    rows = (rng.random((900, 30)) < rng.random(30)).astype(float)
+    fits = {"first": IndependentBernoulli().fit(rows[:300]), "second": IndependentBernoulli().fit(rows[300:600])}
+    table = compare_densities(fits, rows[600:])
+    assert table["difference_error"][1] < np.hypot(*table["score_error"]) / 5
+    # Negative control: rows in another order for one of the two are not paired.
+    shuffled = fits["second"].score_samples(rng.permutation(rows[600:])) - fits["first"].score_samples(rows[600:])
+    assert shuffled.std() / np.sqrt(300) > np.hypot(*table["score_error"]) / 5
+
+
+def test_what_cannot_be_compared_is_named(rows):
+    fits = {"independent": IndependentBernoulli().fit(rows)}
+    with pytest.raises(ValueError, match="at least one"):
+        compare_densities({}, rows)
+    with pytest.raises(ValueError, match=r"one of \['independent'\]. Got 'tree'"):
+        compare_densities(fits, rows, reference="tree")
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        compare_densities(fits, rows[:1])
