@@ -65,9 +65,8 @@ class AmortisedWakeSleep(
         regresses natural parameters, for models that are exponential families given their latents; it is more accurate.
         "importance" weighs the dreamed latents by how well they explain each row, without any regression, for models
         that offer ``log_prob_x_given_z``. "exact" is the model's own ``grad_log_likelihood``, for comparison. "auto" is
-        "exponential" where the model offers it, "direct" elsewhere. Where "importance" is on offer, it takes over as
-        long as the median row has five or more effective dreams: from the start if the regression predicts badly, and
-        otherwise after 400 steps.
+        "exponential" where the model offers it, "direct" elsewhere; and "importance" instead, where it is on offer, as
+        long as the median row has five or more effective dreams.
 
     n_sleep : int, default=500
         Pairs dreamed at each step. The time of a step grows with their cube, and linearly beyond 2000, where random
@@ -103,7 +102,8 @@ class AmortisedWakeSleep(
         regression linearly, weighted by how well they do, by canonical correlation analysis. "learned" goes on from
         there by the gradient of the leave-one-out error, where held-out dreams confirm it: for latents that show in the
         observations otherwise than linearly. A scikit-learn transformer is fitted to dreams. None is the columns with
-        unit variance, of which a kernel resolves up to about 25.
+        unit variance, of which a kernel resolves up to about 25; so are "predictive" and "learned" of three columns or
+        fewer.
 
     n_restarts : int, default=1
         Number of fits from different starts, of which the one with the highest likelihood is kept. More than one needs
@@ -168,6 +168,10 @@ class AmortisedWakeSleep(
     Notes
     -----
     Standardize columns whose scale is far from one: the step size is in the units of the parameters.
+
+    Importance weighting follows the exact gradient closely, and so into the nearest maximum of the likelihood; the
+    regression is smoother and passes by some. Where the likelihood has several maxima, as with binary latents, set
+    ``n_restarts``.
 
     Methods that need something of the model exist only where it offers it: `transform` needs a ``latent_function``,
     `score` and `score_samples` a ``log_likelihood``.

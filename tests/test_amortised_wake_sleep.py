@@ -243,7 +243,7 @@ class Walk:
 
 
 def test_a_line_is_printed_for_each_epoch(X, capsys):
-    quick(verbose=1).fit(X)
+    quick(verbose=1, gradient="exponential").fit(X)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     pattern = (

@@ -41,11 +41,8 @@ BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-4, 9))
 # Median number of effective samples from which importance weighting is the better of the two: chosen by measurement.
 ENOUGH_EFFECTIVE_SAMPLES = 5.0
-# Gradients before importance weighting may take over, as long as the regression's error is below the second number:
-# weighting leads to the nearest maximum, as the exact gradient would, while the regression, smoother and noisier,
-# passes by poor ones. Weighting then takes away what bias the regression has.
-BURN_IN = 400
-PREDICTABLE = 0.5
+# Columns that a kernel resolves as they are: there is nothing to reduce.
+FEW_COLUMNS = 3
 # Dreams that a row of data is paired with, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
 # A row of data is covered when its nearest dream is as near as that of this part of the dreams.
@@ -343,8 +340,8 @@ class AmortisedGradient:
     phases : Phases
         Dreams of whole observations, or of local factors.
     forms : sequence of Form
-        What there is to choose from. With importance weighting first among several, it takes over after `BURN_IN`
-        steps, as long as enough dreams explain a row of data.
+        What there is to choose from. With importance weighting first among several, it is used as long as enough dreams
+        explain a row of data.
     settings : RegressionSettings
         What the user decides.
     state : RegressionState
@@ -442,10 +439,8 @@ class AmortisedGradient:
             enough = size >= ENOUGH_EFFECTIVE_SAMPLES
         weighted, regressed = next(iter(self._forms.values())), next(reversed(self._forms.values()))
         state.form = weighted.name if enough else regressed.name
-        if self._forms[state.form].regresses or (regressed.regresses and state.n_steps < BURN_IN):
-            set_regression(state, self._settings, inputs, regressed.targets(theta, tuning))
-            if state.errors[-1] < PREDICTABLE:
-                state.form = regressed.name
+        if self._forms[state.form].regresses:
+            set_regression(state, self._settings, inputs, self._forms[state.form].targets(theta, tuning))
 
 
 def _no_regression(values: NDArray) -> NDArray:
@@ -497,6 +492,8 @@ def _principal(targets: NDArray) -> NDArray:
 
 
 def _fitted_map(settings: RegressionSettings, state: RegressionState, x: NDArray, targets: NDArray) -> FeatureMap:
+    if isinstance(settings.feature_map, str) and x.shape[1] <= FEW_COLUMNS:
+        return scaling(x)
     if settings.feature_map == "predictive":
         return predictive_directions(x, targets, settings.n_components)
     if settings.feature_map == "learned":

@@ -134,27 +134,24 @@ def test_the_effective_sample_size():
 # ---------------------------------------------------------------------- the choice between them
 
 
-def test_importance_weighting_takes_over_where_its_samples_are_effective(model, theta, X):
-    late = RegressionState(n_steps=amortised.BURN_IN)
-    gradient_of(model, theta, X, "importance", "exponential", state=late)
-    assert late.form == "importance"
-    early = RegressionState()
-    gradient_of(model, theta, X, "importance", "exponential", state=early)
-    assert early.form == "exponential"
-    assert early.errors[0] < amortised.PREDICTABLE
-    quiet = theta - np.concatenate([np.zeros(15), np.full(5, 3.0)])
-    sparse = RegressionState(n_steps=amortised.BURN_IN)
-    gradient_of(model, quiet, X, "importance", "exponential", state=sparse)
-    assert sparse.form == "exponential"
-    assert sparse.effective_sample_sizes[0] < amortised.ENOUGH_EFFECTIVE_SAMPLES < late.effective_sample_sizes[0]
+def test_importance_weighting_is_used_where_its_samples_are_effective(model, theta, X):
+    loud = RegressionState()
+    gradient_of(model, theta, X, "importance", "exponential", state=loud)
+    assert loud.form == "importance"
+    quiet = RegressionState()
+    gradient_of(model, theta - np.repeat([0.0, 3.0], [15, 5]), X, "importance", "exponential", state=quiet)
+    assert quiet.form == "exponential"
+    assert quiet.effective_sample_sizes[0] < amortised.ENOUGH_EFFECTIVE_SAMPLES < loud.effective_sample_sizes[0]
 
 
-def test_importance_weighting_starts_where_nothing_can_be_predicted(model, theta, X):
-    loud = theta + np.concatenate([np.zeros(15), np.full(5, 2.5)])
-    state = RegressionState()
-    gradient_of(model, loud, X, "importance", "exponential", state=state)
-    assert state.errors[0] > amortised.PREDICTABLE
-    assert state.form == "importance"
+@pytest.mark.parametrize("feature_map", ["predictive", "learned"])
+def test_few_columns_are_left_as_they_are(feature_map, rng):
+    settings = RegressionSettings(feature_map=feature_map)
+    x = rng.normal(size=(60, 4))
+    for n_columns, expected in (3, 3), (4, 1):
+        state = RegressionState()
+        amortised.set_regression(state, settings, x[:, :n_columns], [x[:, :1]])
+        assert state.feature_map(x[:, :n_columns]).shape == (60, expected)
 
 
 # ---------------------------------------------------------------------- tuning
