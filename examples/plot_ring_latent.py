@@ -8,7 +8,7 @@ with a wave of its own, and noise. Nobody tells us the phase. The model has one 
 posterior would do it justice: seen through noise, the posterior of an angle is an arc of the circle, or all of it.
 
 ``AmortisedWakeSleep`` needs no approximate posterior. The model dreams pairs of angles and readings, and the readings
-that are given take the place of those dreamed: by regression of the gradient on the dreams, or, as long as enough dreams
+that are given take the place of those dreamed: by regression of the gradient on dreams, or, as long as enough dreams
 explain each reading, by weighing these. Which it was is in ``gradient_``.
 """
 
