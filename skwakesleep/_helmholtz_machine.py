@@ -27,7 +27,7 @@ from skwakesleep._engine.workspace import Workspace
 DEFAULT_BATCH_SIZE = 100
 # Rows inferred at a time: a few megabytes of scratch at most.
 TRANSFORM_BLOCK = 128
-# Below this effective sample size, one particle has most of the weight; a few rows alone tell little of a machine.
+# Below this effective sample size, one particle has most of the weight. Fewer rows than so many are not judged by it.
 TRUSTED_SIZE = 2.0
 TELLING_ROWS = 10
 
@@ -60,14 +60,15 @@ class HelmholtzMachine(
         "gaussian" takes any real values, which are standardized inside. "auto" is "bernoulli" where all
         values of the first `X` are in [0, 1], and "gaussian" elsewhere.
 
-    autoregressive : None, {"prior", "visible", "hidden", "recognition"} or a tuple of these, default=None
+    autoregressive : None, {"prior", "visible", "hidden", "recognition"} or a tuple of these, default="prior"
         Layers whose units also see the units before them in the same layer [4]_: the prior over the top layer, the
         columns, the generative layers in between, the recognition network. They fit better per unit; drawing from them
-        goes from unit to unit, and so takes longer.
+        goes from unit to unit, and so takes longer. None leaves the units of every layer independent given their
+        parents.
 
     n_particles : int, default=5
-        Importance samples per row in training. One, with ``recognition_update="sleep"``, is the
-        wake-sleep algorithm of Hinton et al.
+        Importance samples per row in training. One, with ``recognition_update="sleep"``, ``solver="sgd"`` and
+        ``autoregressive=None``, is the wake-sleep algorithm of Hinton et al.
 
     recognition_update : {"wake", "sleep", "both"}, default="both"
         What the recognition network learns from: the weighted particles of the data ("wake", needs
@@ -238,7 +239,7 @@ class HelmholtzMachine(
         hidden_layer_sizes=(100,),
         *,
         visible="auto",
-        autoregressive=None,
+        autoregressive="prior",
         n_particles=5,
         recognition_update="both",
         alpha=0.0,
@@ -715,8 +716,8 @@ class HelmholtzMachine(
     def _warn_of_few_particles(self, effective_sizes):
         """Warn where most rows are known by one particle."""
         median = np.median(effective_sizes)
-        if len(effective_sizes) < TELLING_ROWS or median >= TRUSTED_SIZE:
-            return
+        if self.n_score_particles == 1 or len(effective_sizes) < TELLING_ROWS or median >= TRUSTED_SIZE:
+            return  # a single particle is a choice; a few rows tell little of a machine
         share = np.mean(effective_sizes < TRUSTED_SIZE)
         warnings.warn(
             f"The log-likelihood is not to be trusted: in {share:.0%} of the rows a single particle has most of the "

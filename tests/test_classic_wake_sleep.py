@@ -146,7 +146,7 @@ def test_other_noise_gives_other_steps():
 @DEPTHS
 def test_the_estimator_takes_these_steps(hidden):
     X = data(20)
-    options = {"n_particles": 1, "recognition_update": "sleep", "solver": "sgd", "alpha": 0.0, "tol": None}
+    options = {"n_particles": 1, "recognition_update": "sleep", "solver": "sgd", "autoregressive": None, "tol": None}
     machine = HelmholtzMachine(
         hidden, **options, learning_rate_init=LEARNING_RATE, batch_size=6, shuffle=False, random_state=0, max_iter=1
     )

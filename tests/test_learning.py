@@ -128,7 +128,7 @@ def independent(X, fresh, gaussian):
 @pytest.mark.parametrize("gaussian", [False, True])
 def test_scores_are_the_oracles_at_the_fitted_attributes(gaussian):
     _, X = oracle.sample(oracle.random_model([4, 2], seed=3, gaussian=gaussian), 200, np.random.default_rng(4))
-    machine = build((3, 2), max_iter=2).fit(X)
+    machine = build((3, 2), max_iter=2, autoregressive=None).fit(X)
     fitted = oracle.Model(
         machine.prior_intercept_,
         machine.generative_coefs_,

@@ -26,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
 
-CLASSIC = {"n_particles": 1, "recognition_update": "sleep"}
+CLASSIC = {"autoregressive": None, "n_particles": 1, "recognition_update": "sleep"}
 RULES = {
     "reweighted wake-sleep": {},
     "classic wake-sleep": {**CLASSIC, "solver": "sgd"},

@@ -162,7 +162,13 @@ def scoring_products(sizes, n_particles, n_rows, block=16):
 def classic_epoch(X):
     """Return a function that trains classic wake-sleep for an epoch."""
     machine = HelmholtzMachine(
-        CLASSIC[1:], n_particles=1, recognition_update="sleep", solver="sgd", batch_size=100, random_state=0
+        CLASSIC[1:],
+        autoregressive=None,
+        n_particles=1,
+        recognition_update="sleep",
+        solver="sgd",
+        batch_size=100,
+        random_state=0,
     ).partial_fit(X)
     return lambda: machine.partial_fit(X)
 

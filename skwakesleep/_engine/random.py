@@ -53,10 +53,10 @@ class FineNoise:
         self._generator = generator
 
     def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        return self._generator.random(shape, dtype=dtype)  # type: ignore[arg-type]
+        return self._generator.random(dtype=dtype, out=allocated(shape, dtype))  # type: ignore[arg-type]
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        return self._generator.standard_normal(shape, dtype=dtype)  # type: ignore[arg-type]
+        return self._generator.standard_normal(dtype=dtype, out=allocated(shape, dtype))  # type: ignore[arg-type]
 
 
 class CoarseNoise(FineNoise):

@@ -42,7 +42,7 @@ class Table(Protocol):
 
 
 class TrainingDivergedError(ValueError):
-    """The objective was lost; the parameters are those before the epoch in which it happened."""
+    """The objective was lost; the parameters are the last that are known to be good."""
 
     def __init__(self, epoch: int, value: float) -> None:
         super().__init__(f"training diverged at epoch {epoch}: the mean lower bound fell to {value:.3g}")
@@ -148,6 +148,15 @@ class TrainingState:
         other.lower_bounds, other.validation_scores = self.lower_bounds.copy(), self.validation_scores.copy()
         return other
 
+    def iterates(self) -> tuple[NDArray, NDArray, int, int]:
+        """Return copies of the iterate and the average, and the numbers of steps that led to them."""
+        return self.parameters.copy(), self.average.copy(), self.n_steps, self.n_averaged
+
+    def go_back(self, iterates: tuple[NDArray, NDArray, int, int]) -> None:
+        """Return to earlier iterates, with an optimizer that remembers nothing."""
+        self.parameters[...], self.average[...], self.n_steps, self.n_averaged = iterates
+        self.optimizer.reset()
+
     def resume(self, validated: bool) -> None:
         """Get ready for more epochs, with held-out rows or without."""
         if self.converged:  # whoever asks for more after convergence wants them all
@@ -220,17 +229,19 @@ def train(
     Raises
     ------
     TrainingDivergedError
-        When the objective is lost. The parameters are then those before that epoch, and the optimizer starts afresh.
+        When the objective is lost. The parameters are then those before the last epoch that went well, being the last
+        that are known to be good, and the optimizer starts afresh.
     """
     state.resume(validated=validate is not None)
+    good = state.iterates()
     for _ in range(n_epochs):
         monitor.epoch_begin()
-        before = state.parameters.copy(), state.average.copy(), state.n_steps, state.n_averaged
+        before = state.iterates()
         lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
         if not (lower_bound >= objective.floor(LOST_EPOCH) and np.isfinite(state.parameters).all()):
-            state.parameters[...], state.average[...], state.n_steps, state.n_averaged = before
-            state.optimizer.reset()
+            state.go_back(good)
             raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
+        good = before
         state.record(lower_bound, validate(state.average) if validate else None, stopping)
         stop = monitor.epoch_end(state)
         if stop or state.converged:

@@ -54,7 +54,7 @@ class SigmoidBeliefNetwork(SummableModel):
     >>> from skwakesleep import HelmholtzMachine
     >>> from skwakesleep.models import SigmoidBeliefNetwork
     >>> X = np.repeat(np.eye(6), 5, axis=0)
-    >>> machine = HelmholtzMachine(3, max_iter=5, tol=None, random_state=0).fit(X)
+    >>> machine = HelmholtzMachine(3, autoregressive=None, max_iter=5, tol=None, random_state=0).fit(X)
     >>> model = SigmoidBeliefNetwork(6, 3)
     >>> theta = model.pack(
     ...     prior=machine.prior_intercept_,
