@@ -142,7 +142,7 @@ def test_decoder_decodes(rng):
 @pytest.mark.parametrize("sizes", [4, (4, 3)])
 def test_the_belief_network_is_the_generative_network_of_a_helmholtz_machine(sizes):
     X, _ = make_bars(60, side=3, random_state=0)
-    machine = HelmholtzMachine(sizes, max_iter=3, tol=None, random_state=0).fit(X)
+    machine = HelmholtzMachine(sizes, autoregressive=None, max_iter=3, tol=None, random_state=0).fit(X)
     model = SigmoidBeliefNetwork(X.shape[1], sizes)
     layers = range(len(machine.generative_coefs_))
     theta = model.pack(
