@@ -614,14 +614,14 @@ class HelmholtzMachine(
             units of the data.
 
         std : ndarray of shape (n_samples,), float64
-            Its Monte-Carlo standard error in nats, as told by the spread of the weights: zero where the log-likelihood
-            is exact, NaN with a single particle. Only returned if `return_std`.
+            Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood is
+            exact, NaN with a single particle. Only returned if `return_std`.
 
         Warns
         -----
         UserWarning
             If in most of the rows a single particle has most of the weight: the log-likelihood is then too low by an
-            unknown number of nats, and the standard error too small. `certify` tells how far off it is.
+            unknown number of nats. `certify` tells how far off it is.
 
         Examples
         --------

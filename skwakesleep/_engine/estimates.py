@@ -37,17 +37,19 @@ class Estimator(Protocol):
 def estimate_of_weights(log_weights: NDArray) -> Estimate:
     """Return the log of the mean weight of the particles, ``(B, K)``.
 
-    The error is that of the mean divided by the mean (the delta method): right where it is small. It never exceeds one
-    nat, however far off the estimate is when a single particle has all the weight.
+    The error is by the jackknife: how the estimate changes as each particle in turn is left out. It is too large rather
+    than too small on average (Efron & Stein 1981), and grows without bound as a single particle takes all the weight.
+    The delta method, its limit for many particles, would be too small, and never above one nat.
     """
     n_particles = log_weights.shape[1]
     log_sum = log_sum_exp(log_weights, axis=1)
     shares = np.exp(log_weights - np.maximum(log_sum, np.finfo(log_sum.dtype).min)[:, np.newaxis])
     concentration = np.maximum(np.square(shares).sum(axis=1), 1 / n_particles)
-    variance = (
-        (n_particles * concentration - 1) / (n_particles - 1) if n_particles > 1 else np.full_like(log_sum, np.nan)
-    )
-    return Estimate(log_sum - np.log(n_particles), np.sqrt(variance), 1 / concentration)
+    error = np.full_like(log_sum, np.nan)
+    if n_particles > 1:
+        changes = np.log1p(-np.minimum(shares, 1 - np.finfo(shares.dtype).epsneg))
+        error = np.sqrt(n_particles - 1) * changes.std(axis=1)
+    return Estimate(log_sum - np.log(n_particles), error, 1 / concentration)
 
 
 def exact_estimate(log_likelihood: NDArray) -> Estimate:

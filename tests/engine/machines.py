@@ -6,7 +6,9 @@ import numpy as np
 
 from skwakesleep._engine.families import Bernoulli, Gaussian
 from skwakesleep._engine.networks import Machine
+from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
+from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.wake_sleep import WakeSleep
 from tests.oracle import Model, random_model
 
@@ -53,3 +55,24 @@ def wake_sleep(machine: Machine, flat: np.ndarray, rule: str, n_particles: int, 
 
 def _arrays(model: Model) -> list[np.ndarray]:
     return [*model.generative, *model.recognition]
+
+
+def taught_machine(
+    sizes: Sequence[int], seed: int, *, scale: float = 1.0, autoregressive: Sequence[str] = (), n_lessons: int = 200
+) -> tuple[Machine, np.ndarray]:
+    """Return a random machine whose recognition network has learned from its dreams, as training would leave it."""
+    rng = np.random.default_rng(seed)
+    machine = Machine(Bernoulli(), sizes, n_active=1.0, autoregressive=autoregressive)
+    flat = scale * rng.standard_normal(machine.layout.size)
+    for views in machine.layout.bind(flat).values():
+        if "triangle" in views:
+            views["triangle"][...] = np.triu(views["triangle"], k=1)
+    machine.recognition_part(flat)[...] = 0
+    objective = wake_sleep(machine, flat, "sleep", 1, seed=seed)
+    optimizer = Adam(0.1, np.ones_like(flat))
+    for _ in range(n_lessons):
+        objective(Batch.dense(np.zeros((100, sizes[0]))))
+        gradient = np.zeros_like(flat)
+        machine.recognition_part(gradient)[...] = machine.recognition_part(objective.gradient)
+        optimizer.ascend(flat, gradient)
+    return machine, flat
