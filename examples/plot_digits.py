@@ -94,22 +94,23 @@ thirds = KFold(3, shuffle=True, random_state=0)
 
 machines = GridSearchCV(
     HelmholtzMachine(max_iter=60, tol=None, random_state=0),
-    {"hidden_layer_sizes": [(64,), (64, 16), (64, 16, 8)], "learning_rate_init": [0.1, 0.2]},
+    {"hidden_layer_sizes": [(64,), (64, 16)], "autoregressive": [None, "prior"]},
     cv=thirds,
     refit=False,
     n_jobs=2,
 ).fit(train)
 
 print("\nHelmholtz machines, held-out log-likelihood")
-print(f"  {'hidden layers':26}{'learning rate':>13}{'nats per image':>17}")
+print(f"  {'hidden layers':16}{'autoregressive':>16}{'nats per image':>17}")
 for candidate, score in zip(machines.cv_results_["params"], machines.cv_results_["mean_test_score"], strict=True):
     sizes = "-".join(map(str, candidate["hidden_layer_sizes"]))
     chosen = "  <- chosen" if candidate == machines.best_params_ else ""
-    print(f"  {sizes:26}{candidate['learning_rate_init']:13}{score:17.2f}{chosen}")
+    print(f"  {sizes:16}{candidate['autoregressive'] or 'none':>16}{score:17.2f}{chosen}")
 
 # %%
-# The units of a single hidden layer are independent of each other in the machine's dreams, as strokes of digits are
-# not. A layer above learns which of them go together.
+# If nothing connects them, the units of the top hidden layer are independent of each other in the machine's dreams, as
+# strokes of digits are not. Which of them go together is learned by a layer above, and better still by connections
+# from unit to unit: by an autoregressive prior, which is the default.
 #
 # The chosen machine now trains for as long as it keeps getting better: ``early_stopping`` holds out a tenth of the
 # training images, stops by their log-likelihood, and returns to the parameters that scored best. A few importance
@@ -128,50 +129,15 @@ machine = HelmholtzMachine(
 # Density
 # -------
 #
-# The usual yardstick for binary columns is a mixture of Bernoulli distributions, in which every image has *one* cause
-# where the machine combines many. Scikit-learn has none, but expectation-maximization takes a few lines. As an
-# estimator with a ``score``, the mixture has its number of components chosen by a grid search over the same folds; with
-# a single component it is the model of independent pixels.
+# Simple densities with an exact likelihood are the yardstick: independent pixels; a tree, in which every pixel depends
+# on one other; and a mixture, in which every image has *one* cause where the machine combines many. The number of the
+# mixture's components is chosen by a grid search over the same folds.
 
-from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, DensityMixin
+from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, compare_densities
 
-
-class BernoulliMixture(DensityMixin, BaseEstimator):
-    """Mixture of independent Bernoulli columns, fitted by expectation-maximization."""
-
-    def __init__(self, n_components=1, *, pseudo_count=0.2, max_iter=100, random_state=None):
-        self.n_components = n_components
-        self.pseudo_count = pseudo_count
-        self.max_iter = max_iter
-        self.random_state = random_state
-
-    def fit(self, X, y=None):
-        rng = np.random.default_rng(self.random_state)
-        responsibilities = rng.dirichlet(np.ones(self.n_components), size=len(X))
-        for _ in range(self.max_iter):
-            counts = responsibilities.sum(axis=0)
-            self.weights_ = counts / len(X)
-            ink = responsibilities.T @ X + self.pseudo_count
-            self.means_ = ink / (counts[:, np.newaxis] + 2 * self.pseudo_count)
-            log_joint = self._log_joint(X)
-            responsibilities = np.exp(log_joint - logsumexp(log_joint, axis=1, keepdims=True))
-        return self
-
-    def score_samples(self, X):
-        return logsumexp(self._log_joint(X), axis=1)
-
-    def score(self, X, y=None):
-        return self.score_samples(X).mean()
-
-    def _log_joint(self, X):
-        with np.errstate(divide="ignore"):  # a component may die out
-            return np.log(self.weights_) + X @ np.log(self.means_).T + (1 - X) @ np.log1p(-self.means_).T
-
-
-mixtures = GridSearchCV(
-    BernoulliMixture(random_state=0), {"n_components": [10, 20, 40, 80, 160]}, cv=thirds, n_jobs=2
-).fit(train)
+mixtures = GridSearchCV(BernoulliMixture(random_state=0), {"n_components": [10, 20, 40, 80]}, cv=thirds, n_jobs=2).fit(
+    train
+)
 
 # %%
 # A density should also notice what it was not trained on. ``score_samples`` ranks the test images against three
@@ -187,7 +153,8 @@ from sklearn.metrics import roc_auc_score
 
 machine.set_params(n_score_particles=1000)
 densities = {
-    "independent pixels": BernoulliMixture().fit(train),
+    "independent pixels": IndependentBernoulli().fit(train),
+    "tree": ChowLiuTree().fit(train),
     f"mixture ({mixtures.best_params_['n_components']} components)": mixtures.best_estimator_,
     "HelmholtzMachine": machine,
 }
@@ -210,61 +177,33 @@ for name, density in densities.items():
 # %%
 # The images differ much more from one another than the densities do, so the densities are best compared image by image.
 
-_, mixture_scores, machine_scores = test_scores.values()
-gain = machine_scores - mixture_scores
-print(f"  {'machine above mixture':26}{gain.mean():+6.2f} +- {gain.std() / np.sqrt(len(test)):.2f}")
+comparison = compare_densities(densities, test, reference="HelmholtzMachine")
+print("\nDifference to the machine, nats per image")
+for name, difference, error in zip(
+    *(comparison[column] for column in ("density", "difference", "difference_error")), strict=True
+):
+    print(f"  {name:26}{difference:+6.2f} +- {error:.2f}")
 
 # %%
 # Dreams
 # ------
 #
 # Last, a look inside. A *generative weight* is what a hidden unit, once on, adds to the log-odds of ink in a pixel: red
-# for ink, blue for paper. The units are ordered by the size of their weights. Samples are drawn from the top layer down
-# to the pixels, as the machine does when it dreams.
+# for ink, blue for paper. Samples are drawn from the top layer down to the pixels, as the machine does when it dreams.
 #
-# The learning curve has the lower bound on the training images, ``lower_bounds_``, and the log-likelihood of the images
-# held out, ``validation_scores_``. With fewer importance samples the former is the looser of the two, but it is free.
+# The learning curve has the lower bound on the training images and the log-likelihood of the images held out. With
+# fewer importance samples the former is the looser of the two, but it is free.
 
 import matplotlib.pyplot as plt
 
+from skwakesleep.plotting import ComponentsDisplay, SamplesDisplay, TrainingDisplay
 
-def mosaic(images, n_columns=8):
-    """Lay 8 x 8 images out in rows, framed by missing values."""
-    tiles = np.pad(images.reshape(-1, n_columns, 8, 8), [(0, 0), (0, 0), (1, 0), (1, 0)], constant_values=np.nan)
-    rows = tiles.transpose(0, 2, 1, 3).reshape(-1, 9 * n_columns)
-    return np.pad(rows, [(0, 1), (0, 1)], constant_values=np.nan)
-
-
-def show_images(axes, images, title, cmap, **limits):
-    axes.imshow(mosaic(images), plt.colormaps[cmap].with_extremes(bad="0.8"), **limits)
-    axes.set_title(title)
-    axes.set_axis_off()
-
-
-def show_weights(axes, weights):
-    largest = np.quantile(np.abs(weights), 0.99)
-    order = np.argsort(-np.linalg.norm(weights, axis=1))
-    show_images(axes, weights[order], "Generative weights (red: ink)", "RdBu_r", vmin=-largest, vmax=largest)
-
-
-def show_learning(axes, machine):
-    epochs = np.arange(1, machine.n_iter_ + 1)
-    kept = np.argmax(machine.validation_scores_)
-    axes.plot(epochs, machine.validation_scores_, "tab:orange", label="log-likelihood of held-out images")
-    axes.plot(epochs[kept], machine.validation_scores_[kept], "o", color="tab:orange", label="parameters kept")
-    axes.plot(epochs, machine.lower_bounds_, "tab:blue", label="lower bound on training images")
-    axes.axhline(mixtures.best_score_, color="gray", linestyle="--", label="mixture, cross-validated")
-    axes.set(title="Learning curve", xlabel="epoch", ylabel="nats per image", xlim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
-
-
-panels = [["weights", "test", "samples"], ["learning", "learning", "learning"]]
-fig, axes = plt.subplot_mosaic(panels, figsize=(10, 6.4), height_ratios=[1, 0.7], layout="constrained")
-fig.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
-show_weights(axes["weights"], machine.components_)
-show_images(axes["test"], test[:64], "Test images", "gray_r")
-show_images(axes["samples"], machine.sample(64, random_state=0), "Samples", "gray_r")
-show_learning(axes["learning"], machine)
-fig.savefig("plot_digits.png", dpi=150)
+panels = [["data", "samples"], ["weights", "learning"]]
+figure, axes = plt.subplot_mosaic(panels, figsize=(10, 9), layout="constrained")
+SamplesDisplay.from_estimator(machine, test, n_images=64, axes=[axes["data"], axes["samples"]])
+ComponentsDisplay.from_estimator(machine, ax=axes["weights"])
+TrainingDisplay.from_estimator(machine, ax=axes["learning"])
+axes["learning"].axhline(mixtures.best_score_, color="gray", linestyle="--", label="mixture, cross-validated")
+axes["learning"].legend()
+figure.savefig("plot_digits.png", dpi=150)
 print("\nThe figure is in plot_digits.png.")
