@@ -120,7 +120,10 @@ class Form(Protocol):
     regresses: bool
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
-        """Return what the regression is tuned to predict: groups ``(n, T)`` of targets that count the same."""
+        """Return what the regression is tuned to predict, of some of the pairs or all of them, the first ones first.
+
+        Groups ``(n, T)`` of targets count the same.
+        """
 
     def __call__(
         self, theta: NDArray, dreams: Pairs, batch: NDArray, regression: "BatchRegression", rng: np.random.Generator
@@ -149,6 +152,7 @@ class Direct:
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         one = np.ones(1)
+        pairs = pairs.head(N_TUNING_PAIRS)  # a call for each
         return [
             np.stack(
                 [
@@ -429,9 +433,8 @@ class AmortisedGradient:
     def _tune(self, theta: NDArray, dreams: Pairs, batch: NDArray) -> None:
         """Choose the form of the gradient, and the regression's feature map, bandwidth and ridge."""
         state = self._state
-        tuning = dreams.head(N_TUNING_PAIRS)
-        inputs = self._phases.inputs(theta, tuning.x)
-        state.coverages.append(coverage(inputs, self._phases.inputs(theta, batch)))
+        inputs = self._phases.inputs(theta, dreams.x)
+        state.coverages.append(coverage(inputs[:N_TUNING_PAIRS], self._phases.inputs(theta, batch)))
         enough = False
         if self._log_prob is not None:
             size = effective_sample_size(self._log_prob(theta, dreams.z, batch))
@@ -440,7 +443,8 @@ class AmortisedGradient:
         weighted, regressed = next(iter(self._forms.values())), next(reversed(self._forms.values()))
         state.form = weighted.name if enough else regressed.name
         if self._forms[state.form].regresses:
-            set_regression(state, self._settings, inputs, self._forms[state.form].targets(theta, tuning))
+            groups = self._forms[state.form].targets(theta, dreams)
+            set_regression(state, self._settings, inputs[: len(groups[0])], groups)
 
 
 def _no_regression(values: NDArray) -> NDArray:
@@ -455,10 +459,13 @@ def fit_regression(inputs: NDArray, bandwidth: float, ridge: float, rng: np.rand
 
 
 def set_regression(state: RegressionState, settings: RegressionSettings, x: NDArray, groups: Sequence[NDArray]) -> None:
-    """Choose feature map, bandwidth and ridge for targets in groups ``(n, T)``, and write them to the state."""
+    """Choose feature map, bandwidth and ridge for targets in groups ``(n, T)``, and write them to the state.
+
+    The map is fitted to all pairs; bandwidth and ridge are tuned on the first `N_TUNING_PAIRS`.
+    """
     targets = balanced(groups)
     state.feature_map = _fitted_map(settings, state, x, targets)
-    inputs = state.feature_map(x)
+    inputs, targets = state.feature_map(x[:N_TUNING_PAIRS]), targets[:N_TUNING_PAIRS]
     center = median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
     factors = _factors_near(state.factor) if settings.tuned else (1.0,)
     ridges = [settings.ridge * factor for factor in RIDGE_FACTORS] if settings.tuned else [settings.ridge]
@@ -473,7 +480,7 @@ def expectation(
 ) -> NDArray:
     """Return the conditional expectation of targets ``(n, T)`` at new observations ``(M, D)``, of shape ``(M, T)``."""
     state = RegressionState()
-    set_regression(state, settings, x[:N_TUNING_PAIRS], [targets[:N_TUNING_PAIRS]])
+    set_regression(state, settings, x, [targets])
     assert state.feature_map is not None
     regression = fit_regression(state.feature_map(x), state.bandwidth, state.ridge, rng)
     return regression.predict(state.feature_map(x_new), targets)
@@ -498,7 +505,8 @@ def _fitted_map(settings: RegressionSettings, state: RegressionState, x: NDArray
         return predictive_directions(x, targets, settings.n_components)
     if settings.feature_map == "learned":
         ridge = settings.ridge if state.factor is None else state.ridge
-        return learned_directions(x, targets, settings.n_components, state.factor or 1.0, ridge)
+        n = N_TUNING_PAIRS  # a factorization for each iteration
+        return learned_directions(x[:n], targets[:n], settings.n_components, state.factor or 1.0, ridge)
     if callable(settings.feature_map):
         return settings.feature_map(x)
     return scaling(x)
