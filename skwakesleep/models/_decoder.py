@@ -15,6 +15,9 @@ from skwakesleep.models._bases import (
 )
 from skwakesleep.models._perceptron import Perceptron
 
+# Latents that make too little difference at the start are not found by a regression, and never will make any.
+INITIAL_GAIN = 2.0
+
 
 class NeuralDecoder(SummableModel):
     """Independent binary latents, decoded by a perceptron with one hidden layer into binary columns.
@@ -74,7 +77,7 @@ class NeuralDecoder(SummableModel):
         return self.n_latents <= ENUMERABLE_LATENTS
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return weak random weights, fair latents, and the columns' own means.
+        """Return random weights, fair latents, and the columns' own means.
 
         Parameters
         ----------
@@ -89,6 +92,7 @@ class NeuralDecoder(SummableModel):
             Flat parameters.
         """
         network = self._network.initial(rng)
+        network["weights_0"] *= INITIAL_GAIN
         network["intercept_0"] = -0.5 * network["weights_0"].sum(axis=0)  # latents are on or off with equal effect
         network["intercept_1"] = mean_logits(X)
         return self.pack(prior=np.zeros(self.n_latents), **network)
