@@ -614,8 +614,8 @@ class HelmholtzMachine(
             units of the data.
 
         std : ndarray of shape (n_samples,), float64
-            Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood is
-            exact, NaN with a single particle. Only returned if `return_std`.
+            Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood
+            is exact, NaN with a single particle. Only returned if `return_std`.
 
         Warns
         -----

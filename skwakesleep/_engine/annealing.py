@@ -24,8 +24,8 @@ from skwakesleep._engine.workspace import Workspace
 # quarter and tenth the third gave the highest bounds with 200 units on MNIST and 100 on Mushrooms.
 N_BLOCKS = 3
 BLOCKS_SEED = 2001
-# Numbers in an array of all particles' units: a megabyte, which a core's own cache holds.
-CACHED = 2**17
+# Numbers in an array of all particles' units: enough rows at a time that the calls between products cost little.
+BLOCK_ELEMENTS = 2**19
 
 
 class AnnealedImportanceSampling:
@@ -62,7 +62,7 @@ class AnnealedImportanceSampling:
         noise: Callable[[], Noise] | None = None,
     ) -> None:
         hidden = machine.sizes[1:]
-        self.rows_at_once = min(64, max(1, CACHED // (n_particles * max(machine.sizes))))
+        self.rows_at_once = min(64, max(1, BLOCK_ELEMENTS // (n_particles * max(machine.sizes))))
         self._n_particles = n_particles
         self._n_steps = n_steps
         self._noise = noise or CommonNoise(n_particles, sum(hidden)).rewind

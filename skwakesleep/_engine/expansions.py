@@ -69,6 +69,7 @@ class Chain:
         self._slices = [slice(*pair) for pair in pairwise(accumulate(sizes, initial=0))]
         self._arrange = arrange
         self._workspace = workspace
+        self._dtype = theta[0]["intercept"].dtype
 
     def log_prob(self, x: NDArray, units: NDArray) -> NDArray:
         """Return the log-probability of the hidden units ``(B, K, N)`` of the rows ``x (B, D)``, in nats."""
@@ -87,7 +88,7 @@ class Chain:
         for (layer, theta, squares), ((parent, target), (above, own)) in zip(self._layers, links, strict=True):
             natural, mean, log_prob_of_layer = self._evaluate(layer, theta, parent, target)
             log_prob += log_prob_of_layer
-            residual = np.empty(np.broadcast_shapes(natural.shape, target.shape), natural.dtype)
+            residual = self._scratch("residual", np.broadcast_shapes(natural.shape, target.shape))
             layer.family.residual(theta, mean, target, residual)
             curvature = layer.family.curvature(theta, mean)
             if above is not None:
@@ -103,11 +104,23 @@ class Chain:
         return pairwise(self._arrange(x, [units[..., own] for own in self._slices]))
 
     def _evaluate(self, layer: Layer, theta: Views, parent: NDArray | None, target: NDArray) -> Evaluation:
-        natural = theta["intercept"] if parent is None else parent @ theta["weights"] + theta["intercept"]
+        natural = self._natural(layer, theta, parent)
         if layer.autoregressive:
-            natural = natural + target @ theta["triangle"]
-        mean = layer.family.mean(natural, np.empty_like(natural))
+            lateral = np.matmul(target, theta["triangle"], out=self._scratch("lateral", target.shape))
+            shape = np.broadcast_shapes(natural.shape, lateral.shape)
+            natural = np.add(natural, lateral, out=self._scratch("sum", shape))
+        mean = layer.family.mean(natural, self._scratch("mean", natural.shape))
         return Evaluation(natural, mean, layer.family.log_prob(theta, natural, mean, target, self._workspace))
+
+    def _natural(self, layer: Layer, theta: Views, parent: NDArray | None) -> NDArray:
+        if parent is None:
+            return theta["intercept"]
+        natural = self._scratch("natural", (*parent.shape[:-1], layer.n_units))
+        np.matmul(parent, theta["weights"], out=natural)
+        return np.add(natural, theta["intercept"], out=natural)
+
+    def _scratch(self, role: str, shape: tuple[int, ...]) -> NDArray:
+        return self._workspace.array(("chain", role), shape, self._dtype)
 
 
 def _log_odds(residual: NDArray, curvature: NDArray, weights: NDArray, squares: NDArray, seen: NDArray) -> NDArray:
