@@ -85,63 +85,11 @@ def step_products(sizes, n_particles, update, n_rows):
 def torch_step(sizes, n_particles, update, n_rows):
     """Return one training step of the same model in PyTorch, by automatic differentiation."""
     import torch
-    from torch import nn
-    from torch.nn.functional import binary_cross_entropy_with_logits
+    from torch_machine import TorchMachine
 
     torch.set_num_threads(threads_in_use())
-    x = torch.from_numpy(binary_rows(n_rows, sizes[0]))
-    prior = nn.Parameter(torch.zeros(sizes[-1]))
-    layers = list(pairwise(sizes))
-    generative = nn.ModuleList(nn.Linear(above, below) for below, above in layers)
-    recognition = nn.ModuleList(nn.Linear(below, above) for below, above in layers)
-    adam = torch.optim.Adam([prior, *generative.parameters(), *recognition.parameters()], lr=1e-3)
-
-    def log_bernoulli(logits, target):
-        return -binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none").sum(-1)
-
-    def infer(x):
-        states, logits = [x], []
-        for depth, layer in enumerate(recognition):
-            logits.append(layer(states[-1]))
-            probabilities = logits[-1].detach().sigmoid()
-            if depth == 0:
-                probabilities = probabilities.expand(n_particles, *probabilities.shape)
-            states.append(torch.bernoulli(probabilities))
-        return states, sum(log_bernoulli(a.expand_as(h), h) for a, h in zip(logits, states[1:], strict=True))
-
-    def log_joint(states):
-        total = log_bernoulli(prior.expand_as(states[-1]), states[-1])
-        for layer, below, above in zip(generative, states, states[1:], strict=False):
-            total = total + log_bernoulli(layer(above), below)
-        return total
-
-    def dream():
-        states = [torch.bernoulli(prior.sigmoid().expand(n_rows, -1))]
-        for layer in reversed(generative):
-            states.insert(0, torch.bernoulli(layer(states[0]).sigmoid()))
-        return states
-
-    def step():
-        states, log_q = infer(x)
-        log_p = log_joint(states)
-        weights = (log_p - log_q).detach().softmax(0)
-        loss = -(weights * log_p).sum() / n_rows
-        share = 0.5 if update == "both" else 1.0
-        if update != "sleep":
-            loss = loss - share * ((weights - 1 / n_particles) * log_q).sum() / n_rows
-        if update != "wake":
-            with torch.no_grad():
-                states = dream()
-            log_q = sum(
-                log_bernoulli(layer(below), above)
-                for layer, below, above in zip(recognition, states, states[1:], strict=False)
-            )
-            loss = loss - share * log_q.mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-
-    return step
+    machine, x = TorchMachine(sizes, n_particles, update), torch.from_numpy(binary_rows(n_rows, sizes[0]))
+    return lambda: machine.step(x)
 
 
 def scoring(sizes, n_particles, n_rows):
