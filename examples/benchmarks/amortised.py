@@ -13,7 +13,7 @@ from 4 to 12 factors, beside importance weighting) and speed.
 
 import argparse
 import warnings
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 from scipy.optimize import minimize
@@ -55,9 +55,9 @@ def summary(values):
 
 
 def timed_fit(model, X, **parameters):
-    start = perf_counter()
+    start = process_time()
     fitted = AmortisedWakeSleep(model, **parameters).fit(X)
-    return fitted, 1e3 * (perf_counter() - start) / fitted.n_steps_
+    return fitted, 1e3 * (process_time() - start) / fitted.n_steps_
 
 
 def maximum_likelihood(model, X, starts):
@@ -230,7 +230,7 @@ def factors_result(n_components, n_features, seed):
 
 
 def speed_table(n_seeds):
-    """Milliseconds per step on one thread, tuning included, for a model with up to 200 parameters."""
+    """Processor time of a step on one thread, tuning included, for a model with up to 200 parameters."""
     row("factor analysis, 30 columns, P = 180", "ms per step", "threshold")
     rng = np.random.default_rng(0)
     model, truth = factor_analysis(30, 4, rng)

@@ -180,9 +180,11 @@ def factorized(gram: NDArray, ridge: float) -> tuple[tuple[NDArray, bool], float
         raised = ridge * JITTER_FACTOR**attempt
         np.fill_diagonal(gram, diagonal + raised)
         try:
-            return linalg.cho_factor(gram, check_finite=False), raised
+            # The transpose is in LAPACK's order, and is not copied. Its other triangle is left alone.
+            return linalg.cho_factor(gram.T, lower=True, overwrite_a=True, check_finite=False), raised
         except linalg.LinAlgError:
-            continue
+            below = np.tril(gram, -1)
+            np.add(below, below.T, out=gram)
     raise IllConditionedError(ridge)
 
 
