@@ -13,11 +13,11 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep._adapters._sklearn import InvalidParameterError
 from skwakesleep.models import FunctionModel, LatentFactors, check_generative_model
+from tests.every_check import every_check
 
 FITS = ["fit", "partial_fit"]
 
@@ -56,7 +56,7 @@ CONFIGURATIONS = [
 
 
 @pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning")
-@parametrize_with_checks(CONFIGURATIONS)
+@every_check(CONFIGURATIONS)
 def test_every_check_passes(estimator, check):
     check(estimator)
 

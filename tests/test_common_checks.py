@@ -3,25 +3,17 @@
 import os
 import subprocess
 import sys
-from inspect import signature
 
 import numpy as np
 import pytest
 from sklearn.utils import estimator_checks
-from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator
 
 from skwakesleep import HelmholtzMachine
+from tests.every_check import every_check
 
 # Training is cut short here, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-def every_check(configurations):
-    """Parametrize a test with each configuration and each of its checks."""
-    strict = {"xfail_strict": True} if "xfail_strict" in signature(parametrize_with_checks).parameters else {}
-    mark = parametrize_with_checks(configurations, **strict)
-    names, checks = mark.args
-    return pytest.mark.parametrize(names, list(checks), **mark.kwargs)  # before version 1.8, they were a generator
 
 
 def quick(hidden_layer_sizes=4, **parameters):

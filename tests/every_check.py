@@ -1,0 +1,14 @@
+"""scikit-learn's common checks as test parameters, in any supported version."""
+
+from inspect import signature
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+
+def every_check(configurations):
+    """Parametrize a test with each configuration and each of its checks."""
+    strict = {"xfail_strict": True} if "xfail_strict" in signature(parametrize_with_checks).parameters else {}
+    mark = parametrize_with_checks(configurations, **strict)
+    names, checks = mark.args
+    return pytest.mark.parametrize(names, list(checks), **mark.kwargs)  # before version 1.8, they were a generator
