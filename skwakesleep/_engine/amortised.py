@@ -36,8 +36,8 @@ N_RANDOM_FEATURES = 2000
 N_TUNING_PAIRS = 300
 TUNING_INTERVAL = 25
 # Wider kernels and lower ridges would predict dreams better still, but as polynomials do, and the data are not dreams:
-# they may lie where polynomials go astray. A column whose noise is underestimated makes dreams easier to predict, and so
-# the ridge lower, and the noise smaller yet: the least ridge breaks this circle.
+# they may lie where polynomials go astray. A column whose noise is underestimated makes dreams easier to predict, and
+# so the ridge lower, and the noise smaller yet: the least ridge breaks this circle.
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-1, 9))
 # Median number of effective samples from which importance weighting is the better of the two: chosen by measurement.
