@@ -30,7 +30,7 @@ from skwakesleep import HelmholtzMachine
 
 CANDIDATES = [
     {"autoregressive": structure, "learning_rate_init": rate, "alpha": alpha}
-    for structure, rate, alpha in product(["prior", ("prior", "visible")], [0.1, 0.3], [0.0, 1e-3])
+    for structure, rate, alpha in product(["prior", ("prior", "visible")], [0.1, 0.3], [0.0, 3e-3])
 ]
 RUNGS = 3
 SHARED = {"hidden_layer_sizes": 100, "recognition_update": "wake", "tol": None, "warm_start": True}
