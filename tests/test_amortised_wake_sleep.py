@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import check_estimator
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep._adapters._sklearn import InvalidParameterError
@@ -59,6 +60,12 @@ CONFIGURATIONS = [
 @every_check(CONFIGURATIONS)
 def test_every_check_passes(estimator, check):
     check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore")  # what the checks skip, and what their few rows leave to regress
+def test_check_estimator_passes_with_the_default_constructor():
+    skipped = {result["check_name"] for result in check_estimator(AmortisedWakeSleep()) if result["status"] != "passed"}
+    assert skipped <= {"check_array_api_input"}  # without SCIPY_ARRAY_API
 
 
 def test_equal_seeds_give_equal_fits(X):
