@@ -1,7 +1,28 @@
 """Wake-sleep learning in Python, behind the scikit-learn API."""
 
-from skwakesleep._amortised_wake_sleep import AmortisedWakeSleep
-from skwakesleep._helmholtz_machine import HelmholtzMachine
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from skwakesleep._version import __version__
 
+if TYPE_CHECKING:
+    from skwakesleep._amortised_wake_sleep import AmortisedWakeSleep
+    from skwakesleep._helmholtz_machine import HelmholtzMachine
+
 __all__ = ["AmortisedWakeSleep", "HelmholtzMachine", "__version__"]
+
+# Who uses one estimator need not wait for what the other imports.
+_HOMES = {
+    "AmortisedWakeSleep": "skwakesleep._amortised_wake_sleep",
+    "HelmholtzMachine": "skwakesleep._helmholtz_machine",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -182,9 +182,16 @@ def loaded_by(statement):
 
 def test_importing_the_package_imports_nothing_optional():
     """Nothing beyond what scikit-learn's validation imports already."""
-    loaded = loaded_by(f"import {PACKAGE}")
+    loaded = loaded_by(f"from {PACKAGE} import *")
     assert {"numpy", "scipy", "sklearn", PACKAGE} <= loaded
     assert not loaded & OPTIONAL - loaded_by("import sklearn.utils.validation")
+
+
+def test_estimators_are_imported_on_demand():
+    assert "sklearn" not in loaded_by(f"import {PACKAGE}")
+    assert set(skwakesleep.__all__) <= set(dir(skwakesleep))
+    with pytest.raises(AttributeError, match="no attribute 'BoltzmannMachine'"):
+        _ = skwakesleep.BoltzmannMachine
 
 
 def test_the_list_of_what_is_loaded_sees_it():
