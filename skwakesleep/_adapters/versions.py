@@ -1,15 +1,16 @@
-"""Pickles that remember which version of the package wrote them."""
+"""Saved estimators that remember which version of the package wrote them, and hold nothing but plain types."""
 
 import warnings
 
+from skwakesleep._adapters.plain import from_plain, to_plain
 from skwakesleep._version import __version__
 
 
 class VersionedPickleMixin:
-    """Warn when an estimator is loaded by another version than saved it, as scikit-learn's own estimators do."""
+    """Save an estimator as plain types, and warn when another version loads it, as scikit-learn's own estimators do."""
 
     def __getstate__(self):
-        return {**super().__getstate__(), "_skwakesleep_version": __version__}
+        return {**to_plain(super().__getstate__()), "_skwakesleep_version": __version__}
 
     def __setstate__(self, state):
         state = dict(state)
@@ -21,4 +22,10 @@ class VersionedPickleMixin:
                 UserWarning,
                 stacklevel=2,
             )
-        super().__setstate__(state)
+        super().__setstate__(from_plain(state))
+
+    def __copy__(self):
+        """Return a shallow copy, which shares what was learned: nothing is taken apart for it."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other

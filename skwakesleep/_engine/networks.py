@@ -1,7 +1,7 @@
 """Chains of layers, and the machine made of two of them."""
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -174,6 +174,18 @@ class Machine:
         self.generative = BeliefNetwork([prior, *downward])
         self.recognition = BeliefNetwork(upward)
         self.layout = ParameterLayout({layer.name: layer.shapes() for layer in self.layers})
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the arguments that make this machine: its layers hold no numbers, and need not be saved."""
+        return {
+            "visible": self.visible,
+            "sizes": self.sizes,
+            "n_active": self._n_active,
+            "autoregressive": sorted(self.autoregressive),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Machine.__init__(self, **state)
 
     @property
     def layers(self) -> list[Layer]:

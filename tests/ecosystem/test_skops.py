@@ -1,0 +1,67 @@
+"""skops: files that can be loaded from strangers, because they say which classes to trust."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
+
+io = pytest.importorskip("skops.io", reason="skops is not installed")
+
+X = (np.random.default_rng(0).random((60, 8)) < 0.3).astype(float)
+MACHINE = {"hidden_layer_sizes": 4, "max_iter": 3, "tol": None, "random_state": 0}
+ESTIMATORS = {
+    "HelmholtzMachine": HelmholtzMachine(**MACHINE),
+    "HelmholtzMachine, Gaussian": HelmholtzMachine(**MACHINE, visible="gaussian", solver="sgd"),
+    "HelmholtzMachine, early stopping": HelmholtzMachine(**MACHINE, early_stopping=True),
+    "AmortisedWakeSleep": AmortisedWakeSleep(n_sleep=60, max_iter=3, random_state=0),
+}
+every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
+
+
+def untrusted(estimator):
+    return set(io.get_untrusted_types(data=io.dumps(estimator)))
+
+
+def round_trip(estimator):
+    return io.loads(io.dumps(estimator), trusted=list(untrusted(estimator)))
+
+
+@every_estimator
+def test_the_class_of_the_estimator_is_all_that_asks_for_trust(estimator):
+    cls = type(estimator)
+    assert untrusted(estimator.fit(X)) == {f"{cls.__module__}.{cls.__name__}"}
+
+
+@every_estimator
+def test_nothing_is_lost(estimator):
+    estimator.fit(X)
+    loaded = round_trip(estimator)
+    assert_array_equal(loaded.transform(X), estimator.transform(X))
+    assert_array_equal(loaded.score_samples(X), estimator.score_samples(X))
+    assert_array_equal(loaded.sample(5, random_state=0), estimator.sample(5, random_state=0))
+
+
+@every_estimator
+@pytest.mark.parametrize("train", ["fit", "partial_fit"])
+def test_training_goes_on_to_the_last_bit(train, estimator):
+    estimator.set_params(warm_start=True).fit(X)
+    loaded = getattr(round_trip(estimator), train)(X)
+    getattr(estimator, train)(X)
+    assert loaded.n_iter_ == estimator.n_iter_ > 3
+    assert_array_equal(loaded.transform(X), estimator.transform(X))
+
+
+def test_in_a_pipeline():
+    y = X[:, 0].astype(int)
+    pipeline = make_pipeline(HelmholtzMachine(**MACHINE), LogisticRegression()).fit(X, y)
+    assert untrusted(pipeline) == {"skwakesleep._helmholtz_machine.HelmholtzMachine"}
+    assert_array_equal(round_trip(pipeline).predict_proba(X), pipeline.predict_proba(X))
+
+
+def test_without_trust_nothing_is_loaded():
+    saved = io.dumps(ESTIMATORS["HelmholtzMachine"].fit(X))
+    with pytest.raises(io.exceptions.UntrustedTypesFoundException, match="HelmholtzMachine"):
+        io.loads(saved)

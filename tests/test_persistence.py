@@ -1,0 +1,108 @@
+"""What is saved is plain: arrays, numbers, strings, and the class of the estimator alone."""
+
+import copy
+import io
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
+from skwakesleep._adapters.plain import CLASS, from_plain, to_plain
+from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, Pinwheel, SigmoidBeliefNetwork
+
+MACHINES = {
+    "bernoulli": {"visible": "bernoulli"},
+    "gaussian": {"visible": "gaussian", "hidden_layer_sizes": (4, 2)},
+    "sgd": {"solver": "sgd", "learning_rate_init": 0.01},
+    "early stopping": {"early_stopping": True, "validation_fraction": 0.2, "warm_start": True},
+    "autoregressive": {"autoregressive": ("visible", "recognition")},
+}
+MODELS = {
+    "default": None,
+    "ring": LatentFactors(6, 1, latents="angle", noise="full"),
+    "decoder": NeuralDecoder(6, n_latents=3, n_hidden=4),
+    "belief network": SigmoidBeliefNetwork(6, (3, 2)),
+    "pinwheel": Pinwheel(n_features=6, n_categories=3, n_hidden=4, n_nodes=31),
+}
+
+
+def machine_with(parameters):
+    defaults = {"hidden_layer_sizes": 3, "max_iter": 2, "tol": None, "random_state": 0}
+    return HelmholtzMachine(**(defaults | parameters))
+
+
+def amortised(model):
+    return AmortisedWakeSleep(model, n_sleep=30, max_iter=2, feature_map=None, random_state=0)
+
+
+def loaded_with_names(saved):
+    """Return what a pickle holds, and the names of this package that it asked for."""
+    names = set()
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module, name):
+            if module.startswith("skwakesleep"):
+                names.add(name)
+            return super().find_class(module, name)
+
+    return Reader(io.BytesIO(saved)).load(), names
+
+
+@pytest.mark.parametrize("parameters", MACHINES.values(), ids=MACHINES)
+def test_a_saved_machine_names_its_class_alone(parameters, binary):
+    machine = machine_with(parameters).fit(binary)
+    loaded, names = loaded_with_names(pickle.dumps(machine))
+    assert names == {"HelmholtzMachine"}
+    assert_array_equal(loaded.partial_fit(binary).components_, machine.partial_fit(binary).components_)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_so_does_an_amortised_fit_of_a_model_of_the_package(model, binary):
+    fitted = amortised(model).fit(binary)
+    loaded, names = loaded_with_names(pickle.dumps(fitted))
+    assert names == {"AmortisedWakeSleep"}
+    assert type(loaded.model_) is type(fitted.model_)
+    assert_array_equal(loaded.partial_fit(binary).theta_, fitted.partial_fit(binary).theta_)
+
+
+def test_the_reader_of_names_sees_them():
+    """Negative control."""
+    assert loaded_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors", "Normal", "IndependentNoise"}
+
+
+def draw(theta, n, rng):
+    z = rng.normal(size=(n, 1))
+    return z, theta + np.repeat(z, 6, axis=1) + 0.1 * rng.normal(size=(n, 6))
+
+
+def log_joint(theta, z, x):
+    return -50 * np.square(x - theta - z).sum(axis=1)
+
+
+@pytest.mark.filterwarnings("ignore:The regression predicts no better than a constant")  # with so few dreams
+def test_a_model_that_is_there_twice_is_one_model_after_loading(binary):
+    model = FunctionModel(draw, log_joint, n_params=1, n_features=6)
+    loaded = pickle.loads(pickle.dumps(amortised(model).set_params(warm_start=True).fit(binary)))
+    assert loaded.model is loaded.model_  # else training could not go on: it would seem another model
+    assert loaded.fit(binary).n_iter_ == 4
+
+
+def test_a_shallow_copy_shares_what_was_learned(binary):
+    machine = machine_with({}).fit(binary)
+    assert copy.copy(machine)._state is machine._state
+
+
+@pytest.mark.parametrize("path", ["os.system", "skwakesleep._engine.networks.np", "skwakesleep._engine.networks.Layer"])
+def test_no_class_but_of_this_package_is_put_together(path):
+    """The last is imported by the module, not defined in it."""
+    with pytest.raises(ValueError, match=f"{path!r}, which is none of this package"):
+        from_plain({CLASS: path, "state": {}})
+
+
+def test_what_is_not_of_this_package_is_left_as_it_is():
+    value = {"array": np.arange(3), "nested": {"generator": np.random.default_rng(0)}}
+    plain = to_plain(value)
+    assert plain["array"] is value["array"]
+    assert from_plain(plain)["nested"]["generator"] is value["nested"]["generator"]
