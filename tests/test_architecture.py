@@ -47,10 +47,10 @@ FLOORS = (
     (f"{PACKAGE}._adapters",),
     (f"{PACKAGE}._helmholtz_machine", f"{PACKAGE}._amortised_wake_sleep", f"{PACKAGE}.reference"),
     (PACKAGE,),
-    (f"{PACKAGE}.datasets", f"{PACKAGE}.plotting"),
+    (f"{PACKAGE}.datasets", f"{PACKAGE}.onnx", f"{PACKAGE}.plotting"),
 )
 # What a leaf may import on demand.
-EXTRAS = {f"{PACKAGE}.plotting": {"matplotlib"}}
+EXTRAS = {f"{PACKAGE}.onnx": {"onnx", "skl2onnx"}, f"{PACKAGE}.plotting": {"matplotlib"}}
 
 
 def name_of(path):
@@ -170,7 +170,7 @@ def test_declared_dependencies():
     assert declared == {"numpy", "scipy", "scikit-learn"}
 
 
-OPTIONAL = {"matplotlib", "pandas", "polars", "pyarrow", "rich", "torch", "jax", "onnx", "sphinx", "pytest"}
+OPTIONAL = {"matplotlib", "pandas", "polars", "pyarrow", "rich", "torch", "jax", "onnx", "skl2onnx", "sphinx", "pytest"}
 
 
 def loaded_by(statement):

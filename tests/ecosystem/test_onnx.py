@@ -1,0 +1,107 @@
+"""ONNX: features without Python."""
+
+import doctest
+import inspect
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+import skwakesleep.onnx
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
+
+BINARY = (np.random.default_rng(0).random((60, 12)) < 0.3).astype(np.float64)
+REAL = np.random.default_rng(1).normal(size=(60, 12)) * [1, 1e-2, 1e3, *np.ones(9)] + [1e4, 5, *np.zeros(10)]
+MACHINES = {
+    "Bernoulli": ({}, BINARY),
+    "Gaussian": ({}, REAL),
+    "deep": ({"hidden_layer_sizes": (7, 5, 3)}, BINARY),
+    "deep, Gaussian": ({"hidden_layer_sizes": (7, 5, 3)}, REAL),
+    "autoregressive recognition": ({"hidden_layer_sizes": (40, 5), "autoregressive": ("recognition", "prior")}, BINARY),
+    "autoregressive, Gaussian": ({"autoregressive": ("recognition", "visible")}, REAL),
+}
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+every_machine = pytest.mark.parametrize(("parameters", "X"), MACHINES.values(), ids=MACHINES)
+each_precision = pytest.mark.parametrize("dtype", TOLERANCE)
+
+
+def fitted(parameters, X):
+    # The lateral weights start at zero, and a few epochs leave them small: some more make them matter.
+    machine = HelmholtzMachine(**({"hidden_layer_sizes": 6, "random_state": 0, "tol": None} | parameters))
+    return machine.set_params(max_iter=20, learning_rate_init=1.0, batch_size=10).fit(X)
+
+
+@pytest.fixture
+def export():
+    """Convert an estimator, and return a function that evaluates the graph on rows."""
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    skwakesleep.onnx.register()
+
+    def exported(estimator, X, **options):
+        graph = skl2onnx.to_onnx(estimator, X[:1], **options)
+        session = runtime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        return lambda rows: session.run(None, {session.get_inputs()[0].name: rows})
+
+    return exported
+
+
+@each_precision
+@every_machine
+def test_the_graph_computes_transform(parameters, X, dtype, export):
+    X = X.astype(dtype)
+    machine = fitted(parameters, X)
+    (features,) = export(machine, X)(X)
+    assert features.dtype == dtype
+    assert_allclose(features, machine.transform(X), atol=TOLERANCE[dtype])
+
+
+@each_precision
+@every_machine
+def test_the_graph_computes_it_for_any_number_of_rows(parameters, X, dtype, export):
+    X = X.astype(dtype)
+    machine = fitted(parameters, X)
+    evaluate = export(machine, X)
+    for n_rows in 1, 7:
+        assert_allclose(evaluate(X[:n_rows])[0], machine.transform(X[:n_rows]), atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("autoregressive", ["prior", "recognition"])
+def test_in_a_pipeline(autoregressive, export):
+    y = np.arange(len(REAL)) % 3
+    machine = HelmholtzMachine((6, 4), autoregressive=autoregressive, max_iter=5, tol=None, random_state=0)
+    pipeline = make_pipeline(MinMaxScaler(), machine, StandardScaler(), LogisticRegression())
+    X = REAL.astype(np.float32)
+    labels, probabilities = export(pipeline.fit(X, y), X, options={"zipmap": False})(X)
+    assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
+    assert (labels == pipeline.predict(X)).mean() > 0.95  # but for ties
+    assert np.ptp(probabilities) > 0.05
+
+
+def test_whole_numbers_are_taken_too(export):
+    X = BINARY.astype(np.int64)
+    machine = fitted({}, X)
+    assert_allclose(export(machine, X)(X)[0], machine.transform(X), atol=1e-5)
+
+
+def test_the_documented_example_runs(export):
+    source = inspect.getdoc(skwakesleep.onnx.register).replace("# doctest: +SKIP", "")  # skipped without skl2onnx
+    example = doctest.DocTestParser().get_doctest(source, {}, "register", None, None)
+    assert doctest.DocTestRunner().run(example).attempted > 5
+    assert doctest.DocTestRunner().run(example).failed == 0
+
+
+def test_what_is_computed_by_the_model_itself_is_refused(export):
+    estimator = AmortisedWakeSleep(n_sleep=60, max_iter=2, random_state=0).fit(REAL[:, 3:])
+    with pytest.raises(NotImplementedError, match="AmortisedWakeSleep cannot be exported"):
+        export(estimator, REAL[:, 3:])
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match="pip install skl2onnx"):
+        skwakesleep.onnx.register()
