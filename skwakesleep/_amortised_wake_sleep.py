@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Interval, StrOptions, with_callbacks
+from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine import amortised
@@ -41,6 +42,7 @@ def _model_has(method):
 
 
 class AmortisedWakeSleep(
+    DocumentationLinkMixin,
     VersionedPickleMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
@@ -65,8 +67,8 @@ class AmortisedWakeSleep(
         regresses natural parameters, for models that are exponential families given their latents; it is more accurate.
         "importance" weighs the dreamed latents by how well they explain each row, without any regression, for models
         that offer ``log_prob_x_given_z``. "exact" is the model's own ``grad_log_likelihood``, for comparison. "auto" is
-        "exponential" where the model offers it, "direct" elsewhere; and "importance" instead, where it is on offer, as
-        long as the median row has five or more effective dreams.
+        "exponential" where the model offers it, "direct" elsewhere; and "importance" instead, where it is on offer, from
+        the 200th step on and as long as the median row has five or more effective dreams.
 
     n_sleep : int, default=500
         Pairs dreamed at each step. The time of a step grows with their cube, and linearly beyond 2000, where random

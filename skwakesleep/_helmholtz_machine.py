@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
+from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.certification import certify
@@ -33,6 +34,7 @@ TELLING_ROWS = 10
 
 
 class HelmholtzMachine(
+    DocumentationLinkMixin,
     VersionedPickleMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,

@@ -41,12 +41,12 @@ def register() -> None:
     --------
     >>> import numpy as np
     >>> import skwakesleep.onnx
-    >>> from skl2onnx import to_onnx  # doctest: +SKIP
+    >>> from skl2onnx import to_onnx
     >>> from skwakesleep import HelmholtzMachine
     >>> X = np.random.default_rng(0).integers(2, size=(50, 8)).astype(np.float32)
     >>> machine = HelmholtzMachine(4, max_iter=3, tol=None, random_state=0).fit(X)
-    >>> skwakesleep.onnx.register()  # doctest: +SKIP
-    >>> graph = to_onnx(machine, X[:1]).SerializeToString()  # doctest: +SKIP
+    >>> skwakesleep.onnx.register()
+    >>> graph = to_onnx(machine, X[:1]).SerializeToString()
     """
     try:
         from skl2onnx import update_registered_converter

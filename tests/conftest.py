@@ -1,9 +1,21 @@
 """Data and machines small enough to train at every turn."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 from skwakesleep import HelmholtzMachine
+
+# What the examples in the docstrings of a module need beside the package's own requirements.
+NEEDED = {"skwakesleep.callbacks": "sklearn.callback", "skwakesleep.onnx": "skl2onnx"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for module, package in NEEDED.items():
+            if isinstance(item, pytest.DoctestItem) and item.name.startswith(module) and find_spec(package) is None:
+                item.add_marker(pytest.mark.skip(reason=f"{package} is not installed"))
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters.plain import CLASS, from_plain, to_plain
 from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, Pinwheel, SigmoidBeliefNetwork
 
+pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
+
 MACHINES = {
     "bernoulli": {"visible": "bernoulli"},
     "gaussian": {"visible": "gaussian", "hidden_layer_sizes": (4, 2)},
@@ -81,7 +83,6 @@ def log_joint(theta, z, x):
     return -50 * np.square(x - theta - z).sum(axis=1)
 
 
-@pytest.mark.filterwarnings("ignore:The regression predicts no better than a constant")  # with so few dreams
 def test_a_model_that_is_there_twice_is_one_model_after_loading(binary):
     model = FunctionModel(draw, log_joint, n_params=1, n_features=6)
     loaded = pickle.loads(pickle.dumps(amortised(model).set_params(warm_start=True).fit(binary)))

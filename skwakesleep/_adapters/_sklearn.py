@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import (
 )
 
 __all__ = [
+    "HAS_CALLBACKS",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
@@ -23,13 +24,16 @@ __all__ = [
 ]
 
 
+HAS_CALLBACKS = find_spec("sklearn.callback") is not None
+
+
 class CallbackSupportMixin:
     """scikit-learn's mixin of the same name, imported where there is a callback and not before.
 
     Importing `sklearn.callback` takes optional packages along, and versions before 1.9 have none.
     """
 
-    if find_spec("sklearn.callback"):
+    if HAS_CALLBACKS:
 
         def set_callbacks(self, *callbacks: Any) -> Any:
             """Set callbacks for the estimator.

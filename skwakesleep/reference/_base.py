@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import Interval
+from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.rows import Table
 
@@ -21,7 +22,7 @@ from skwakesleep._engine.rows import Table
 BATCH = 1024
 
 
-class BinaryDensity(VersionedPickleMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
+class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
     """A density of binary rows with an exact likelihood.
 
     A subclass says how it is fitted to zeros and ones, what their log-probability is, and how to draw them.

@@ -1,7 +1,5 @@
 """ONNX: features without Python."""
 
-import doctest
-import inspect
 import sys
 
 import numpy as np
@@ -86,13 +84,6 @@ def test_whole_numbers_are_taken_too(export):
     X = BINARY.astype(np.int64)
     machine = fitted({}, X)
     assert_allclose(export(machine, X)(X)[0], machine.transform(X), atol=1e-5)
-
-
-def test_the_documented_example_runs(export):
-    source = inspect.getdoc(skwakesleep.onnx.register).replace("# doctest: +SKIP", "")  # skipped without skl2onnx
-    example = doctest.DocTestParser().get_doctest(source, {}, "register", None, None)
-    assert doctest.DocTestRunner().run(example).attempted > 5
-    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def test_what_is_computed_by_the_model_itself_is_refused(export):
