@@ -1,0 +1,26 @@
+"""Render equations as MathML, which browsers draw themselves: nothing is loaded from the network, no script runs."""
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+
+def render_inline(translator, node):
+    """Write an equation within a line."""
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def render_block(translator, node):
+    """Write an equation on lines of its own."""
+    tex = node.astext().strip()
+    if r"\\" in tex and r"\begin" not in tex:
+        tex = rf"\begin{{aligned}} {tex} \end{{aligned}}"
+    translator.body.append(translator.starttag(node, "div", CLASS="math"))
+    translator.body.append(tex2mathml(tex, as_block=True) + "</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """Register the renderer under the name "mathml"."""
+    app.add_html_math_renderer("mathml", inline_renderers=(render_inline, None), block_renderers=(render_block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
