@@ -67,8 +67,8 @@ class AmortisedWakeSleep(
         regresses natural parameters, for models that are exponential families given their latents; it is more accurate.
         "importance" weighs the dreamed latents by how well they explain each row, without any regression, for models
         that offer ``log_prob_x_given_z``. "exact" is the model's own ``grad_log_likelihood``, for comparison. "auto" is
-        "exponential" where the model offers it, "direct" elsewhere; and "importance" instead, where it is on offer, from
-        the 200th step on and as long as the median row has five or more effective dreams.
+        "exponential" where the model offers it, "direct" elsewhere; and "importance" instead, where it is on offer,
+        from the 200th step on and as long as the median row has five or more effective dreams.
 
     n_sleep : int, default=500
         Pairs dreamed at each step. The time of a step grows with their cube, and linearly beyond 2000, where random
@@ -278,6 +278,17 @@ class AmortisedWakeSleep(
         ValueError
             If the model gives something other than its protocol says, or if training diverges; the estimator then keeps
             the last finite parameters.
+
+        Examples
+        --------
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> ring = LatentFactors(6, 1, latents="angle")
+        >>> fitted = AmortisedWakeSleep(ring, n_sleep=100, max_iter=5, random_state=0).fit(X)
+        >>> fitted.n_iter_, fitted.theta_.shape
+        (5, (24,))
         """
         fresh = not (self.warm_start and self.__sklearn_is_fitted__())
         for notice in self._train(X, fresh=fresh):
@@ -304,6 +315,18 @@ class AmortisedWakeSleep(
         ------
         ValueError
             If training diverges; what was learned before is kept.
+
+        Examples
+        --------
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> estimator = AmortisedWakeSleep(LatentFactors(6, 1, latents="angle"), n_sleep=100, random_state=0)
+        >>> for part in (X[:50], X[50:]):
+        ...     _ = estimator.partial_fit(part)
+        >>> estimator.n_iter_
+        2
         """
         for notice in self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True):
             warnings.warn(notice, stacklevel=2)
@@ -401,6 +424,25 @@ class AmortisedWakeSleep(
         gradient : ndarray of shape (n_params,)
             Gradient in nats per row (per local factor, where the model has these) and per unit of each parameter, from
             `n_sleep` fresh dreams.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or the model gives something other than its protocol says.
+
+        Examples
+        --------
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> ring = LatentFactors(6, 1, latents="angle")
+        >>> fitted = AmortisedWakeSleep(ring, n_sleep=100, max_iter=5, random_state=0).fit(X)
+        >>> fitted.estimate_gradient(X, random_state=0).shape
+        (24,)
         """
         X = self._check_X(X)
         trainer = _Trainer(self, self.model_, X)
@@ -425,6 +467,28 @@ class AmortisedWakeSleep(
         -------
         expectation : ndarray of shape (n_samples, ...)
             Estimate of ``E[f(z) | x]`` for each row; for a model with local factors, for each of these.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or the model gives something other than its protocol says.
+
+        Examples
+        --------
+        The probability that an angle is between zero and pi:
+
+        >>> import numpy as np
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> ring = LatentFactors(6, 1, latents="angle")
+        >>> fitted = AmortisedWakeSleep(ring, n_sleep=100, max_iter=5, random_state=0).fit(X)
+        >>> fitted.expect(X, lambda z: z[:, 0] < np.pi).shape
+        (100,)
         """
         X = self._check_X(X)
         return _Trainer(self, self.model_, X).expectation(self._state, self.theta_, f)
@@ -441,6 +505,30 @@ class AmortisedWakeSleep(
         -------
         H : ndarray of shape (n_samples, n_latent_features)
             ``expect(X, model.latent_function)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or the model gives something other than its protocol says.
+
+        AttributeError
+            If the model has no ``latent_function``.
+
+        Examples
+        --------
+        Expected cosines and sines of the angles:
+
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> ring = LatentFactors(6, 1, latents="angle")
+        >>> fitted = AmortisedWakeSleep(ring, n_sleep=100, max_iter=5, random_state=0).fit(X)
+        >>> fitted.transform(X).shape
+        (100, 2)
         """
         check_is_fitted(self)
         return self.expect(X, self.model_.latent_function)
@@ -463,6 +551,28 @@ class AmortisedWakeSleep(
         -------
         log_likelihood : ndarray of shape (n_samples,), float64
             Log-likelihood of each row in nats.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or the model gives something other than its protocol says.
+
+        AttributeError
+            If the model has no ``log_likelihood``.
+
+        Examples
+        --------
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> ring = LatentFactors(6, 1, latents="angle")
+        >>> fitted = AmortisedWakeSleep(ring, n_sleep=100, max_iter=5, random_state=0).fit(X)
+        >>> fitted.score_samples(X).shape
+        (100,)
         """
         X = self._check_X(X)
         return GuardedModel(self.model_).log_likelihood(self.theta_, X)
@@ -483,6 +593,28 @@ class AmortisedWakeSleep(
         -------
         score : float
             Mean log-likelihood per row, in nats.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or the model gives something other than its protocol says.
+
+        AttributeError
+            If the model has no ``log_likelihood``.
+
+        Examples
+        --------
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> ring = LatentFactors(6, 1, latents="angle")
+        >>> fitted = AmortisedWakeSleep(ring, n_sleep=100, max_iter=5, random_state=0).fit(X)
+        >>> fitted.score(X) == float(fitted.score_samples(X).mean())
+        True
         """
         return float(self.score_samples(X).mean())
 
@@ -501,6 +633,28 @@ class AmortisedWakeSleep(
         -------
         X : ndarray of shape (n_samples, n_features)
             Samples.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        TypeError
+            If `n_samples` is not an int.
+
+        ValueError
+            If `n_samples` is less than 1.
+
+        Examples
+        --------
+        >>> from skwakesleep import AmortisedWakeSleep
+        >>> from skwakesleep.datasets import make_ring
+        >>> from skwakesleep.models import LatentFactors
+        >>> X, _ = make_ring(100, random_state=0)
+        >>> ring = LatentFactors(6, 1, latents="angle")
+        >>> fitted = AmortisedWakeSleep(ring, n_sleep=100, max_iter=5, random_state=0).fit(X)
+        >>> fitted.sample(3, random_state=0).shape
+        (3, 6)
         """
         check_is_fitted(self)
         n_samples = validation.check_n_samples(n_samples)

@@ -308,6 +308,15 @@ class HelmholtzMachine(
         -----
         ConvergenceWarning
             If `max_iter` epochs pass before the improvement falls below `tol`.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.n_iter_, len(machine.lower_bounds_)
+        (5, 5)
         """
         fresh = not (self.warm_start and self.__sklearn_is_fitted__())
         for notice in self._train(X, fresh=fresh):
@@ -337,6 +346,17 @@ class HelmholtzMachine(
         ------
         ValueError
             If training diverges, or if `X` leaves the domain that was fixed; what was learned before is kept.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, random_state=0)
+        >>> for part in (X[:50], X[50:]):
+        ...     _ = machine.partial_fit(part)
+        >>> machine.n_iter_
+        2
         """
         for notice in self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True):
             warnings.warn(notice, stacklevel=2)
@@ -559,6 +579,23 @@ class HelmholtzMachine(
         H : ndarray of shape (n_samples, n_hidden)
             Mean of each unit of the top hidden layer, in [0, 1], in the float dtype of `X`. Means are passed upwards
             through the lower layers; nothing is sampled.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or values outside their domain.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.transform(X[:3]).shape
+        (3, 8)
         """
         X = self._check_X(X)
         theta = self._machine.bind(self._state.selected_parameters.astype(X.dtype))
@@ -581,6 +618,23 @@ class HelmholtzMachine(
         -------
         X_original : ndarray of shape (n_samples, n_features)
             Expected columns, in the units of the training data; means are passed downwards through the layers.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has not as many columns as the top hidden layer has units.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.inverse_transform(machine.transform(X[:3])).shape
+        (3, 16)
         """
         check_is_fitted(self)
         H = check_array(X, dtype=validation.FLOAT_DTYPES, input_name="X")
@@ -618,6 +672,14 @@ class HelmholtzMachine(
         std : ndarray of shape (n_samples,), float64
             Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood
             is exact, NaN with a single particle. Only returned if `return_std`.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or values outside their domain.
 
         Warns
         -----
@@ -657,6 +719,23 @@ class HelmholtzMachine(
         -------
         score : float
             Mean log-likelihood per row, in nats.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or values outside their domain.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.score(X) > -11.1  # nats per row; coin tosses would have -11.1
+        True
         """
         return float(self.score_samples(X).mean())
 
@@ -685,6 +764,14 @@ class HelmholtzMachine(
             An immutable record with attributes `lower` and `upper`, the mean bounds in nats per row; `interval`, which
             covers the exact mean log-likelihood of the rows; `width` and its `width_interval`; `confidence`;
             `effective_sizes`, for each row; `n_dreams`, `n_particles` and `n_steps`. Printed, it is a sentence.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `n_samples` or `n_score_particles` is less than 2, or `confidence` not in (0, 1).
 
         Warns
         -----
@@ -745,6 +832,26 @@ class HelmholtzMachine(
         -------
         X : ndarray of shape (n_samples, n_features)
             Samples, in the units and dtype of the training data.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        TypeError
+            If `n_samples` is not an int.
+
+        ValueError
+            If `n_samples` is less than 1.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.sample(3, random_state=0).shape
+        (3, 16)
         """
         check_is_fitted(self)
         n_samples = validation.check_n_samples(n_samples)

@@ -47,6 +47,22 @@ class CallbackSupportMixin:
             -------
             self : estimator
                 The estimator itself.
+
+            Raises
+            ------
+            TypeError
+                If something else than a callback is given.
+
+            Examples
+            --------
+            >>> from skwakesleep import HelmholtzMachine
+            >>> from skwakesleep.callbacks import ScoreMonitor
+            >>> from skwakesleep.datasets import make_bars
+            >>> X, _ = make_bars(100, random_state=0)
+            >>> monitor = ScoreMonitor(X[80:])
+            >>> machine = HelmholtzMachine(8, max_iter=2, tol=None, random_state=0).set_callbacks(monitor).fit(X[:80])
+            >>> len(monitor.scores_)
+            2
             """
             from sklearn.callback import CallbackSupportMixin
 

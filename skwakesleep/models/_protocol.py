@@ -57,10 +57,12 @@ class GenerativeModel(Protocol):
     """
 
     @property
-    def n_features(self) -> int: ...
+    def n_features(self) -> int:
+        """Number of columns of the observations, ``D``."""
 
     @property
-    def n_params(self) -> int: ...
+    def n_params(self) -> int:
+        """Number of parameters, ``P``."""
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
         """Return where to start, ``theta (P,)``.
@@ -72,16 +74,53 @@ class GenerativeModel(Protocol):
             explain, while dreams that miss the data have nothing to teach.
         rng : numpy.random.Generator
             Breaks symmetries; restarts differ by what it gives.
+
+        Returns
+        -------
+        theta : ndarray of shape (P,), float64
+            Parameters.
         """
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[Latents, NDArray]:
-        """Return ``n`` independent pairs of latents and observations, ``(z, x)``."""
+        """Return ``n`` independent pairs of latents and observations, ``(z, x)``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        n : int
+            Number of pairs, at least 1.
+        rng : numpy.random.Generator
+            Where all randomness comes from.
+
+        Returns
+        -------
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents, of any type and meaning.
+        x : ndarray of shape (n, D), float64
+            Observations.
+        """
 
     def grad_log_joint(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
-        """Return the weighted sum of scores, ``sum_n weights[n] * grad log p(z[n], x[n])`` of shape ``(P,)``.
+        """Return the weighted sum of scores, ``sum_n weights[n] * grad log p(z[n], x[n])``.
 
-        The weights ``(n,)`` are real numbers, of either sign. One backward pass of the weighted sum of log joints
-        serves, where there is automatic differentiation.
+        One backward pass of the weighted sum of log joints serves, where there is automatic differentiation.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents, some of those that `sample` gave.
+        x : ndarray of shape (n, D)
+            Observations; with importance weighting, data.
+        weights : ndarray of shape (n,)
+            Real numbers, of either sign.
+
+        Returns
+        -------
+        gradient : ndarray of shape (P,)
+            In nats per unit of each parameter.
         """
 
 
@@ -90,78 +129,278 @@ class ExponentialFamily(Protocol):
     """Unlocks the exponential-family form of the gradient, which combines sleep latents with the data themselves.
 
     The log joint is ``eta(z) . s(x) - psi(z)``, up to a term free of the parameters; the log prior is inside ``-psi``.
+
+    Examples
+    --------
+    >>> from skwakesleep.models import ExponentialFamily, LatentFactors
+    >>> isinstance(LatentFactors(4), ExponentialFamily)
+    True
     """
 
     def sufficient_statistics(self, x: NDArray) -> NDArray:
-        """Return ``s(x)`` of shape ``(m, S)``."""
+        """Return ``s(x)``.
+
+        Parameters
+        ----------
+        x : ndarray of shape (m, D)
+            Observations.
+
+        Returns
+        -------
+        statistics : ndarray of shape (m, S)
+            Sufficient statistics of each.
+        """
 
     def natural_parameters(self, theta: NDArray, z: Latents) -> tuple[NDArray, NDArray]:
-        """Return ``eta (n, S)`` and ``psi (n,)``."""
+        """Return ``eta(z)`` and ``psi(z)``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents.
+
+        Returns
+        -------
+        eta : ndarray of shape (n, S)
+            Natural parameters of the observation given each latent.
+        psi : ndarray of shape (n,)
+            Log-normalizer minus log prior, in nats.
+        """
 
     def natural_vjp(self, theta: NDArray, z: Latents, ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
-        """Return the gradient of ``sum(ct_eta * eta) + sum(ct_psi * psi)``, of shape ``(P,)``.
+        """Return the gradient of ``sum(ct_eta * eta) + sum(ct_psi * psi)``, a vector-Jacobian product.
 
-        This is a vector-Jacobian product with the cotangents ``ct_eta (n, S)`` and ``ct_psi (n,)``.
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents.
+        ct_eta : ndarray of shape (n, S)
+            Cotangents of the natural parameters.
+        ct_psi : ndarray of shape (n,)
+            Cotangents of ``psi``.
+
+        Returns
+        -------
+        gradient : ndarray of shape (P,)
+            In the parameters.
         """
 
 
 @runtime_checkable
 class JointDensity(Protocol):
-    """Unlocks checks of the gradient, and central differences in its place."""
+    """Unlocks checks of the gradient, and central differences in its place.
+
+    Examples
+    --------
+    >>> from skwakesleep.models import JointDensity, LatentFactors
+    >>> isinstance(LatentFactors(4), JointDensity)
+    True
+    """
 
     def log_joint(self, theta: NDArray, z: Latents, x: NDArray) -> NDArray:
-        """Return ``log p(z[n], x[n])`` of shape ``(n,)``, in nats."""
+        """Return ``log p(z[n], x[n])``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents.
+        x : ndarray of shape (n, D)
+            Observations.
+
+        Returns
+        -------
+        log_joint : ndarray of shape (n,)
+            Of each pair, in nats.
+        """
 
 
 @runtime_checkable
 class ConditionalDensity(Protocol):
-    """Unlocks importance weighting, and the effective sample size that says whether it can be trusted."""
+    """Unlocks importance weighting, and the effective sample size that says whether it can be trusted.
+
+    Examples
+    --------
+    >>> from skwakesleep.models import ConditionalDensity, HodgkinHuxley, LatentFactors
+    >>> isinstance(LatentFactors(4), ConditionalDensity), isinstance(HodgkinHuxley(), ConditionalDensity)
+    (True, False)
+    """
 
     def log_prob_x_given_z(self, theta: NDArray, z: Latents, x: NDArray) -> NDArray:
-        """Return ``log p(x[m] | z[n])`` for all pairs, of shape ``(n, m)``, in nats.
+        """Return ``log p(x[m] | z[n])`` for all pairs.
 
-        There are ``n`` latents and ``m`` observations, which have nothing to do with each other.
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents.
+        x : ndarray of shape (m, D)
+            Observations, which have nothing to do with the latents.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n, m)
+            Log-density of each observation given each latent, in nats.
         """
 
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """Unlocks `score`, `score_samples`, the choice among restarts, and so grid searches."""
+    """Unlocks `score`, `score_samples`, the choice among restarts, and so grid searches.
+
+    Examples
+    --------
+    Up to 14 binary latents, the states are listed:
+
+    >>> from skwakesleep.models import SigmoidBeliefNetwork
+    >>> few, many = SigmoidBeliefNetwork(30, 8), SigmoidBeliefNetwork(30, 80)
+    >>> hasattr(few, "log_likelihood"), hasattr(many, "log_likelihood")
+    (True, False)
+    """
 
     def log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        """Return ``log p(X[m])`` of shape ``(m,)``, in nats."""
+        """Return ``log p(X[m])``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        X : ndarray of shape (m, D)
+            Data.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (m,)
+            Of each row, in nats.
+        """
 
 
 @runtime_checkable
 class LikelihoodGradient(Protocol):
-    """Unlocks the exact gradient."""
+    """Unlocks the exact gradient.
+
+    Examples
+    --------
+    >>> from skwakesleep.models import LikelihoodGradient, SigmoidBeliefNetwork
+    >>> isinstance(SigmoidBeliefNetwork(30, 8), LikelihoodGradient)
+    True
+    """
 
     def grad_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        """Return the gradient of the mean over rows of ``log p(X[m])``, of shape ``(P,)``."""
+        """Return the gradient of the mean over rows of ``log p(X[m])``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        X : ndarray of shape (m, D)
+            Data.
+
+        Returns
+        -------
+        gradient : ndarray of shape (P,)
+            In nats per row and unit of each parameter.
+        """
 
 
 @runtime_checkable
 class Projection(Protocol):
-    """Keeps parameters within bounds, such as floors of noise scales."""
+    """Keeps parameters within bounds, such as floors of noise scales.
+
+    Examples
+    --------
+    Noise has a floor:
+
+    >>> import numpy as np
+    >>> from skwakesleep.models import LatentFactors, Projection
+    >>> model = LatentFactors(2, 1, noise="spherical", noise_floor=0.1)
+    >>> isinstance(model, Projection)
+    True
+    >>> float(model.unpack(model.project(np.full(model.n_params, -50.0)))["noise_variance"][0].round(9))
+    0.01
+    """
 
     def project(self, theta: NDArray) -> NDArray:
-        """Return the nearest admissible parameters; applied after each step."""
+        """Return the nearest admissible parameters; applied after each step.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Any parameters.
+
+        Returns
+        -------
+        theta : ndarray of shape (P,)
+            Parameters within bounds.
+        """
 
 
 @runtime_checkable
 class NamedParameters(Protocol):
-    """Gives parameters names: what it returns becomes `params_`, in place of ``{"theta": theta}``."""
+    """Gives parameters names: what it returns becomes `params_`, in place of ``{"theta": theta}``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import LatentFactors, NamedParameters
+    >>> model = LatentFactors(3, 1)
+    >>> isinstance(model, NamedParameters)
+    True
+    >>> list(model.unpack(np.zeros(model.n_params)))
+    ['loadings', 'intercept', 'noise_variance']
+    """
 
     def unpack(self, theta: NDArray) -> dict[str, NDArray]:
-        """Return the parameters by name, in their own shapes and units."""
+        """Return the parameters by name, in their own shapes and units.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Flat parameters.
+
+        Returns
+        -------
+        params : dict of str to ndarray
+            Named parameters.
+        """
 
 
 @runtime_checkable
 class LatentFunction(Protocol):
-    """Unlocks `transform`, which is the posterior expectation of this function."""
+    """Unlocks `transform`, which is the posterior expectation of this function.
+
+    Examples
+    --------
+    An angle acts through its cosine and sine:
+
+    >>> import numpy as np
+    >>> from skwakesleep.models import LatentFactors, LatentFunction
+    >>> ring = LatentFactors(6, 1, latents="angle")
+    >>> isinstance(ring, LatentFunction)
+    True
+    >>> ring.latent_function(np.array([[0.0]]))
+    array([[1., 0.]])
+    """
 
     def latent_function(self, z: Latents) -> NDArray:
-        """Return the features of the latents that are of interest, of shape ``(n, F)``."""
+        """Return the features of the latents that are of interest.
+
+        Parameters
+        ----------
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents.
+
+        Returns
+        -------
+        features : ndarray of shape (n, F)
+            What `transform` gives the expectation of.
+        """
 
 
 @runtime_checkable
@@ -171,24 +410,98 @@ class LocalFactors(Protocol):
     The scores of the factors are regressed on local inputs, simulated one step from the *observed* history, instead of
     on whole observations. Nothing else changes. A local row holds what the factor is conditioned on, and the factor's
     own observation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import BlowflyDynamics, LocalFactors
+    >>> model = BlowflyDynamics(20, delay=2)
+    >>> isinstance(model, LocalFactors)
+    True
+    >>> model.local_inputs(np.ones((1, 20))).shape  # one row for each step after the history
+    (17, 3)
     """
 
     def local_inputs(self, X: NDArray) -> NDArray:
-        """Return one row for each factor, ``(m, L)``."""
+        """Return one row for each factor.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_series, D)
+            Data.
+
+        Returns
+        -------
+        rows : ndarray of shape (m, L)
+            What each factor is conditioned on, and its own observation.
+        """
 
     def sample_local(self, theta: NDArray, rows: NDArray, n: int, rng: np.random.Generator) -> tuple[Latents, NDArray]:
         """Simulate one step from the conditioning part of each row; return the latents and the rows that result.
 
-        There are ``n`` rows in all, spread evenly over those given.
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        rows : ndarray of shape (m, L)
+            Local rows.
+        n : int
+            Number of rows to simulate, spread evenly over those given.
+        rng : numpy.random.Generator
+            Where all randomness comes from.
+
+        Returns
+        -------
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents of the steps.
+        rows : ndarray of shape (n, L)
+            Local rows with simulated observations.
         """
 
     def local_grad_log_joint(self, theta: NDArray, z: Latents, rows: NDArray, weights: NDArray) -> NDArray:
-        """Return the weighted sum of the scores of the factors, of shape ``(P,)``."""
+        """Return the weighted sum of the scores of the factors.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents of the steps.
+        rows : ndarray of shape (n, L)
+            Local rows.
+        weights : ndarray of shape (n,)
+            Real numbers, of either sign.
+
+        Returns
+        -------
+        gradient : ndarray of shape (P,)
+            In nats per unit of each parameter.
+        """
 
 
 @runtime_checkable
 class LocalFeatures(Protocol):
-    """Reduces the inputs of a local regression to what the factors' scores depend on."""
+    """Reduces the inputs of a local regression to what the factors' scores depend on.
+
+    Examples
+    --------
+    >>> from skwakesleep.models import BlowflyDynamics, LocalFeatures
+    >>> isinstance(BlowflyDynamics(20, delay=2), LocalFeatures)
+    True
+    """
 
     def local_features(self, theta: NDArray, rows: NDArray) -> NDArray:
-        """Return the inputs of the regression, ``(m, F)``, given the current parameters; otherwise, the rows."""
+        """Return the inputs of the regression; without this method, they are the rows.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Current parameters.
+        rows : ndarray of shape (m, L)
+            Local rows.
+
+        Returns
+        -------
+        features : ndarray of shape (m, F)
+            What the scores depend on.
+        """

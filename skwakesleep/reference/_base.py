@@ -60,6 +60,20 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         -------
         self : estimator
             The fitted density.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or `X` is not what it should be; with ``binarize=None``, `X` must hold zeros and ones alone.
+
+        Examples
+        --------
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.reference import IndependentBernoulli
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> density = IndependentBernoulli().fit(X)
+        >>> density.n_features_in_
+        16
         """
         self._validate_params()
         X, header = validation.check_table(self, X, reset=True)
@@ -80,6 +94,24 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         -------
         log_likelihood : ndarray of shape (n_samples,), float64
             Log-likelihood of each row, in nats.
+
+        Raises
+        ------
+        NotFittedError
+            If the density has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or with ``binarize=None`` something else than zeros and
+            ones.
+
+        Examples
+        --------
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.reference import IndependentBernoulli
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> density = IndependentBernoulli().fit(X)
+        >>> density.score_samples(X[:3]).shape
+        (3,)
         """
         check_is_fitted(self)
         X, _ = validation.check_table(self, X, reset=False)
@@ -101,6 +133,24 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         -------
         score : float
             Mean log-likelihood per row, in nats.
+
+        Raises
+        ------
+        NotFittedError
+            If the density has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or with ``binarize=None`` something else than zeros and
+            ones.
+
+        Examples
+        --------
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.reference import IndependentBernoulli
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> density = IndependentBernoulli().fit(X)
+        >>> density.score(X) > -11.1  # nats per row; coin tosses have -11.1
+        True
         """
         return float(self.score_samples(X).mean())
 
@@ -119,6 +169,26 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         -------
         X : ndarray of shape (n_samples, n_features), float64
             Zeros and ones.
+
+        Raises
+        ------
+        NotFittedError
+            If the density has not been fitted.
+
+        TypeError
+            If `n_samples` is not an int.
+
+        ValueError
+            If `n_samples` is less than 1.
+
+        Examples
+        --------
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.reference import IndependentBernoulli
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> density = IndependentBernoulli().fit(X)
+        >>> density.sample(3, random_state=0).shape
+        (3, 16)
         """
         check_is_fitted(self)
         n_samples = validation.check_n_samples(n_samples)

@@ -118,10 +118,23 @@ class BernoulliMixture(BinaryDensity):
         self : BernoulliMixture
             The fitted mixture.
 
+        Raises
+        ------
+        ValueError
+            If a parameter or `X` is not what it should be; with ``binarize=None``, `X` must hold zeros and ones alone.
+
         Warns
         -----
         ConvergenceWarning
             If the best start took `max_iter` iterations without an improvement below `tol`.
+
+        Examples
+        --------
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.reference import BernoulliMixture
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> BernoulliMixture(2, random_state=0).fit(X).means_.shape
+        (2, 16)
         """
         super().fit(X)
         if not self.converged_:
