@@ -24,7 +24,7 @@ FITS = ["fit", "partial_fit"]
 
 
 def quick(model=None, **parameters):
-    return AmortisedWakeSleep(model, **({"n_sleep": 60, "max_iter": 3, "random_state": 0} | parameters))
+    return AmortisedWakeSleep(model, **({"n_sleep": 100, "max_iter": 3, "random_state": 0} | parameters))
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-1, 9))
 # Median number of effective samples from which importance weighting is the better of the two: chosen by measurement.
 ENOUGH_EFFECTIVE_SAMPLES = 5.0
+# Steps before importance weighting is considered: exact enough to climb the nearest hill, it would stay there, where
+# a regression, smooth over all dreams, sees past the local maxima of the first steps.
+N_REGRESSED_STEPS = 200
 # Columns that a kernel resolves as they are: there is nothing to reduce.
 FEW_COLUMNS = 3
 # Dreams that a row of data is paired with, where importance weights cannot be contracted analytically.
@@ -345,8 +348,8 @@ class AmortisedGradient:
     phases : Phases
         Dreams of whole observations, or of local factors.
     forms : sequence of Form
-        What there is to choose from. With importance weighting first among several, it is used as long as enough dreams
-        explain a row of data.
+        What there is to choose from. With importance weighting first among several, it is used while enough dreams
+        explain a row of data, the first steps excepted.
     settings : RegressionSettings
         What the user decides.
     state : RegressionState
@@ -440,7 +443,7 @@ class AmortisedGradient:
         if self._log_prob is not None:
             size = effective_sample_size(self._log_prob(theta, dreams.z, batch))
             state.effective_sample_sizes.append(size)
-            enough = size >= ENOUGH_EFFECTIVE_SAMPLES
+            enough = size >= ENOUGH_EFFECTIVE_SAMPLES and state.n_steps >= N_REGRESSED_STEPS
         weighted, regressed = next(iter(self._forms.values())), next(reversed(self._forms.values()))
         state.form = weighted.name if enough else regressed.name
         if self._forms[state.form].regresses:

@@ -135,10 +135,11 @@ def test_the_effective_sample_size():
 
 
 def test_importance_weighting_is_used_where_its_samples_are_effective(model, theta, X):
-    loud = RegressionState()
+    early, loud, quiet = (RegressionState(n_steps=n) for n in (0, 200, 200))
+    gradient_of(model, theta, X, "importance", "exponential", state=early)
+    assert early.form == "exponential"
     gradient_of(model, theta, X, "importance", "exponential", state=loud)
     assert loud.form == "importance"
-    quiet = RegressionState()
     gradient_of(model, theta - np.repeat([0.0, 3.0], [15, 5]), X, "importance", "exponential", state=quiet)
     assert quiet.form == "exponential"
     assert quiet.effective_sample_sizes[0] < amortised.ENOUGH_EFFECTIVE_SAMPLES < loud.effective_sample_sizes[0]
