@@ -1,0 +1,86 @@
+"""Dask: blocks of arrays, and a search on a cluster."""
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from skwakesleep import HelmholtzMachine
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own making
+
+X = (np.random.default_rng(0).random((120, 8)) < 0.3).astype(float)
+MACHINE = {"hidden_layer_sizes": 20, "max_iter": 3, "tol": None, "random_state": 0}
+
+
+@pytest.fixture
+def blocks():
+    array = pytest.importorskip("dask.array", reason="dask is not installed")
+    return array.from_array(X, chunks=(50, X.shape[1]))
+
+
+@pytest.fixture(scope="module")
+def client():
+    distributed = pytest.importorskip("dask.distributed", reason="dask's distributed scheduler is not installed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def wrappers():
+    return pytest.importorskip("dask_ml.wrappers", reason="dask-ml is not installed")
+
+
+def test_features_are_computed_block_by_block(blocks, wrappers):
+    machine = HelmholtzMachine(**MACHINE).fit(X)
+    features = wrappers.ParallelPostFit(machine).transform(blocks)
+    assert_array_equal(features.compute(), machine.transform(X))
+
+
+def test_features_of_known_width_are_too(blocks):
+    """dask-ml takes the features to be as many as the columns until they are computed; this way Dask knows."""
+    machine = HelmholtzMachine(**MACHINE).fit(X)
+    features = blocks.map_blocks(machine.transform, chunks=(blocks.chunks[0], (20,)), dtype=float)
+    assert features.shape == (120, 20)
+    assert_array_equal(features[:, 15:].compute(), machine.transform(X)[:, 15:])
+
+
+def test_predictions_behind_features_are_too(blocks, wrappers):
+    pipeline = make_pipeline(HelmholtzMachine(**MACHINE), LogisticRegression()).fit(X, X[:, 0])
+    predictions = wrappers.ParallelPostFit(pipeline).predict(blocks).compute()
+    assert_array_equal(predictions, pipeline.predict(X))
+
+
+def test_likelihoods_are_computed_block_by_block(blocks):
+    machine = HelmholtzMachine(**MACHINE).fit(X)
+    scores = blocks.map_blocks(machine.score_samples, drop_axis=1, dtype=float)
+    assert_array_equal(scores.compute(), machine.score_samples(X))
+    assert_allclose(scores.mean().compute(), machine.score(X))
+
+
+def test_blocks_on_a_cluster_train_as_blocks_in_memory(blocks, wrappers, client):
+    incremental = wrappers.Incremental(HelmholtzMachine(**MACHINE), shuffle_blocks=False).fit(blocks)
+    machine = HelmholtzMachine(**MACHINE)
+    for start in range(0, len(X), 50):
+        machine.partial_fit(X[start : start + 50])
+    assert_array_equal(incremental.transform(blocks).compute(), machine.transform(X))
+
+
+def test_a_search_on_a_cluster(client):
+    search = GridSearchCV(HelmholtzMachine(**MACHINE), {"hidden_layer_sizes": [2, 4], "n_particles": [2, 5]}, cv=2)
+    scores = search.fit(X).cv_results_["mean_test_score"]
+    before = n_executed(client)
+    with joblib.parallel_config(backend="dask", n_jobs=2):
+        on_cluster = search.fit(X).cv_results_["mean_test_score"]
+    assert_array_equal(on_cluster, scores)
+    assert n_executed(client) > before
+
+
+def n_executed(client):
+    return sum(client.run(lambda dask_worker: dask_worker.state.executed_count).values())
