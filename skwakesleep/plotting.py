@@ -517,8 +517,10 @@ class ScoreDisplay:
         """
         self.figure_, self.ax_ = _axes(ax)
         edges = np.histogram_bin_edges(np.concatenate(list(self.scores.values())), bins=40)
-        for name, scores in self.scores.items():
-            self.ax_.hist(scores, bins=edges, density=True, alpha=0.5, label=f"{name}: mean {scores.mean():.1f}")
+        for number, (name, scores) in enumerate(self.scores.items()):
+            histogram = {"x": scores, "bins": edges, "density": True, "color": f"C{number}"}
+            self.ax_.hist(**histogram, histtype="stepfilled", alpha=0.15)
+            self.ax_.hist(**histogram, histtype="step", linewidth=1.5, label=f"{name}: mean {scores.mean():.1f}")
         self.ax_.set(xlabel="log-likelihood (nats)", ylabel="density of rows", title="Scores")
         self.ax_.legend()
         return self
@@ -597,7 +599,7 @@ class ComparisonDisplay:
             self.ax_.annotate(f"{mean:.2f}", (mean, name), xytext=(0, 7), textcoords="offset points", ha="center")
         self.ax_.margins(x=0.15, y=0.2)
         self.ax_.set(
-            xlabel="log-likelihood (nats per row); bars: standard error of the difference to the best",
+            xlabel="log-likelihood (nats per row)\nbars: standard error of the difference to the best",
             title=f"Densities on the same {len(best)} rows",
         )
         return self
