@@ -91,6 +91,16 @@ class ComponentsDisplay:
         ------
         ValueError
             If the columns do not fill images of the given shape, or do not make squares.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import ComponentsDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> ComponentsDisplay.from_estimator(machine, image_shape=(2, 8)).image_shape
+        (2, 8)
         """
         check_is_fitted(estimator)
         components = np.asarray(estimator.components_)
@@ -109,6 +119,18 @@ class ComponentsDisplay:
         -------
         self : ComponentsDisplay
             With what it drew.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.plotting import ComponentsDisplay
+        >>> ComponentsDisplay(np.eye(4), (2, 2)).plot().ax_.get_title()
+        'Generative weights of 4 hidden units'
         """
         self.figure_, self.ax_ = _axes(ax)
         limit = np.abs(self.components).max() or 1.0
@@ -190,6 +212,16 @@ class SamplesDisplay:
         ------
         ValueError
             If the columns do not fill images of the given shape, or do not make squares.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import SamplesDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> SamplesDisplay.from_estimator(machine, X, n_images=9).samples.shape
+        (9, 16)
         """
         check_is_fitted(estimator)
         data = _dense(X)[:n_images]
@@ -208,6 +240,17 @@ class SamplesDisplay:
         -------
         self : SamplesDisplay
             With what it drew.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.plotting import SamplesDisplay
+        >>> left, right = SamplesDisplay(np.eye(4), 1 - np.eye(4), (2, 2)).plot().axes_
         """
         self.figure_, self.axes_ = _pair_of_axes(axes)
         limits = min(self.data.min(), self.samples.min()), max(self.data.max(), self.samples.max())
@@ -274,6 +317,16 @@ class ReconstructionDisplay(SamplesDisplay):
         ------
         ValueError
             If the columns do not fill images of the given shape, or do not make squares.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import ReconstructionDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> ReconstructionDisplay.from_estimator(machine, X, n_images=9).samples.shape
+        (9, 16)
         """
         check_is_fitted(estimator)
         data = _dense(X)[:n_images]
@@ -332,6 +385,21 @@ class TrainingDisplay:
         -------
         display : TrainingDisplay
             With what it drew.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import TrainingDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> len(TrainingDisplay.from_estimator(machine).lower_bounds)
+        2
         """
         check_is_fitted(estimator)
         return cls(estimator.lower_bounds_, estimator.validation_scores_).plot(ax=ax)
@@ -348,6 +416,17 @@ class TrainingDisplay:
         -------
         self : TrainingDisplay
             With what it drew.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from skwakesleep.plotting import TrainingDisplay
+        >>> TrainingDisplay([-5.0, -4.0]).plot().ax_.get_ylabel()
+        'nats per row'
         """
         self.figure_, self.ax_ = _axes(ax)
         curves = {"lower bound, training rows": self.lower_bounds, "log-likelihood, held out": self.validation_scores}
@@ -414,6 +493,21 @@ class ActivityDisplay:
         -------
         display : ActivityDisplay
             With what it drew.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import ActivityDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> ActivityDisplay.from_estimator(machine, X).activity.shape
+        (4,)
         """
         check_is_fitted(estimator)
         activity = np.asarray(estimator.transform(X)).mean(axis=0)
@@ -431,6 +525,19 @@ class ActivityDisplay:
         -------
         self : ActivityDisplay
             With what it drew.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.plotting import ActivityDisplay
+        >>> print(ActivityDisplay(np.array([0.2, 0.0]), ["first", "second"]).plot().ax_.get_title())
+        1 unit is dead: second
+        no unit is always on
         """
         self.figure_, self.ax_ = _axes(ax)
         self.ax_.bar(np.arange(len(self.activity)), np.sort(self.activity)[::-1], width=1.0, color="tab:blue")
@@ -476,7 +583,7 @@ class ScoreDisplay:
     def from_estimator(
         cls, estimator: Any, X: Any, *, n_dreams: int = 500, random_state: Any = 0, ax: Any = None
     ) -> "ScoreDisplay":
-        """Score some rows, and as a measure of them dreams.
+        """Score some rows in nats, and as a measure of them dreams.
 
         Parameters
         ----------
@@ -495,6 +602,21 @@ class ScoreDisplay:
         -------
         display : ScoreDisplay
             With what it drew.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import ScoreDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> list(ScoreDisplay.from_estimator(machine, X, n_dreams=20).scores)
+        ['data', 'dreams']
         """
         check_is_fitted(estimator)
         named = dict(X) if isinstance(X, Mapping) else {"data": X}
@@ -503,7 +625,7 @@ class ScoreDisplay:
         return cls({name: estimator.score_samples(rows) for name, rows in named.items()}).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ScoreDisplay":
-        """Draw the histograms, each with an area of one.
+        """Draw the histograms of scores in nats, each with an area of one.
 
         Parameters
         ----------
@@ -514,6 +636,18 @@ class ScoreDisplay:
         -------
         self : ScoreDisplay
             With what it drew.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.plotting import ScoreDisplay
+        >>> ScoreDisplay({"data": np.array([-5.0, -4.0])}).plot().ax_.get_xlabel()
+        'log-likelihood (nats)'
         """
         self.figure_, self.ax_ = _axes(ax)
         edges = np.histogram_bin_edges(np.concatenate(list(self.scores.values())), bins=40)
@@ -573,6 +707,21 @@ class ComparisonDisplay:
         -------
         display : ComparisonDisplay
             With what it drew.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import ComparisonDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> list(ComparisonDisplay.from_estimators({"four units": machine}, X).scores)
+        ['four units']
         """
         return cls({name: estimator.score_samples(X) for name, estimator in estimators.items()}).plot(ax=ax)
 
@@ -588,6 +737,19 @@ class ComparisonDisplay:
         -------
         self : ComparisonDisplay
             With what it drew.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.plotting import ComparisonDisplay
+        >>> scores = {"machine": np.array([-5.0, -4.0]), "tree": np.array([-6.0, -6.0])}
+        >>> ComparisonDisplay(scores).plot().ax_.get_title()
+        'Densities on the same 2 rows'
         """
         self.figure_, self.ax_ = _axes(ax)
         names = sorted(self.scores, key=lambda name: self.scores[name].mean())

@@ -2,6 +2,8 @@
 
 import ast
 import doctest
+import importlib
+import inspect
 import re
 import sys
 import textwrap
@@ -109,3 +111,109 @@ def test_the_runner_sees_failures():
         run("page", "```python\nx\n```\n")
     assert run("page", "```python\nx = 1\n```\n\n>>> x\n1\n\n.. code-block:: bash\n\n   python -c '1 / 0'\n") == []
     assert run("page", "```python\nimport no_such_package\n```\n") == ["line 2 needs no_such_package"]
+
+
+# ---------------------------------------------------------------------- docstrings
+
+MODULES = ["skwakesleep"] + [
+    f"skwakesleep.{name}" for name in ("callbacks", "datasets", "models", "onnx", "plotting", "reference")
+]
+# numpydoc's complaints that are no faults here.
+PASSED_OVER = {
+    "ES01": "a summary that says it all needs no second paragraph",
+    "SA01": "a See Also section stands where there is something to see",
+    "RT02": "what is returned has a name, as in scikit-learn",
+}
+# Of a model's methods that the protocol, or a base class, describes: there, and once.
+DESCRIBED_BY_THE_PROTOCOL = {"PR01": "parameters", "RT01": "returned values", "EX01": "an example"}
+# Of properties, which the Attributes section of their class describes, and of what scikit-learn calls of a callback.
+DESCRIBED_BY_THE_CLASS = {"EX01": "an example"}
+# Of protocols: the parameters of a constructor that they do not have.
+NO_CONSTRUCTOR = {"PR01": "parameters"}
+
+
+def public_objects():
+    """Return the full names of all public classes and functions, and of what the classes have from this package."""
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for name in names_of(module):
+            value = getattr(module, name)
+            if callable(value):
+                yield module_name, name, ""
+                yield from ((module_name, name, member) for member in own_members(value))
+
+
+def names_of(module):
+    if hasattr(module, "__all__"):
+        return module.__all__
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+
+
+def own_members(value):
+    """Return the names of the public methods and properties that a class has from this package."""
+    members = {}
+    for base in getattr(value, "__mro__", ()):
+        if base.__module__.split(".")[0] == "skwakesleep":
+            members |= {name: None for name, member in vars(base).items() if hasattr(member, "__get__")}
+    return [name for name in members if not name.startswith("_")]
+
+
+def described_elsewhere(module_name, name, member):
+    """Return the codes that do not count for an object, being for another to heed."""
+    value = getattr(importlib.import_module(module_name), name)
+    if not member:
+        return NO_CONSTRUCTOR if getattr(value, "_is_protocol", False) else {}
+    if isinstance(inspect.getattr_static(value, member), property):
+        return DESCRIBED_BY_THE_CLASS | DESCRIBED_BY_THE_PROTOCOL
+    if module_name == "skwakesleep.callbacks":
+        return DESCRIBED_BY_THE_CLASS
+    if module_name == "skwakesleep.models" and member in protocol_methods():
+        return DESCRIBED_BY_THE_PROTOCOL if not getattr(value, "_is_protocol", False) else DESCRIBED_BY_THE_CLASS
+    return {}
+
+
+def protocol_methods():
+    """Return the names of all methods of the protocols, and of the hooks of the base classes."""
+    models = importlib.import_module("skwakesleep.models")
+    protocols = [value for value in map(vars(models).get, models.__all__) if getattr(value, "_is_protocol", False)]
+    return {name for protocol in protocols for name in vars(protocol)} | {"log_prior", "latent_nodes"}
+
+
+OBJECTS = [".".join(filter(None, parts)) for parts in public_objects()]
+
+
+@pytest.mark.parametrize(
+    ("module_name", "name", "member"),
+    list(public_objects()),
+    ids=[name.removeprefix("skwakesleep.") for name in OBJECTS],
+)
+def test_docstring_is_complete(module_name, name, member):
+    complaints = complaints_of(".".join(filter(None, (module_name, name, member))))
+    passed_over = PASSED_OVER | described_elsewhere(module_name, name, member)
+    assert not {code: text for code, text in complaints if code not in passed_over}
+
+
+def complaints_of(full_name):
+    validate = pytest.importorskip("numpydoc.validate", reason="numpydoc, which reads docstrings, is not installed")
+    return validate.validate(full_name)["errors"]
+
+
+LOG_LIKELIHOOD = re.compile(r"\.(log_likelihood|log_joint|log_prob\w*|score|score_samples|certify|Score\w*)$")
+
+
+@pytest.mark.parametrize("name", [name for name in OBJECTS if LOG_LIKELIHOOD.search(name)])
+def test_what_is_a_log_likelihood_is_said_to_be_in_nats(name):
+    module, _, path = name.partition(".")
+    value = importlib.import_module(module)
+    for part in path.split("."):
+        value = getattr(value, part)
+    assert "nats" in inspect.getdoc(value)
+
+
+def test_the_reader_of_docstrings_sees_faults():
+    """Negative control: a function of the standard library, whose docstrings are of another kind."""
+    assert {"PR01", "RT01", "EX01"} <= {code for code, _ in complaints_of("textwrap.dedent")}

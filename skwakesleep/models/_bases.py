@@ -42,6 +42,13 @@ class NamedParameterModel:
         -------
         views : dict of str to ndarray
             Writing to a view writes to `theta`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import HodgkinHuxley
+        >>> HodgkinHuxley().unpack(np.arange(6.0))
+        {'means': array([0., 1., 2.]), 'log_scales': array([3., 4., 5.])}
         """
         views = {}
         start = 0
@@ -68,6 +75,12 @@ class NamedParameterModel:
         ------
         TypeError
             When a name is missing or unknown.
+
+        Examples
+        --------
+        >>> from skwakesleep.models import HodgkinHuxley
+        >>> HodgkinHuxley().pack(means=0.0, log_scales=[-1.0, -2.0, -3.0])
+        array([ 0.,  0.,  0., -1., -2., -3.])
         """
         if arrays.keys() != self._shapes.keys():
             raise TypeError(f"expected the parameters {sorted(self._shapes)}. Got {sorted(arrays)}.")
@@ -97,7 +110,20 @@ class ExponentialFamilyModel(NamedParameterModel):
         raise NotImplementedError
 
     def log_prior(self, theta: NDArray, z: Any) -> NDArray:
-        """Return ``log p(z[n])`` of shape ``(n,)``, in nats."""
+        """Return ``log p(z[n])``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n,)
+            Of each, in nats.
+        """
         raise NotImplementedError
 
     def grad_log_joint(self, theta: NDArray, z: Any, x: NDArray, weights: NDArray) -> NDArray:
@@ -152,7 +178,20 @@ class SummableModel(ExponentialFamilyModel):
         return True
 
     def latent_nodes(self, theta: NDArray) -> tuple[Any, NDArray]:
-        """Return latents ``z`` of leading length ``J``, and the log of the volume that each stands for, ``(J,)``."""
+        """Return latents to sum over.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+
+        Returns
+        -------
+        z : ndarray or tuple of ndarray, of leading length J
+            Latents.
+        log_volume : ndarray of shape (J,)
+            Log of the volume that each stands for; zero where they are discrete.
+        """
         raise NotImplementedError
 
     @available_if("summable")
@@ -162,7 +201,7 @@ class SummableModel(ExponentialFamilyModel):
 
     @available_if("summable")
     def grad_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        """Return the gradient of the mean over rows of ``log p(X[m])``, of shape ``(n_params,)``.
+        """Return the gradient of the mean over rows of ``log p(X[m])`` in nats, of shape ``(n_params,)``.
 
         The expected score under the exact posterior over the nodes.
         """

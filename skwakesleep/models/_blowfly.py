@@ -166,7 +166,7 @@ class BlowflyDynamics(NamedParameterModel):
         return log_total.sum(axis=1)
 
     def grad_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        """Return the gradient of the mean over rows of ``log p(X[m])``, of shape ``(5,)``."""
+        """Return the gradient of the mean over rows of ``log p(X[m])`` in nats, of shape ``(5,)``."""
         _, posterior, z = self._summed_out(theta, X)
         _, _, delayed = self._windows(X)
         return self._weighted_scores(theta, z, delayed[..., np.newaxis], posterior / len(X))

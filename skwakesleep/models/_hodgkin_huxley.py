@@ -133,6 +133,17 @@ class HodgkinHuxley(NamedParameterModel):
         -------
         potentials : ndarray of shape (n, 1200)
             Membrane potentials at `times`, in mV.
+
+        Examples
+        --------
+        The squid's own conductances, and the highest potential of a spike in mV:
+
+        >>> import numpy as np
+        >>> from skwakesleep.models import HodgkinHuxley
+        >>> model = HodgkinHuxley()
+        >>> potentials = model.simulate(np.zeros((1, 3)), np.random.default_rng(0))
+        >>> bool(30 < potentials.max() < 50)
+        True
         """
         times = self.times
         sodium, potassium, leak = (np.exp(z) * CONDUCTANCES).T
@@ -155,7 +166,27 @@ class HodgkinHuxley(NamedParameterModel):
         return potentials.T
 
     def summarize(self, potentials: NDArray) -> NDArray:
-        """Return the eight summaries of each row of potentials, ``(n, 8)``; see the notes of the class."""
+        """Summarize potentials, as the notes of the class say.
+
+        Parameters
+        ----------
+        potentials : ndarray of shape (n, 1200)
+            Membrane potentials at `times`, in mV.
+
+        Returns
+        -------
+        summaries : ndarray of shape (n, 8)
+            Each in units in which it varies by about one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import HodgkinHuxley
+        >>> model = HodgkinHuxley()
+        >>> potentials = model.simulate(np.zeros((1, 3)), np.random.default_rng(0))
+        >>> model.summarize(potentials).shape
+        (1, 8)
+        """
         times = self.times
         before = potentials[:, (times >= ONSET / 2) & (times < ONSET)]
         during = potentials[:, (times >= ONSET) & (times < OFFSET)]

@@ -179,7 +179,7 @@ class LatentFactors:
 
     @property
     def grad_log_likelihood(self) -> Callable[[NDArray, NDArray], NDArray]:
-        """Gradient of the mean log-likelihood of the rows, ``(theta, X) -> (P,)``."""
+        """Gradient of the mean log-likelihood of the rows in nats, ``(theta, X) -> (P,)``."""
         return self._tractable("grad_log_likelihood", self._normal_gradient, self._summed_gradient)
 
     def _tractable(self, name: str, closed: Callable[..., NDArray], summed: Callable[..., NDArray]) -> Any:
