@@ -226,14 +226,15 @@ class Machine:
         """Return, for each parameter, the step size that moves a unit's natural parameter by about one.
 
         Adam moves all weights of a unit alike, so a common step size would move a unit with many active parents
-        further than one with few: weights take steps of one over the root of their number.
+        further than one with few: weights take steps of one over the root of their number. The intercept is the weight
+        of a parent that is always active.
         """
         flat = np.ones(self.layout.size, dtype)
         for group, views in self.layout.bind(flat).items():
-            for name, seen in (("weights", "recognition.0"), ("triangle", "generative.0")):
+            for name, seen in (("triangle", "generative.0"), ("weights", "recognition.0")):
                 if name in views:
                     n_active = self._n_active if group == seen else len(views[name])
-                    views[name][...] = 1 / np.sqrt(max(1.0, n_active))
+                    views[name][...] = views["intercept"][...] = 1 / np.sqrt(max(1.0, n_active))
         return flat
 
 
