@@ -1,7 +1,7 @@
 """
-===============================
+================================
 A black-box model: rain in a cup
-===============================
+================================
 
 Storms come at random, each brings a random amount of rain, and a cup on a fence tells what fell in a day, not very
 accurately. How many storms were there, and how much did each bring? Whoever can write such a model down as a simulation
