@@ -35,11 +35,12 @@ bibtex_bibfiles = ["references.bib"]
 # ---------------------------------------------------------------------- reference
 
 autosummary_context = {"own_members": own_members}
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings have types, with shapes
 numpydoc_show_class_members = False  # the template lists them
 suppress_warnings = ["config.cache"]  # of autosummary_context, which holds a function
-# Fitted attributes, which are described on the page of their class, and what a class has from scikit-learn.
-nitpick_ignore_regex = [("py:obj", r"[a-z_]+_|set_params")]
+# Attributes, which are described on the page of their class, and what a class has from scikit-learn.
+nitpick_ignore_regex = [("py:obj", r"[a-z_]+_|n_features|n_params|set_params")]
 # Names of other packages, which only the network could resolve.
 foreign = [("py:.*", r"(numpy|scipy|sklearn|matplotlib|pandas|joblib|dask|ray|optuna|mlflow|onnx|skl2onnx)\..*")]
 

@@ -195,7 +195,7 @@ class HelmholtzMachine(
        (1995) 889-904.
     .. [2] G. E. Hinton, P. Dayan, B. J. Frey, R. M. Neal. "The wake-sleep algorithm for unsupervised neural
        networks". Science 268 (1995) 1158-1161.
-    .. [3] J. Bornschein, Y. Bengio. "Reweighted wake-sleep". ICLR 2015. arXiv:1406.2751.
+    .. [3] Jörg Bornschein, Yoshua Bengio. "Reweighted wake-sleep". ICLR 2015. arXiv:1406.2751.
     .. [4] K. Gregor, I. Danihelka, A. Mnih, C. Blundell, D. Wierstra. "Deep autoregressive networks". ICML 2014.
        arXiv:1310.8499.
 

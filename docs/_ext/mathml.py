@@ -24,7 +24,7 @@ def render_block(translator, node):
     """Write an equation on lines of its own."""
     tex = node.astext().strip()
     if r"\\" in tex and r"\begin" not in tex:
-        tex = rf"\begin{{aligned}} {tex} \end{{aligned}}"
+        tex = rf"\begin{{align}} {tex} \end{{align}}"
     translator.body.append(translator.starttag(node, "div", CLASS="math"))
     translator.body.append(mathml(tex, as_block=True) + "</div>\n")
     raise nodes.SkipNode

@@ -6,16 +6,17 @@ from sphinx.ext.autosummary import import_by_name
 
 
 def own_members(full_name):
-    """Return pairs of a directive and a name: what a class has from this package, in the order of the source.
+    """Return pairs of a directive and a name: what a class has from this package, its own members first.
 
-    Fitted attributes are left out, which the docstring of the class describes.
+    Attributes are left out that the docstring of the class describes.
     """
     _, cls, _, _ = import_by_name(full_name)
     described = inspect.getdoc(cls).partition("Attributes\n----------\n")[2]
     directives = {}
-    for base in reversed(cls.__mro__):
+    for base in cls.__mro__:
         if base.__module__.split(".")[0] == "skwakesleep":
-            directives |= {name: _directive(member) for name, member in vars(base).items() if not name.startswith("_")}
+            members = {name: _directive(member) for name, member in vars(base).items() if not name.startswith("_")}
+            directives |= {name: directive for name, directive in members.items() if name not in directives}
     return [(directive, name) for name, directive in directives.items() if directive and f"\n{name} " not in described]
 
 

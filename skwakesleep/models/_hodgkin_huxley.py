@@ -23,9 +23,9 @@ SUMMARY_UNITS = np.array([2.0, 4.0, 6.0, 12.0, 2.0, 0.4, 0.6, 3.0])
 
 
 class HodgkinHuxley(NamedParameterModel):
-    """Neurons after Hodgkin and Huxley, whose conductances vary from cell to cell [1]_.
+    """Neurons after Hodgkin and Huxley, whose conductances vary from cell to cell.
 
-    Each observation is a neuron that got a step of current: eight summaries of its membrane potential. Latents
+    Each observation is a neuron [1]_ that got a step of current: eight summaries of its membrane potential. Latents
     ``z (n, 3)`` are the logarithms of its conductances for sodium, potassium and leak, in units of those of the
     squid's giant axon; they are normal with the mean and the scales that are the parameters. A noisy current makes
     every trial another one. The density of the summaries is not known, nor needed: being free of the parameters, it has

@@ -7,10 +7,10 @@ from skwakesleep.reference._base import BinaryDensity, column_sums, dense, smoot
 
 
 class ChowLiuTree(BinaryDensity):
-    """The tree of pairwise dependencies between binary columns that has the highest likelihood [1]_.
+    """The tree of pairwise dependencies between binary columns that has the highest likelihood.
 
-    Each column depends on one other, its parent, but for the root. The tree is the one that spans the columns with the
-    largest sum of mutual information.
+    Each column depends on one other, its parent, but for the root. The tree is the one that spans the columns with
+    the largest sum of mutual information [1]_.
 
     Parameters
     ----------
