@@ -1,11 +1,16 @@
 """Log-likelihood on public benchmark sets, beside simple exact models and published numbers.
 
-One recipe for every set. Candidates that differ in structure, step size and penalty train side by side; at each rung
-those behind on the validation rows give up their share of the time to the rest (successive halving, Jamieson and
-Talwalkar 2016). The last one is then trained from further seeds for as long. Of each training, the parameters that
-scored best on validation rows are kept, and they alone meet the test rows.
+One recipe for every set. Candidates that differ in structure, step size and penalty train side by side; at a second
+rung those behind on the validation rows give up their share of the time to the rest (successive halving, Jamieson and
+Talwalkar 2016). The best is then trained from several seeds. Of each training, the parameters that scored best on
+validation rows are kept, and they alone meet the test rows. Beside it, the same machine with a single latent says what
+the latents are worth: its visible units see each other wherever those of the chosen machine do.
 
     python examples/benchmarks/density.py --data-dir DIR [--datasets NAME ...] [--budget-minutes 10] [--csv FILE]
+    python examples/benchmarks/density.py --data-dir DIR --datasets mnist_fixed --widths 200 200 --plain
+
+The second form trains machines of given widths without autoregressive connections, as the published sigmoid belief
+networks are.
 
 DIR holds one compressed NumPy file NAME.npz for each set: binary rows "train", "valid" and "test", each packed by
 numpy.packbits(rows, axis=1), the number of columns "n_features", and "kind", which is "binary-packed"; and a table
@@ -28,21 +33,43 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
 
-CANDIDATES = [
-    {"autoregressive": structure, "learning_rate_init": rate, "alpha": alpha}
-    for structure, rate, alpha in product(["prior", ("prior", "visible")], [0.1, 0.3], [0.0, 3e-3])
-]
-RUNGS = 3
-SHARED = {"hidden_layer_sizes": 100, "recognition_update": "wake", "tol": None, "warm_start": True}
+# What is seen by its neighbours, and where the recognition network learns: dreams of autoregressive columns take their
+# time, which learning awake does not need.
+STRUCTURES = {"prior": "both", ("prior", "visible"): "wake"}
+PLAIN = {None: "both"}
+RATES = [0.04, 0.12]
+# Of a normal prior on each weight; the penalty of a row is this over the number of rows.
+PRECISIONS = [0, 0.5, 3]
 # Rows and particles that candidates are compared with, and how often in a rung.
-N_VALID, N_VALID_PARTICLES, CHECKS = 1000, 32, 8
+N_VALID, N_VALID_PARTICLES, CHECKS = 1000, 32, 16
+
+
+def candidates(widths, plain, n_rows):
+    """Return the parameters to choose from."""
+    return [
+        {
+            "hidden_layer_sizes": widths,
+            "autoregressive": structure,
+            "recognition_update": update,
+            "learning_rate_init": rate,
+            "alpha": precision / n_rows,
+        }
+        for (structure, update), rate, precision in product((PLAIN if plain else STRUCTURES).items(), RATES, PRECISIONS)
+    ]
 
 
 class Trainee:
     """A machine in training, and the best that came of it so far."""
 
     def __init__(self, parameters, seed):
-        self.machine = HelmholtzMachine(**SHARED, **parameters, random_state=seed, n_score_particles=N_VALID_PARTICLES)
+        self.machine = HelmholtzMachine(
+            **parameters,
+            max_iter=1,
+            tol=None,
+            warm_start=True,
+            random_state=seed,
+            n_score_particles=N_VALID_PARTICLES,
+        )
         self.parameters = parameters
         self.best = None
         self.score = -np.inf
@@ -51,13 +78,13 @@ class Trainee:
     def train(self, train, valid, seconds):
         """Train for so long, epoch by epoch, keeping the best on the validation rows."""
         start = time.perf_counter()
-        checks = iter(np.linspace(0, seconds, CHECKS + 1)[1:])
-        due = next(checks)
+        due = iter(seconds * np.geomspace(0.03, 1, CHECKS))  # small sets are at their best early
+        check = next(due)
         while (elapsed := time.perf_counter() - start) < seconds:
             self._epoch(train)
-            if elapsed >= due:
+            if elapsed >= check:
                 self._check(valid)
-                due = next(checks, seconds)
+                check = next(due, seconds)
         self._check(valid)
         self.seconds += time.perf_counter() - start
         return self
@@ -65,12 +92,18 @@ class Trainee:
     def _epoch(self, train):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self.machine.set_params(max_iter=1).fit(train)
+            self.machine.fit(train)
 
     def _check(self, valid):
         score = self.machine.score(valid)
         if score > self.score:
             self.score, self.best = score, copy.deepcopy(self.machine)
+
+    def evaluate(self, test, n_particles):
+        """Return the test log-likelihood in nats per row, its standard error over rows, and the peak memory in MB."""
+        scores = self.best.set_params(n_score_particles=n_particles).score_samples(test)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return scores.mean(), scores.std() / np.sqrt(len(scores)), memory
 
 
 def load(path):
@@ -82,24 +115,22 @@ def load(path):
         ]
 
 
-def choose(train, valid, seconds, n_jobs):
-    """Return the parameters that do best on validation rows, and the machine that was trained on the way."""
-    trainees = [Trainee(parameters, seed=0) for parameters in CANDIDATES]
-    for rung in range(RUNGS):
-        share = seconds * n_jobs / RUNGS / len(trainees)
+def choose(trainees, train, valid, seconds, n_jobs):
+    """Return the parameters that do best on validation rows: of all at first, then of the best third for longer."""
+    for rung in (1, 2):
+        share = seconds / 2 * n_jobs / len(trainees)
         trainees = Parallel(n_jobs=n_jobs)(delayed(trainee.train)(train, valid, share) for trainee in trainees)
         trainees = sorted(trainees, key=lambda trainee: -trainee.score)
         for trainee in trainees:
-            print(f"  rung {rung + 1}: valid {trainee.score:8.2f} after {trainee.seconds:4.0f} s  {trainee.parameters}")
-        trainees = trainees[: max(1, len(trainees) // 3)]
-    return trainees[0]
+            print(f"  rung {rung}: valid {trainee.score:8.2f} after {trainee.seconds:4.0f} s  {trainee.parameters}")
+        trainees = trainees[: max(2, len(trainees) // 3)]
+    return trainees[0].parameters
 
 
-def evaluate(trainee, test, n_particles):
-    """Return the test log-likelihood in nats per row, its standard error over rows, and the seconds it took."""
-    start = time.perf_counter()
-    scores = trainee.best.set_params(n_score_particles=n_particles).score_samples(test)
-    return scores.mean(), scores.std() / np.sqrt(len(scores)), time.perf_counter() - start
+def finish(parameters, seed, train, valid, test, seconds, n_particles):
+    """Train a machine and return its validation score and what its evaluation says."""
+    trainee = Trainee(parameters, seed).train(train, valid, seconds)
+    return trainee.score, *trainee.evaluate(test, n_particles)
 
 
 def references(path, dataset):
@@ -115,25 +146,36 @@ def benchmark(dataset, options):
     valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, budget = time.perf_counter(), 60 * options.budget_minutes
-    chosen = choose(train, valid, budget / 2, options.n_jobs)
-    trainees = Parallel(n_jobs=options.n_jobs)(
-        delayed(Trainee(chosen.parameters, seed).train)(train, valid, budget / 2 * options.n_jobs / options.seeds)
-        for seed in range(options.seeds)
+    trainees = [Trainee(parameters, seed=0) for parameters in candidates(options.widths, options.plain, len(train))]
+    chosen = choose(trainees, train, valid, 0.4 * budget, options.n_jobs)
+
+    runs = [(chosen, seed) for seed in range(options.seeds)]
+    if not options.plain:
+        runs.append(({**chosen, "hidden_layer_sizes": (1,)}, 0))
+    share = 0.6 * budget * options.n_jobs / len(runs)
+    results = Parallel(n_jobs=options.n_jobs)(
+        delayed(finish)(*run, train, valid, test, share, options.particles) for run in runs
     )
     minutes = (time.perf_counter() - start) / 60
     table = []
-    for seed, trainee in enumerate(trainees):
-        score, error, seconds = evaluate(trainee, test, options.particles)
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(
-            f"  seed {seed}: test {score:8.2f} +- {error:.2f}  (valid {trainee.score:.2f}; scored in {seconds:.0f} s)"
-        )
-        table.append((dataset, "HelmholtzMachine", seed, score, error, minutes, memory, chosen.parameters))
-    print(f"  chosen {chosen.parameters}; {minutes:.1f} minutes in all, {memory:.0f} MB at most")
-    print(f"  {'HelmholtzMachine, mean of the seeds':44}{np.mean([row[3] for row in table]):9.2f}")
+    for (parameters, seed), (valid_score, score, error, memory) in zip(runs, results, strict=True):
+        label = name_of(parameters)
+        print(f"  {label}, seed {seed}: test {score:8.2f} +- {error:.2f}  (valid {valid_score:.2f})", flush=True)
+        table.append((dataset, label, seed, score, error, minutes, memory, parameters["alpha"]))
+    print(f"  {minutes:.1f} minutes in all, {max(row[6] for row in table):.0f} MB at most")
+    print(f"  {'HelmholtzMachine, mean of the seeds':44}{np.mean([row[3] for row in table[: options.seeds]]):9.2f}")
     for score, model, origin in references(options.data_dir / "reference.csv", dataset):
-        print(f"  {model:44}{score:9.2f}  {origin}")
+        print(f"  {model:44}{score:9.2f}  {origin}", flush=True)
     return table
+
+
+def name_of(parameters):
+    """Return a short name for a machine: its widths, and its autoregressive layers."""
+    widths = "-".join(map(str, parameters["hidden_layer_sizes"]))
+    structure = parameters["autoregressive"]
+    return widths + (
+        f" {structure if isinstance(structure, str) else ' + '.join(structure)}" if structure else " plain"
+    )
 
 
 def make_parser():
@@ -143,6 +185,8 @@ def make_parser():
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--datasets", nargs="+", help="sets to run (default: all binary ones in the folder)")
+    parser.add_argument("--widths", nargs="+", type=int, default=[100], help="widths of the hidden layers")
+    parser.add_argument("--plain", action="store_true", help="no autoregressive connections")
     parser.add_argument("--budget-minutes", type=float, default=10, help="minutes to choose and train, for each set")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--particles", type=int, default=1000, help="importance samples per test row (default: 1000)")
@@ -168,7 +212,7 @@ def main():
     missing = [name for name in datasets if not (options.data_dir / f"{name}.npz").is_file()]
     if missing or not datasets:
         parser.error(f"{options.data_dir} has no {', '.join(missing) or 'binary set'}. --help describes the files.")
-    table = [("dataset", "model", "seed", "test_ll", "standard_error", "minutes", "peak_mb", "parameters")]
+    table = [("dataset", "machine", "seed", "test_ll", "standard_error", "minutes", "peak_mb", "alpha")]
     for dataset in datasets:
         table += benchmark(dataset, options)
         if options.csv:  # after every set: a long run may be cut short
