@@ -47,7 +47,7 @@ FLOORS = (
     (f"{PACKAGE}._adapters",),
     (f"{PACKAGE}._helmholtz_machine", f"{PACKAGE}._amortised_wake_sleep", f"{PACKAGE}.reference"),
     (PACKAGE,),
-    (f"{PACKAGE}.callbacks", f"{PACKAGE}.datasets", f"{PACKAGE}.onnx", f"{PACKAGE}.plotting"),
+    (f"{PACKAGE}.callbacks", f"{PACKAGE}.datasets", f"{PACKAGE}.onnx", f"{PACKAGE}.plotting", f"{PACKAGE}.replicas"),
 )
 # What a leaf may import on demand.
 EXTRAS = {f"{PACKAGE}.onnx": {"onnx", "skl2onnx"}, f"{PACKAGE}.plotting": {"matplotlib"}}

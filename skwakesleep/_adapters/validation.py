@@ -99,12 +99,12 @@ def _is_positive_int(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool | np.bool_) and int(value) >= 1
 
 
-def check_n_samples(n_samples: Any) -> int:
-    """Return the number of samples to draw."""
+def check_n_samples(n_samples: Any, name: str = "n_samples") -> int:
+    """Return the number of samples to draw, or of whatever else is asked for under another name."""
     if not isinstance(n_samples, Integral) or isinstance(n_samples, bool | np.bool_):
-        raise TypeError(f"n_samples must be an int, at least 1. Got {n_samples!r} instead.")
+        raise TypeError(f"{name} must be an int, at least 1. Got {n_samples!r} instead.")
     if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1. Got {n_samples!r} instead.")
+        raise ValueError(f"{name} must be at least 1. Got {n_samples!r} instead.")
     return int(n_samples)
 
 

@@ -1,6 +1,7 @@
 """Update rules over one flat parameter vector, all of them ascending."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ class Optimizer(Protocol):
     def reset(self) -> None:
         """Forget all gradients seen so far."""
 
+    def join(self, others: Sequence[Any]) -> None:
+        """Remember the mean of what this and other optimizers of the same kind do."""
+
     def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
         """Update `parameters` in place; `gradient` may be overwritten."""
 
@@ -26,6 +30,9 @@ class SGD:
 
     def reset(self) -> None:
         """Forget all gradients seen so far: there is nothing to forget."""
+
+    def join(self, others: Sequence["SGD"]) -> None:
+        """Remember the mean of what all remember: there is nothing to remember."""
 
     def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
         """Update `parameters` in place; `gradient` is overwritten."""
@@ -63,6 +70,13 @@ class Adam:
         self._first[...] = 0
         self._second[...] = 0
         self._n_steps = 0
+
+    def join(self, others: Sequence["Adam"]) -> None:
+        """Remember the mean of what this and others do."""
+        everyone = [self, *others]
+        self._first[...] = np.mean([one._first for one in everyone], axis=0)
+        self._second[...] = np.mean([one._second for one in everyone], axis=0)
+        self._n_steps = max(one._n_steps for one in everyone)
 
     def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
         """Update `parameters` in place; `gradient` is overwritten."""

@@ -1,5 +1,6 @@
 """Explicit randomness: one stream for each purpose, and interchangeable sources of noise."""
 
+from copy import deepcopy
 from functools import lru_cache
 from math import prod
 from typing import Protocol
@@ -34,6 +35,17 @@ class Streams:
 
     def __getitem__(self, purpose: str) -> np.random.Generator:
         return self._generators[purpose]
+
+    def replicas(self, n: int) -> list["Streams"]:
+        """Return streams that are independent of each other and of these, which are left alone.
+
+        They hold out the same rows.
+        """
+        entropy = deepcopy(self["dreams"]).integers(2**32, size=4).tolist()
+        replicas = [Streams([*entropy, number]) for number in range(n)]
+        for replica in replicas:
+            replica.validation_seed = self.validation_seed
+        return replicas
 
 
 class Noise(Protocol):

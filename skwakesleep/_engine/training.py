@@ -1,6 +1,6 @@
 """The training loop: epochs of shuffled mini-batches, stopping and history. It knows no model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -181,6 +181,24 @@ class TrainingState:
             if validation_score is not None:
                 self.best_parameters = self.average.copy()
         self.converged = stopping is not None and self.n_stale >= stopping.n_iter_no_change
+
+
+def mean_state(states: Sequence[TrainingState]) -> TrainingState:
+    """Return the mean of states that were trained apart for as many epochs, with the random streams of the first.
+
+    Iterates, their averages and what the optimizer remembers of gradients all add up, so that training can go on.
+    Scores of before do not count any more: they were of other parameters.
+    """
+    mean = states[0].copy()
+    mean.parameters[...] = np.mean([state.parameters for state in states], axis=0)
+    mean.average[...] = np.mean([state.average for state in states], axis=0)
+    mean.n_steps = max(state.n_steps for state in states)
+    mean.n_averaged = max(state.n_averaged for state in states)
+    mean.optimizer.join([state.optimizer for state in states[1:]])
+    mean.lower_bounds = np.mean([state.lower_bounds for state in states], axis=0).tolist()
+    mean.validation_scores, mean.best_parameters, mean.best_score = [], None, -np.inf
+    mean.n_stale, mean.converged = 0, False
+    return mean
 
 
 def train(

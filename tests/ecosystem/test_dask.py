@@ -9,6 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skwakesleep import HelmholtzMachine
+from skwakesleep.replicas import average, replicate
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own making
 
@@ -80,6 +81,17 @@ def test_a_search_on_a_cluster(client):
         on_cluster = search.fit(X).cv_results_["mean_test_score"]
     assert_array_equal(on_cluster, scores)
     assert n_executed(client) > before
+
+
+def test_replicas_on_a_cluster_learn_as_they_do_here(client):
+    parts = np.array_split(X, 2)
+    held = [client.scatter(part) for part in parts]
+    here = there = HelmholtzMachine(**MACHINE).partial_fit(X[:20])
+    for _ in range(3):
+        here = average(map(HelmholtzMachine.partial_fit, replicate(here, 2), parts))
+        trained = client.map(HelmholtzMachine.partial_fit, replicate(there, 2), held, pure=False)
+        there = average(client.gather(trained))
+    assert_array_equal(there.transform(X), here.transform(X))
 
 
 def n_executed(client):

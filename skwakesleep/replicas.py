@@ -1,0 +1,146 @@
+"""Training in several places at once: replicas learn apart, each from its part of the data, and are averaged.
+
+Averaging parameters every so often asks far less of a network than exchanging gradients at every step, and any tool
+that runs functions elsewhere will do.
+"""
+
+from collections.abc import Iterable
+from copy import copy
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skwakesleep import HelmholtzMachine
+from skwakesleep._adapters.validation import check_n_samples
+from skwakesleep._engine.training import TrainingState, mean_state
+from skwakesleep._helmholtz_machine import _fitted_attributes
+
+__all__ = ["average", "replicate"]
+
+
+def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachine]:
+    """Copy a fitted machine, to be trained in several places by ``partial_fit``.
+
+    The copies are the same but for their random numbers, which are independent of each other: they dream apart.
+
+    Parameters
+    ----------
+    machine : HelmholtzMachine
+        Fitted machine; it is left alone. One call of ``partial_fit`` on some of the rows makes one.
+
+    n_replicas : int
+        Number of copies.
+
+    Returns
+    -------
+    replicas : list of HelmholtzMachine
+        The copies. They share what they do not change; sending them elsewhere takes them apart.
+
+    Raises
+    ------
+    NotFittedError
+        If the machine is not fitted: copies that start apart would learn different causes, with no meaningful mean.
+
+    ValueError
+        If `n_replicas` is less than one.
+
+    See Also
+    --------
+    average : Makes one machine of them again.
+
+    Examples
+    --------
+    Two parts of the data, in three rounds. ``map`` stands for what runs functions elsewhere.
+
+    >>> import numpy as np
+    >>> from skwakesleep import HelmholtzMachine
+    >>> from skwakesleep.replicas import average, replicate
+    >>> X = np.repeat(np.random.default_rng(0).integers(2, size=(200, 2)), 4, axis=1)
+    >>> parts = X[:100], X[100:]
+    >>> machine = HelmholtzMachine(4, batch_size=10, random_state=0).partial_fit(parts[0])
+    >>> for _ in range(10):
+    ...     machine = average(map(HelmholtzMachine.partial_fit, replicate(machine, 2), parts))
+    >>> machine.n_iter_
+    11
+    >>> machine.score(X) > -3  # nats per row; independent columns have -5.5
+    True
+    """
+    check_is_fitted(machine)
+    replicas = []
+    for streams in machine._state.streams.replicas(check_n_samples(n_replicas, "n_replicas")):
+        state = copy(machine._state)
+        state.streams = streams
+        replicas.append(_with_state(machine, state))
+    return replicas
+
+
+def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
+    """Average replicas of one machine that were trained for as many epochs.
+
+    All that training needs to go on is averaged: the parameters, their running average, the memory of the solver, the
+    recorded lower bounds. Replicas count alike, so their parts of the data should be of similar size.
+
+    Parameters
+    ----------
+    replicas : iterable of HelmholtzMachine
+        Machines made by one call of `replicate` and trained since; they are left alone.
+
+    Returns
+    -------
+    machine : HelmholtzMachine
+        Their mean.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or if they are not replicas of one machine, trained for as many epochs.
+
+    See Also
+    --------
+    replicate : Makes replicas, with an example.
+
+    Notes
+    -----
+    Replicas drift apart while they learn, and the mean of machines that have gone far apart is no good machine. Average
+    at least once per epoch. ``W`` replicas that take mini-batches of ``batch_size / W`` rows take as many steps as one
+    machine would, each of them on as many rows in total.
+
+    References
+    ----------
+    .. [1] R. McDonald, K. Hall, G. Mann. "Distributed training strategies for the structured perceptron". NAACL 2010,
+       456-464.
+    .. [2] S. U. Stich. "Local SGD converges fast and communicates little". ICLR 2019. arXiv:1805.09767.
+    """
+    replicas = list(replicas)
+    _check_replicas(replicas)
+    return _with_state(replicas[0], mean_state([replica._state for replica in replicas]))
+
+
+def _check_replicas(replicas: list[HelmholtzMachine]) -> None:
+    if not replicas:
+        raise ValueError("There are no replicas to average.")
+    first = replicas[0]
+    for replica in replicas:
+        check_is_fitted(replica)
+        if replica._machine.layout.groups != first._machine.layout.groups or not _same_columns(replica, first):
+            raise ValueError(
+                "Machines of different networks or columns cannot be averaged: use replicas of one machine."
+            )
+        if replica.n_iter_ != first.n_iter_:
+            raise ValueError(
+                f"Replicas must have been trained for as many epochs as each other. Got {first.n_iter_} and "
+                f"{replica.n_iter_}."
+            )
+
+
+def _same_columns(replica: HelmholtzMachine, other: HelmholtzMachine) -> bool:
+    """Whether Gaussian columns, if that is what they are, have the same units inside."""
+    constants, others = vars(replica._machine.visible), vars(other._machine.visible)
+    return replica.visible_ == other.visible_ and all(np.array_equal(constants[name], others[name]) for name in others)
+
+
+def _with_state(machine: HelmholtzMachine, state: TrainingState) -> HelmholtzMachine:
+    other: Any = copy(machine)
+    vars(other).update(_fitted_attributes(machine._machine, state))
+    return other

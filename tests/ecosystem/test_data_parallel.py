@@ -1,0 +1,23 @@
+"""The recipe for training on several machines, on digits: what it loses against one machine."""
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skwakesleep import HelmholtzMachine
+from skwakesleep.replicas import average, replicate
+
+TRAINING, HELD_OUT = train_test_split((load_digits().data > 7.5).astype(np.float32), test_size=0.25, random_state=0)
+N_EPOCHS, N_WORKERS = 20, 2
+
+
+def test_two_replicas_are_within_a_tenth_of_a_nat_of_one_machine():
+    alone = HelmholtzMachine(100, batch_size=100, random_state=0)
+    step = 0.2 * N_WORKERS**0.5
+    joined = HelmholtzMachine(100, batch_size=100 // N_WORKERS, learning_rate_init=step, random_state=0)
+    joined.partial_fit(TRAINING[:100])
+    parts = np.array_split(TRAINING, N_WORKERS)
+    for _ in range(N_EPOCHS):
+        alone.partial_fit(TRAINING)
+        joined = average(map(HelmholtzMachine.partial_fit, replicate(joined, N_WORKERS), parts))
+    assert joined.score(HELD_OUT) > alone.score(HELD_OUT) - 0.1
