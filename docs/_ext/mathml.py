@@ -22,11 +22,8 @@ def render_inline(translator, node):
 
 def render_block(translator, node):
     """Write an equation on lines of its own."""
-    tex = node.astext().strip()
-    if r"\\" in tex and r"\begin" not in tex:
-        tex = rf"\begin{{align}} {tex} \end{{align}}"
     translator.body.append(translator.starttag(node, "div", CLASS="math"))
-    translator.body.append(mathml(tex, as_block=True) + "</div>\n")
+    translator.body.append(mathml(node.astext(), as_block=True) + "</div>\n")
     raise nodes.SkipNode
 
 

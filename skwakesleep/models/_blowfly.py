@@ -24,7 +24,8 @@ class BlowflyDynamics(NamedParameterModel):
     ``N[t+1] = R[t] + S[t]``, recruits ``R[t] = P N[t-delay] exp(-N[t-delay] / N0) e[t]`` and survivors
     ``S[t] = N[t] exp(-mortality * f[t])``, where ``e`` and ``f`` are gamma variables of mean one and of standard
     deviations ``recruitment_noise`` and ``survival_noise``. Parameters are the logarithms of these five: fecundity
-    ``P``, capacity ``N0``, mortality (per step) and the two noises. The flies are Nicholson's [1]_, the model Wood's [2]_.
+    ``P``, capacity ``N0``, mortality (per step) and the two noises. The flies are Nicholson's [1]_, the model is
+    Wood's [2]_.
 
     Which of those alive at ``t+1`` are recruits is not observed. Latents ``z`` are a tuple of the logarithms of the
     recruits and of the *losses* ``mortality * f``, ``(n, n_features - delay - 1)`` each. Observations are whole series;
