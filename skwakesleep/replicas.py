@@ -102,15 +102,26 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
 
     Notes
     -----
-    Replicas drift apart while they learn, and the mean of machines that have gone far apart is no good machine. Average
-    at least once per epoch. ``W`` replicas that take mini-batches of ``batch_size / W`` rows take as many steps as one
+    Averaging by rounds is known as iterative parameter mixing [1]_ or local SGD [2]_. Replicas drift apart while they
+    learn, and the mean of machines that have gone far apart is no good machine. Average at least once per epoch. ``W`` replicas that take mini-batches of ``batch_size / W`` rows take as many steps as one
     machine would, each of them on as many rows in total.
 
     References
     ----------
     .. [1] R. McDonald, K. Hall, G. Mann. "Distributed training strategies for the structured perceptron". NAACL 2010,
        456-464.
-    .. [2] S. U. Stich. "Local SGD converges fast and communicates little". ICLR 2019. arXiv:1805.09767.
+    .. [2] Sebastian U. Stich. "Local SGD converges fast and communicates little". ICLR 2019. arXiv:1805.09767.
+
+    Examples
+    --------
+    >>> from skwakesleep import HelmholtzMachine
+    >>> from skwakesleep.datasets import make_bars
+    >>> from skwakesleep.replicas import average, replicate
+    >>> X, _ = make_bars(100, random_state=0)
+    >>> first, second = replicate(HelmholtzMachine(4, random_state=0).partial_fit(X), 2)
+    >>> mean = average([first.partial_fit(X[:50]), second.partial_fit(X[50:])])
+    >>> mean.prior_intercept_.shape, mean.n_iter_
+    ((4,), 2)
     """
     replicas = list(replicas)
     _check_replicas(replicas)

@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import pkgutil
 import re
 import sys
 import textwrap
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import skwakesleep
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")])
@@ -116,7 +119,7 @@ def test_the_runner_sees_failures():
 # ---------------------------------------------------------------------- docstrings
 
 MODULES = ["skwakesleep"] + [
-    f"skwakesleep.{name}" for name in ("callbacks", "datasets", "models", "onnx", "plotting", "reference")
+    f"skwakesleep.{module.name}" for module in pkgutil.iter_modules(skwakesleep.__path__) if module.name[0] != "_"
 ]
 # numpydoc's complaints that are no faults here.
 PASSED_OVER = {
@@ -184,6 +187,15 @@ def protocol_methods():
 
 
 OBJECTS = [".".join(filter(None, parts)) for parts in public_objects()]
+
+
+def test_the_reference_lists_every_public_name():
+    text = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8")
+    sections = re.split(r"^\.\. currentmodule:: (\S+)$", text, flags=re.MULTILINE)[1:]
+    names = (set(re.findall(r"^   (\w+)$", part, re.MULTILINE)) for part in sections[1::2])
+    listed = dict(zip(sections[::2], names, strict=True))
+    public = {(module_name, name) for module_name, name, _ in public_objects()}
+    assert {(module_name, name) for module_name, names in listed.items() for name in names} == public
 
 
 @pytest.mark.parametrize(

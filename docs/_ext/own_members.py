@@ -11,7 +11,7 @@ def own_members(full_name):
     Attributes are left out that the docstring of the class describes.
     """
     _, cls, _, _ = import_by_name(full_name)
-    described = inspect.getdoc(cls).partition("Attributes\n----------\n")[2]
+    described = "\n" + inspect.getdoc(cls).partition("Attributes\n----------\n")[2]
     directives = {}
     for base in cls.__mro__:
         if base.__module__.split(".")[0] == "skwakesleep":

@@ -2,10 +2,13 @@
 
 from importlib import import_module
 from inspect import isclass, isfunction
+from pkgutil import iter_modules
 
 from sphinx.ext.autosummary import AutoLink
 
-MODULES = ("callbacks", "datasets", "models", "onnx", "plotting", "reference")
+import skwakesleep
+
+MODULES = [module.name for module in iter_modules(skwakesleep.__path__) if not module.name.startswith("_")]
 FULL_NAMES = {name: f"skwakesleep.{name}" for name in ("AmortisedWakeSleep", "HelmholtzMachine")}
 for module in MODULES:
     for name, value in vars(import_module(f"skwakesleep.{module}")).items():
