@@ -103,8 +103,9 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
     Notes
     -----
     Averaging by rounds is known as iterative parameter mixing [1]_ or local SGD [2]_. Replicas drift apart while they
-    learn, and the mean of machines that have gone far apart is no good machine. Average at least once per epoch. ``W`` replicas that take mini-batches of ``batch_size / W`` rows take as many steps as one
-    machine would, each of them on as many rows in total.
+    learn, and the mean of machines that have gone far apart is no good machine: average at least once per epoch. ``W``
+    replicas that take mini-batches of ``batch_size / W`` rows take as many steps as one machine would, each of them on
+    as many rows in total.
 
     References
     ----------
