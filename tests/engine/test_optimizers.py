@@ -101,3 +101,18 @@ def test_adam_takes_gradients_of_any_size(dtype, size):
     ascended(Adam(0.01, np.ones(2, dtype)), parameters, np.full((20, 2), size))
     assert np.isfinite(parameters).all()
     assert (parameters >= 0).all()
+
+
+def test_joined_adams_remember_the_mean_of_their_gradients():
+    gradients = np.array([[1.0, -2.0, 0.5], [3.0, 2.0, 0.0]])
+    adams = [Adam(0.1, np.ones(3)) for _ in gradients]
+    for adam, gradient in zip(adams, gradients, strict=True):
+        adam.ascend(np.zeros(3), gradient.copy())
+    adams[0].join(adams[1:])
+    # The next step follows moments of one decayed gradient, and no new one.
+    step = np.zeros(3)
+    adams[0].ascend(step, np.zeros(3))
+    first, second = gradients.mean(axis=0), np.square(gradients).mean(axis=0)
+    direction = 0.9 * first / np.sqrt(0.999 * second)
+    correction = (0.1 / (1 - 0.9**2)) / np.sqrt(0.001 / (1 - 0.999**2))
+    np.testing.assert_allclose(step, 0.1 * correction * direction, rtol=1e-6)
