@@ -8,6 +8,7 @@ import pkgutil
 import re
 import sys
 import textwrap
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,8 @@ import skwakesleep
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")])
 PAGES = [page for page in PAGES if not {"_build", "auto_examples", "generated"} & set(page.parts)]
+# Packages that warn of matters of their own, such as ports that are taken.
+TALKATIVE = {"dask", "mlflow", "optuna", "ray"}
 FENCE = re.compile(r"^```(?:python|pycon)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 DIRECTIVE = re.compile(r"^\.\. code-block:: (?:python|pycon)\n((?:\n|[ ]+.*\n)+)", re.MULTILINE)
 
@@ -30,12 +33,15 @@ class Block(NamedTuple):
     line: int
     example: doctest.Example | None = None
 
-    def missing(self):
-        """Return the packages and modules that it imports and that are not installed."""
+    def imports(self):
+        """Return the modules that it imports."""
         nodes = list(ast.walk(ast.parse(self.source)))
         modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-        modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-        return sorted({absent for module in modules if (absent := first_absent(module))})
+        return modules | {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+
+    def missing(self):
+        """Return the packages and modules that it imports and that are not installed."""
+        return sorted({absent for module in self.imports() if (absent := first_absent(module))})
 
 
 def first_absent(module):
@@ -73,7 +79,10 @@ def run(page, text):
         if missing:
             left_out.append(f"line {block.line} needs {', '.join(missing)}")
         elif block.example is None:
-            exec(compile("\n" * (block.line - 1) + block.source, page, "exec"), namespace)
+            with warnings.catch_warnings():
+                if {module.split(".")[0] for module in block.imports()} & TALKATIVE:
+                    warnings.simplefilter("ignore")
+                exec(compile("\n" * (block.line - 1) + block.source, page, "exec"), namespace)
         else:
             test = doctest.DocTest([block.example], {}, page, page, 0, None)
             test.globs = namespace  # which the constructor would copy
@@ -93,6 +102,7 @@ def drawing_board(monkeypatch, tmp_path):
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of clusters that are gone
 @pytest.mark.usefixtures("drawing_board")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_the_code_of_a_page_runs(page):
@@ -110,6 +120,8 @@ def test_the_runner_sees_failures():
         run("page", "text\n\n>>> 1 + 1\n3\n")
     with pytest.raises(ZeroDivisionError):
         run("page", "```python\nx = 1\n```\n\n.. code-block:: python\n\n   x / 0\n\ntext\n")
+    with pytest.raises(UserWarning, match="ours"):
+        run("page", "```python\nimport warnings\nwarnings.warn('ours')\n```\n")
     with pytest.raises(NameError):
         run("page", "```python\nx\n```\n")
     assert run("page", "```python\nx = 1\n```\n\n>>> x\n1\n\n.. code-block:: bash\n\n   python -c '1 / 0'\n") == []
