@@ -95,7 +95,7 @@ axes["counts"].set(ylabel="flies (thousands)", title="Nicholson's blowflies", yl
 axes["counts"].legend(loc="upper right")
 for dream in dreams:
     axes["dreams"].plot(weeks, dream)
-axes["dreams"].set(xlabel="week", ylabel="flies (thousands)", title="Two dreams", ylim=(0, 12))
+axes["dreams"].set(xlabel="week", ylabel="flies (thousands)", title="Two dreams", ylim=(0, None))
 
 population = np.linspace(0, 9, 200)
 fecundity, capacity = np.exp(fitted.theta_[:2])

@@ -1,0 +1,182 @@
+"""
+=============================
+A deep machine layer by layer
+=============================
+
+What does a hidden layer add to the one below? This example trains machines of one, two and three hidden layers on
+images of digits, jointly, and compares them with layers that are stacked one after the other. Then it looks into the
+deepest: what the units of each layer draw, how much of an image each layer keeps, what each leaves open, and which
+units are dead or always on.
+"""
+
+# %%
+# Larger digits
+# -------------
+#
+# The digits of scikit-learn have 8 x 8 pixels. Enlarged twice, with values between those of neighboring pixels, they
+# are smooth strokes. As before, pixels are ink or paper.
+
+import numpy as np
+from scipy.ndimage import zoom
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
+
+from skwakesleep import HelmholtzMachine
+
+threadpool_limits(1)  # matrices this small are not worth a second thread
+digits = load_digits()
+images = np.array([zoom(image, 2, order=1) for image in digits.images])
+X = (images.reshape(len(images), -1) >= 8).astype(np.float32)
+train, test = train_test_split(X, test_size=0.25, random_state=0, stratify=digits.target)
+
+# %%
+# How deep?
+# ---------
+#
+# ``hidden_layer_sizes`` has the layer nearest the data first. All layers are trained jointly: each generative layer
+# learns to draw the layer below it, whichever states the recognition network finds there. The top layer has no parents.
+# In the first column, its units are independent of each other in dreams, and what belongs together has to be learned by
+# another layer above them. In the second, which is the default, they are connected with each other, which can do much
+# of what further layers would. Deeper is not better by itself.
+
+machines = {}
+print("Log-likelihood of the test images, nats per image")
+print(f"  {'hidden layers':16}{'independent top':>18}{'connected top':>18}")
+for sizes in [(100,), (100, 40), (100, 40, 15)]:
+    for autoregressive in (None, "prior"):
+        machine = HelmholtzMachine(sizes, autoregressive=autoregressive, max_iter=30, tol=None, random_state=0)
+        machines[sizes, autoregressive] = machine.fit(train)
+    scores = [machines[sizes, autoregressive].score(test) for autoregressive in (None, "prior")]
+    print(f"  {'-'.join(map(str, sizes)):16}" + "".join(f"{score:18.2f}" for score in scores), flush=True)
+
+# %%
+# Jointly, or one after the other
+# -------------------------------
+#
+# Layers can also be stacked greedily: a second machine learns from the hidden units of the first, a third from those of
+# the second. scikit-learn's ``Pipeline`` does that, and takes rows back down by ``inverse_transform``. It is a way to
+# features, not to a density: the machines do not know of each other, and there is no likelihood of the whole.
+#
+# What does either keep of an image? We take test images up to a layer, and down again, with probabilities instead of
+# states: what is lost is the cross-entropy between an image and what comes back. For a machine, ``transform`` and
+# ``inverse_transform`` stop at nothing below the top layer, but its weights are all there.
+
+from scipy.special import expit, xlogy
+from sklearn.pipeline import make_pipeline
+
+sizes = (100, 40, 15)
+machine = machines[sizes, None]
+
+
+def passed_up(machine, X):
+    """Return the recognition network's probabilities in each hidden layer, bottom up."""
+    layers = [X]
+    for weights, intercepts in zip(machine.recognition_coefs_, machine.recognition_intercepts_, strict=True):
+        layers.append(expit(layers[-1] @ weights + intercepts))
+    return layers[1:]
+
+
+def passed_down(machine, H, layer, activate=expit):
+    """Return the columns that the generative network makes of the states of a layer, counted from 0."""
+    below = list(zip(machine.generative_coefs_, machine.generative_intercepts_, strict=True))[: layer + 1]
+    for weights, intercepts in reversed(below):
+        H = activate(H @ weights + intercepts)
+    return H
+
+
+def loss(X, probabilities):
+    """Return the mean cross-entropy in nats per row."""
+    p = np.clip(probabilities, 1e-6, 1 - 1e-6)
+    return -(xlogy(X, p) + xlogy(1 - X, 1 - p)).sum(axis=1).mean()
+
+
+layers = passed_up(machine, test)
+np.testing.assert_allclose(layers[-1], machine.transform(test), rtol=1e-4, atol=1e-6)
+jointly = [loss(test, passed_down(machine, H, layer)) for layer, H in enumerate(layers)]
+stack = make_pipeline(*(HelmholtzMachine(n, max_iter=30, tol=None, random_state=0) for n in sizes)).fit(train)
+greedily = [loss(test, part.inverse_transform(part.transform(test))) for part in (stack[:1], stack[:2], stack)]
+
+print("\nLost on the way up to a layer and down again, nats per image")
+print(f"  {'hidden layer':14}{'units':>8}{'jointly':>10}{'greedily':>10}")
+for layer, n_units in enumerate(sizes):
+    print(f"  {layer + 1:<14}{n_units:8}{jointly[layer]:10.1f}{greedily[layer]:10.1f}")
+
+# %%
+# What the units of a layer draw
+# ------------------------------
+#
+# The lowest generative weights can be shown as they are. A unit higher up draws by way of those below. Its effect is
+# the expected image with the unit on, less the one with the unit off, where the others of its layer have their mean
+# activity.
+
+import matplotlib.pyplot as plt
+
+from skwakesleep.plotting import ActivityDisplay, ComponentsDisplay
+
+
+def effects(machine, activity, layer):
+    """Return for each unit of a layer what it adds to the expected columns."""
+    on, off = (np.tile(activity, (len(activity), 1)) for _ in range(2))
+    np.fill_diagonal(on, 1)
+    np.fill_diagonal(off, 0)
+    return passed_down(machine, on, layer) - passed_down(machine, off, layer)
+
+
+activities = [H.mean(axis=0) for H in passed_up(machine, train)]
+figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
+for layer, (ax, activity) in enumerate(zip(axes, activities, strict=True)):
+    images = effects(machine, activity, layer)
+    strongest = np.argsort(-np.linalg.norm(images, axis=1))[:36]
+    display = ComponentsDisplay(images[strongest], (16, 16)).plot(ax=ax)
+    display.image_.colorbar.set_label("change in the probability of ink")
+    ax.set_title(f"Layer {layer + 1}: effect of {len(strongest)} units")
+
+# %%
+# What a layer leaves open
+# ------------------------
+#
+# Of each test image in the first row, the recognition network infers a state of every layer. The rows below show what
+# the generative network makes of that state alone: the expected image, and a dream from this layer down, in which all
+# units below are drawn at random. The higher the layer, the more is left to chance. What the top layer keeps is the
+# kind of image rather than the image.
+
+rng = np.random.default_rng(0)
+
+
+def drawn(log_odds):
+    return (rng.random(log_odds.shape) < expit(log_odds)).astype(np.float32)
+
+
+shown = test[:12]
+rows = {"data": shown}
+state = shown
+for layer, (weights, intercepts) in enumerate(
+    zip(machine.recognition_coefs_, machine.recognition_intercepts_, strict=True)
+):
+    state = drawn(state @ weights + intercepts)
+    rows[f"layer {layer + 1}: expected"] = passed_down(machine, state, layer)
+    rows[f"layer {layer + 1}: dream"] = passed_down(machine, state, layer, activate=drawn)
+
+figure, axes = plt.subplots(len(rows), 1, figsize=(9, 6.2), layout="constrained")
+for ax, (name, row) in zip(axes, rows.items(), strict=True):
+    strip = np.pad(row.reshape(-1, 16, 16), [(0, 0), (0, 0), (1, 1)]).transpose(1, 0, 2).reshape(16, -1)
+    ax.imshow(strip, cmap="gray_r", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+    ax.set_ylabel(name, rotation=0, ha="right", va="center")
+    ax.spines[:].set_visible(False)
+
+# %%
+# Dead and always-on units
+# ------------------------
+#
+# A unit that is never on explains nothing, and one that is always on is an intercept. `ActivityDisplay` shows how
+# active the units of a layer are, and names those. With independent units on top, a layer may have more units than it
+# can use; a smaller one would do.
+
+figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
+for layer, (ax, activity) in enumerate(zip(axes, activities, strict=True)):
+    display = ActivityDisplay(activity, [f"unit {unit}" for unit in range(len(activity))]).plot(ax=ax)
+    ax.set_title(f"Layer {layer + 1}\n{ax.get_title()}", fontsize="medium")
+    print(f"layer {layer + 1}: dead {display.dead_}, always on {display.always_on_}")
+plt.show()
