@@ -34,6 +34,8 @@ class ComponentsDisplay:
         Weights.
     image_shape : tuple of int
         Height and width of the images, with ``height * width == n_features``.
+    unit : str, default="log-odds"
+        What the weights are measured in.
 
     Attributes
     ----------
@@ -56,9 +58,10 @@ class ComponentsDisplay:
     (4, 4)
     """
 
-    def __init__(self, components: NDArray, image_shape: tuple[int, int]) -> None:
+    def __init__(self, components: NDArray, image_shape: tuple[int, int], unit: str = "log-odds") -> None:
         self.components = components
         self.image_shape = image_shape
+        self.unit = unit
 
     @classmethod
     def from_estimator(
@@ -105,7 +108,8 @@ class ComponentsDisplay:
         check_is_fitted(estimator)
         components = np.asarray(estimator.components_)
         strongest = np.argsort(-np.linalg.norm(components, axis=1), kind="stable")[:max_components]
-        return cls(components[strongest], _image_shape(components.shape[1], image_shape)).plot(ax=ax)
+        unit = "standard deviations" if getattr(estimator, "visible_", None) == "gaussian" else "log-odds"
+        return cls(components[strongest], _image_shape(components.shape[1], image_shape), unit).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ComponentsDisplay":
         """Draw the mosaic.
@@ -135,7 +139,7 @@ class ComponentsDisplay:
         self.figure_, self.ax_ = _axes(ax)
         limit = np.abs(self.components).max() or 1.0
         self.image_ = _draw_mosaic(self.ax_, self.components, self.image_shape, cmap="RdBu_r", limits=(-limit, limit))
-        self.figure_.colorbar(self.image_, ax=self.ax_, label="weight (log-odds or standard deviations)")
+        self.figure_.colorbar(self.image_, ax=self.ax_, shrink=0.8, label=f"weight ({self.unit})")
         self.ax_.set_title(f"Generative weights of {len(self.components)} hidden units")
         return self
 

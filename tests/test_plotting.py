@@ -36,6 +36,12 @@ def test_components_are_shown_as_images_the_strongest_first(machine):
     np.testing.assert_array_equal(shown[4:, 5:], display.components[3].reshape(3, 4))
     low, high = display.image_.get_clim()
     assert -low == high == abs(display.components).max()
+    assert display.image_.colorbar.ax.get_ylabel() == "weight (log-odds)"
+
+
+def test_weights_of_gaussian_columns_are_in_standard_deviations():
+    machine = HelmholtzMachine(2, visible="gaussian", max_iter=2, tol=None, random_state=0).fit(X)
+    assert plotting.ComponentsDisplay.from_estimator(machine, image_shape=(3, 4)).unit == "standard deviations"
 
 
 def test_samples_beside_data(machine):
