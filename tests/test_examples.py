@@ -1,0 +1,37 @@
+"""Every example runs from top to bottom, without a display and with warnings as errors: `pytest -m slow`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
+NEEDS = {"plot_features_few_labels": ["pandas"]}
+NO_DISPLAY = "ignore:FigureCanvasAgg is non-interactive:UserWarning"
+
+
+def run(script, folder):
+    """Run a script in a folder, where it may leave its pictures."""
+    command = [sys.executable, "-W", "error", "-W", NO_DISPLAY, str(script)]
+    environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs(example, tmp_path):
+    for package in ["matplotlib", *NEEDS.get(example.stem, [])]:
+        pytest.importorskip(package)
+    finished = run(example, tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout  # its tables
+
+
+def test_a_warning_fails(tmp_path):
+    """Negative control."""
+    script = tmp_path / "plot_warning.py"
+    script.write_text("import warnings\nwarnings.warn('the end is near')\n", encoding="utf-8")
+    assert "the end is near" in run(script, tmp_path).stderr
+    assert run(script, tmp_path).returncode != 0
