@@ -68,7 +68,7 @@ class AmortisedWakeSleep(
         "importance" weighs the dreamed latents by how well they explain each row, without any regression, for models
         that offer ``log_prob_x_given_z``. "exact" is the model's own ``grad_log_likelihood``, for comparison. "auto" is
         "exponential" where the model offers it, "direct" elsewhere; and "importance" instead, where it is on offer,
-        from the 200th step on and as long as the median row has five or more effective dreams.
+        from the 100th step on and as long as the median row has five or more effective dreams.
 
     n_sleep : int, default=500
         Pairs dreamed at each step. The time of a step grows with their cube, and linearly beyond 2000, where random
@@ -106,6 +106,11 @@ class AmortisedWakeSleep(
         observations otherwise than linearly. A scikit-learn transformer is fitted to dreams. None is the columns with
         unit variance, of which a kernel resolves up to about 25; so are "predictive" and "learned" of three columns or
         fewer.
+
+    reuse_sleep : bool, default=False
+        Whether a step may use dreams of earlier ones, resampled by how likely they have become, as long as half of them
+        are effective. For models that take long to simulate and have ``log_joint``; those of local factors always dream
+        anew.
 
     n_restarts : int, default=1
         Number of fits from different starts, of which the one with the highest likelihood is kept. More than one needs
@@ -211,6 +216,7 @@ class AmortisedWakeSleep(
         "tune": [StrOptions({"loo"}), None],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "feature_map": [StrOptions({"predictive", "learned"}), HasMethods(["fit", "transform"]), None],
+        "reuse_sleep": ["boolean"],
         "n_restarts": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
@@ -231,6 +237,7 @@ class AmortisedWakeSleep(
         tune="loo",
         n_components=None,
         feature_map="predictive",
+        reuse_sleep=False,
         n_restarts=1,
         warm_start=False,
         random_state=None,
@@ -247,6 +254,7 @@ class AmortisedWakeSleep(
         self.tune = tune
         self.n_components = n_components
         self.feature_map = feature_map
+        self.reuse_sleep = reuse_sleep
         self.n_restarts = n_restarts
         self.warm_start = warm_start
         self.random_state = random_state
@@ -779,7 +787,9 @@ class _Trainer:
 
     def run(self, state: AmortisedState, n_epochs: int, monitor: FitMonitor) -> list[Warning]:
         """Train a state in place; return a notice if that was interrupted."""
-        self._objective = self._gradient(self._forms, state.regression, state.parameters, state.streams)
+        self._objective = self._gradient(
+            self._forms, state.regression, state.parameters, state.streams, self._recollection()
+        )
         try:
             train(
                 state,
@@ -808,7 +818,7 @@ class _Trainer:
             state.parameters[...] = state.average[...] = self._objective.followed
 
     def _gradient(
-        self, forms: list[str], regression: RegressionState, parameters: Any, streams: Streams
+        self, forms: list[str], regression: RegressionState, parameters: Any, streams: Streams, log_joint: Any = None
     ) -> AmortisedGradient:
         return AmortisedGradient(
             self._phases,
@@ -819,7 +829,18 @@ class _Trainer:
             n_dreams=int(self._estimator.n_sleep),
             streams=streams,
             log_prob_x_given_z=None if self._local else getattr(self._model, "log_prob_x_given_z", None),
+            log_joint=log_joint,
         )
+
+    def _recollection(self) -> Any:
+        """Return what weighs dreams of earlier steps, None if each step is to dream anew."""
+        if not self._estimator.reuse_sleep or self._local:
+            return None
+        if not hasattr(self._model, "log_joint"):
+            raise TypeError(
+                "reuse_sleep=True needs log_joint of the model, which has no such method. Use reuse_sleep=False."
+            )
+        return self._model.log_joint
 
     def gradient(self, theta: Any, form: str, streams: Streams) -> Any:
         """Return the gradient at given parameters over all rows."""

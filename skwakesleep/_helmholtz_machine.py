@@ -80,7 +80,7 @@ class HelmholtzMachine(
         Strength of the L2 penalty on the weights, ``alpha / 2 * sum(weights ** 2)`` per row in nats.
 
     learning_rate_init : float, default=0.2
-        Step size of the solver. With "adam", the weights of a unit with ``n`` active parents take steps
+        Step size of the solver. With "adam", the parameters of a unit with ``n`` active parents take steps
         ``1 / sqrt(n)`` times as large, so that the same value serves narrow and wide layers.
 
     solver : {"adam", "sgd"}, default="adam"

@@ -80,6 +80,7 @@ WAYS = {
     "transformer": {"feature_map": PCA(2), "gradient": "direct"},
     "importance": {"gradient": "importance"},
     "small batches": {"batch_size": 7},
+    "dreams used again": {"reuse_sleep": True},
 }
 
 
@@ -287,6 +288,7 @@ def rejected(estimator, error, words):
 
 INVALID = {
     "gradient": ["natural", None],
+    "reuse_sleep": ["yes", None],
     "n_sleep": [1, 0, 2.5, "500"],
     "batch_size": [0, 2.5, "full"],
     "max_iter": [0, 1.5, None],
@@ -466,6 +468,39 @@ def test_restarts_need_a_likelihood(tosses):
         estimator := quick(Coin(), n_restarts=2), ValueError, "n_restarts=2 needs a model with log_likelihood"
     ):
         estimator.fit(tosses)
+
+
+def test_dreams_are_used_again_on_request(X):
+    class Counting(LatentFactors):
+        n_dreamed = 0
+
+        def sample(self, theta, n, rng):
+            type(self).n_dreamed += 1
+            return super().sample(theta, n, rng)
+
+    n_dreamed = []
+    for reuse_sleep in False, True:
+        Counting.n_dreamed = 0
+        quick(Counting(4, 1), max_iter=40, reuse_sleep=reuse_sleep).fit(X)
+        n_dreamed.append(Counting.n_dreamed)
+    assert n_dreamed[1] < n_dreamed[0] / 2
+
+
+def test_dreams_used_again_lead_as_far(X):
+    fresh, again = (
+        quick(LatentFactors(4, 2), n_sleep=200, max_iter=200, reuse_sleep=reuse_sleep).fit(X).score(X)
+        for reuse_sleep in (False, True)
+    )
+    assert again == pytest.approx(fresh, abs=0.1)
+    assert again > quick(LatentFactors(4, 2)).fit(X).score(X) + 0.5  # that is not for want of training
+
+
+def test_dreams_used_again_need_the_log_joint(X):
+    class Unlikely(LatentFactors):
+        log_joint = property()
+
+    with pytest.raises(TypeError, match="reuse_sleep=True needs log_joint"):
+        quick(Unlikely(4, 1), reuse_sleep=True).fit(X)
 
 
 def test_training_cannot_go_on_with_another_model(X):

@@ -44,11 +44,13 @@ RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-1, 9))
 ENOUGH_EFFECTIVE_SAMPLES = 5.0
 # Steps before importance weighting is considered: exact enough to climb the nearest hill, it would stay there, where
 # a regression, smooth over all dreams, sees past the local maxima of the first steps.
-N_REGRESSED_STEPS = 200
+N_REGRESSED_STEPS = 100
 # Columns that a kernel resolves as they are: there is nothing to reduce.
 FEW_COLUMNS = 3
 # Dreams that a row of data is paired with, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
+# Part of the dreams of an earlier step that must still be effective, for them to be used again.
+STILL_EFFECTIVE = 0.5
 # A row of data is covered when its nearest dream is as near as that of this part of the dreams.
 COVERED = 0.95
 
@@ -264,6 +266,23 @@ def resampled(weights: NDArray, n: int, rng: np.random.Generator) -> NDArray:
     return np.stack([np.minimum(np.searchsorted(row, at), len(row) - 1) for row, at in rows])
 
 
+@dataclass
+class Memory:
+    """Dreams of an earlier step, and the log joint ``(n,)`` of each at that step's parameters."""
+
+    z: Latents
+    x: NDArray
+    log_joint: NDArray
+
+    def recalled(self, log_joint: NDArray, rng: np.random.Generator) -> Pairs | None:
+        """Return the dreams resampled by importance, given their log joints of now; None if too few would count."""
+        log_weights = (log_joint - self.log_joint)[:, np.newaxis]
+        if not effective_sample_size(log_weights) >= STILL_EFFECTIVE * len(log_joint):
+            return None
+        chosen = resampled(importance_weights(log_weights), len(log_joint), rng)[0]
+        return Pairs(select(self.z, chosen), self.x[chosen])
+
+
 # ---------------------------------------------------------------------- the regression's own state
 
 
@@ -307,6 +326,8 @@ class RegressionState:
         Bandwidth in units of the features, ridge, and the bandwidth's place on its grid.
     feature_map : callable or None
         Map of observations to the regression's inputs.
+    memory : Memory or None
+        Dreams to be used again, if any are.
     errors, coverages, effective_sample_sizes : list of float
         One for each tuning: leave-one-out error relative to predicting the mean, covered part of the data, median
         number of effective dreams for a row of data.
@@ -318,6 +339,7 @@ class RegressionState:
     ridge: float = 1.0
     factor: float | None = None
     feature_map: FeatureMap | None = None
+    memory: Memory | None = None
     errors: list[float] = field(default_factory=list)
     coverages: list[float] = field(default_factory=list)
     effective_sample_sizes: list[float] = field(default_factory=list)
@@ -362,6 +384,8 @@ class AmortisedGradient:
         Provides the streams "dreams" and "particles".
     log_prob_x_given_z : callable or None
         Gives the effective sample size.
+    log_joint : callable or None
+        Weighs dreams of earlier steps, to use them again; None dreams anew at each step.
 
     Attributes
     ----------
@@ -384,6 +408,7 @@ class AmortisedGradient:
         n_dreams: int,
         streams: Streams,
         log_prob_x_given_z: Callable[[NDArray, Latents, NDArray], NDArray] | None = None,
+        log_joint: Callable[[NDArray, Latents, NDArray], NDArray] | None = None,
     ) -> None:
         self.gradient = np.zeros_like(parameters)
         self.failure = ""
@@ -396,6 +421,7 @@ class AmortisedGradient:
         self._n_dreams = n_dreams
         self._streams = streams
         self._log_prob = log_prob_x_given_z
+        self._log_joint = log_joint
         if state.form not in self._forms:
             state.form = next(reversed(self._forms))
 
@@ -410,7 +436,7 @@ class AmortisedGradient:
 
     def _step(self, batch: NDArray) -> float:
         theta, state = self._parameters, self._state
-        dreams = self._phases.dream(theta, self._n_dreams, batch, self._streams["dreams"])
+        dreams = self._dreams(theta, batch)
         if not np.isfinite(dreams.x).all():
             self.failure = "the model's samples were not finite"
             return np.nan
@@ -426,6 +452,20 @@ class AmortisedGradient:
             return np.nan
         self.followed[...] = theta
         return 0.0
+
+    def _dreams(self, theta: NDArray, batch: NDArray) -> Pairs:
+        """Return fresh dreams, or those of earlier steps where these are kept and still likely enough."""
+        state, rng = self._state, self._streams["dreams"]
+        tuning = state.n_steps % TUNING_INTERVAL == 0  # a dream that is there twice cannot be left out
+        if self._log_joint is not None and state.memory is not None and not tuning:
+            log_joint = self._log_joint(theta, state.memory.z, state.memory.x)
+            recalled = state.memory.recalled(log_joint, rng)
+            if recalled is not None:
+                return recalled
+        dreams = self._phases.dream(theta, self._n_dreams, batch, rng)
+        if self._log_joint is not None:
+            state.memory = Memory(dreams.z, dreams.x, self._log_joint(theta, dreams.z, dreams.x))
+        return dreams
 
     def _fitted(self, theta: NDArray, dreams: Pairs, batch: NDArray, rng: np.random.Generator) -> BatchRegression:
         state = self._state

@@ -14,6 +14,7 @@ from skwakesleep._engine.amortised import (
     Exact,
     Exponential,
     ImportanceWeighted,
+    Memory,
     RegressionSettings,
     RegressionState,
     WholeObservations,
@@ -131,11 +132,34 @@ def test_the_effective_sample_size():
     assert amortised.effective_sample_size(equal + 1e4) == pytest.approx(8)  # no overflow
 
 
+# ---------------------------------------------------------------------- dreams used again
+
+
+def test_recalled_dreams_are_distributed_as_fresh_ones(rng):
+    """Dreams of one normal stand for another's: the moments must move, which without weights they would not."""
+    z = rng.normal(size=20_000)
+
+    def log_joint(mean):
+        return -((z - mean) ** 2) / 2
+
+    recalled = Memory(z, z[:, np.newaxis], log_joint(0.0)).recalled(log_joint(0.3), rng)
+    assert recalled.z.mean() == pytest.approx(0.3, abs=0.03)  # four standard errors; 0 without weights
+    assert recalled.z.var() == pytest.approx(1.0, abs=0.06)
+    assert_array_equal(recalled.z, recalled.x[:, 0])
+
+
+def test_dreams_that_have_become_unlikely_are_forgotten(rng):
+    z = rng.normal(size=1000)
+    memory = Memory(z, z[:, np.newaxis], -(z**2) / 2)
+    assert memory.recalled(-((z - 2.0) ** 2) / 2, rng) is None  # exp(-4) of them are effective
+    assert memory.recalled(np.full(1000, np.nan), rng) is None
+
+
 # ---------------------------------------------------------------------- the choice between them
 
 
 def test_importance_weighting_is_used_where_its_samples_are_effective(model, theta, X):
-    early, loud, quiet = (RegressionState(n_steps=n) for n in (0, 200, 200))
+    early, loud, quiet = (RegressionState(n_steps=n) for n in (0, 100, 100))
     gradient_of(model, theta, X, "importance", "exponential", state=early)
     assert early.form == "exponential"
     gradient_of(model, theta, X, "importance", "exponential", state=loud)
