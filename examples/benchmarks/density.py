@@ -39,9 +39,9 @@ STRUCTURES = {"prior": "both", ("prior", "visible"): "wake"}
 PLAIN = {None: "both"}
 RATES = [0.04, 0.12]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
-PRECISIONS = [0, 0.5, 3]
+PRECISIONS = [0, 0.1, 0.5, 3]
 # Rows and particles that candidates are compared with, and how often in a rung.
-N_VALID, N_VALID_PARTICLES, CHECKS = 1000, 32, 16
+N_VALID, N_VALID_PARTICLES, CHECKS = 1000, 32, 20
 
 
 def candidates(widths, plain, n_rows):
@@ -78,7 +78,7 @@ class Trainee:
     def train(self, train, valid, seconds):
         """Train for so long, epoch by epoch, keeping the best on the validation rows."""
         start = time.perf_counter()
-        due = iter(seconds * np.geomspace(0.03, 1, CHECKS))  # small sets are at their best early
+        due = iter(seconds * np.geomspace(0.01, 1, CHECKS))  # small sets are at their best early
         check = next(due)
         while (elapsed := time.perf_counter() - start) < seconds:
             self._epoch(train)
