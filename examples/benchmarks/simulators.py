@@ -256,18 +256,19 @@ def local_gradient(model, X, theta, seed):
 def neuron(args):
     model = HodgkinHuxley()
 
-    def row(seed):
+    def row(seed, reuse_sleep):
         rng = np.random.default_rng(100 + seed)
         truth = 0.25 * rng.standard_normal((1, 3))
         X = model.summarize(model.simulate(truth, rng))
-        fitted, seconds = timed_fit(
-            model, X, n_sleep=300, max_iter=100, learning_rate_init=0.05, feature_map=None, random_state=seed
-        )
+        settings = {"n_sleep": 300, "max_iter": 100, "learning_rate_init": 0.05, "feature_map": None}
+        fitted, seconds = timed_fit(model, X, **settings, reuse_sleep=reuse_sleep, random_state=seed)
         return *truth[0], *(fitted.params_["means"] - truth[0]), seconds
 
     columns = ("sodium", "potassium", "leak", "sodium err.", "potassium err.", "leak err.", "seconds")
-    rows = table(columns, map(row, range(args.seeds)))
-    print(f"{'rms':>16}" + "".join(f"{number:16.3f}" for number in np.sqrt(np.square(rows).mean(axis=0))))
+    for reuse_sleep, dreams in {False: "fresh dreams at each step", True: "dreams used again"}.items():
+        print(f"\n{dreams}")
+        rows = table(columns, [row(seed, reuse_sleep) for seed in range(args.seeds)])
+        print(f"{'rms':>16}" + "".join(f"{number:16.3f}" for number in np.sqrt(np.square(rows).mean(axis=0))))
 
     def population(seed):
         rng = np.random.default_rng(200 + seed)
