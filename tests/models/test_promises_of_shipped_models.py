@@ -40,7 +40,7 @@ def test_promises_are_kept(model, monkeypatch):
 @every_model
 def test_it_can_be_fitted(model):
     X = data(model)[:3]
-    fitted = AmortisedWakeSleep(model, n_sleep=30, max_iter=2, feature_map=None, random_state=0).fit(X)
+    fitted = AmortisedWakeSleep(model, n_sleep=200, max_iter=2, feature_map=None, random_state=0).fit(X)
     assert fitted.params_.keys() == model.unpack(fitted.theta_).keys()
     assert np.isfinite(fitted.theta_).all()
     assert np.isfinite(fitted.transform(X)).all()
