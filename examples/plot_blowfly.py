@@ -85,17 +85,18 @@ dreams = fitted.sample(2, random_state=3)
 survival = fitted.transform(X)[:, 0]  # expected, of each step
 recruits = np.maximum(counts[delay + 1 :] - survival * counts[delay:-1], 0)
 weeks = 2 * np.arange(len(counts)) / 7
+top = 1.05 * max(counts.max(), dreams.max())
 
 figure, axes = plt.subplot_mosaic(
     [["counts", "counts"], ["dreams", "dreams"], ["births", "delays"]], figsize=(9, 8), layout="constrained"
 )
 axes["counts"].plot(weeks, counts, "k", label="counts")
 axes["counts"].fill_between(weeks[delay + 1 :], recruits, color="C1", alpha=0.5, label="recruits")
-axes["counts"].set(ylabel="flies (thousands)", title="Nicholson's blowflies", ylim=(0, 12))
+axes["counts"].set(ylabel="flies (thousands)", title="Nicholson's blowflies", ylim=(0, top))
 axes["counts"].legend(loc="upper right")
 for dream in dreams:
     axes["dreams"].plot(weeks, dream)
-axes["dreams"].set(xlabel="week", ylabel="flies (thousands)", title="Two dreams", ylim=(0, None))
+axes["dreams"].set(xlabel="week", ylabel="flies (thousands)", title="Two dreams", ylim=(0, top))
 
 population = np.linspace(0, 9, 200)
 fecundity, capacity = np.exp(fitted.theta_[:2])
