@@ -26,14 +26,6 @@ class Expansion(NamedTuple):
     log_odds: NDArray
 
 
-class Evaluation(NamedTuple):
-    """What a layer makes of its parents and its units."""
-
-    natural: NDArray
-    mean: NDArray
-    log_prob: NDArray
-
-
 class Chain:
     """Log-probability of a chain of layers, given a row, as a function of all hidden units.
 
@@ -75,7 +67,7 @@ class Chain:
         """Return the log-probability of the hidden units ``(B, K, N)`` of the rows ``x (B, D)``, in nats."""
         links = self._links(x[:, np.newaxis], units)
         terms = [
-            self._evaluate(layer, theta, *link).log_prob
+            layer.family.log_prob(theta, self._natural(layer, theta, *link), None, link[1], self._workspace)
             for (layer, theta, _), link in zip(self._layers, links, strict=True)
         ]
         return sum(terms[1:], start=terms[0])
@@ -86,8 +78,9 @@ class Chain:
         log_prob = np.zeros(units.shape[:-1], units.dtype)
         links = zip(self._links(x[:, np.newaxis], units), self._links(None, log_odds), strict=True)
         for (layer, theta, squares), ((parent, target), (above, own)) in zip(self._layers, links, strict=True):
-            natural, mean, log_prob_of_layer = self._evaluate(layer, theta, parent, target)
-            log_prob += log_prob_of_layer
+            natural = self._natural(layer, theta, parent, target)
+            mean = layer.family.mean(natural, self._scratch("mean", natural.shape))
+            log_prob += layer.family.log_prob(theta, natural, mean, target, self._workspace)
             residual = self._scratch("residual", np.broadcast_shapes(natural.shape, target.shape))
             layer.family.residual(theta, mean, target, residual)
             curvature = layer.family.curvature(theta, mean)
@@ -103,21 +96,19 @@ class Chain:
         """Return the parents and the units of each layer, None where there are none."""
         return pairwise(self._arrange(x, [units[..., own] for own in self._slices]))
 
-    def _evaluate(self, layer: Layer, theta: Views, parent: NDArray | None, target: NDArray) -> Evaluation:
-        natural = self._natural(layer, theta, parent)
-        if layer.autoregressive:
-            lateral = np.matmul(target, theta["triangle"], out=self._scratch("lateral", target.shape))
-            shape = np.broadcast_shapes(natural.shape, lateral.shape)
-            natural = np.add(natural, lateral, out=self._scratch("sum", shape))
-        mean = layer.family.mean(natural, self._scratch("mean", natural.shape))
-        return Evaluation(natural, mean, layer.family.log_prob(theta, natural, mean, target, self._workspace))
-
-    def _natural(self, layer: Layer, theta: Views, parent: NDArray | None) -> NDArray:
+    def _natural(self, layer: Layer, theta: Views, parent: NDArray | None, target: NDArray) -> NDArray:
+        """Return the natural parameters of a layer given its parents and, where it is autoregressive, its own units."""
         if parent is None:
-            return theta["intercept"]
-        natural = self._scratch("natural", (*parent.shape[:-1], layer.n_units))
-        np.matmul(parent, theta["weights"], out=natural)
-        return np.add(natural, theta["intercept"], out=natural)
+            natural = theta["intercept"]
+        else:
+            natural = self._scratch("natural", (*parent.shape[:-1], layer.n_units))
+            np.matmul(parent, theta["weights"], out=natural)
+            natural += theta["intercept"]
+        if not layer.autoregressive:
+            return natural
+        lateral = np.matmul(target, theta["triangle"], out=self._scratch("lateral", target.shape))
+        shape = np.broadcast_shapes(natural.shape, lateral.shape)
+        return np.add(natural, lateral, out=self._scratch("sum", shape))
 
     def _scratch(self, role: str, shape: tuple[int, ...]) -> NDArray:
         return self._workspace.array(("chain", role), shape, self._dtype)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from skwakesleep._engine.numerics import inner, row_sums, sigmoid
+from skwakesleep._engine.numerics import inner, row_sums, sigmoid, sums_of_logs
 from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
@@ -45,8 +45,10 @@ class Family(Protocol):
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         """Write into `out` the units that natural parameters and noise make; the same law as `sample`."""
 
-    def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
-        """Log-probability of each row of `target` in nats, summed over its units."""
+    def log_prob(
+        self, theta: Views, natural: NDArray, mean: NDArray | None, target: NDArray, workspace: Workspace
+    ) -> NDArray:
+        """Log-probability of each row of `target` in nats, summed over its units; `mean` is None if not at hand."""
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         """Gradient of the log-probability with respect to the natural parameters."""
@@ -97,16 +99,26 @@ class Bernoulli:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.less(thresholds, natural, out=out)
 
-    def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+    def log_prob(
+        self, theta: Views, natural: NDArray, mean: NDArray | None, target: NDArray, workspace: Workspace
+    ) -> NDArray:
         return inner(target, natural) - self._log_normalizer(natural, mean, workspace)
 
     @staticmethod
-    def _log_normalizer(natural: NDArray, mean: NDArray, workspace: Workspace) -> NDArray:
-        """Sum of softplus over the units, as ``relu(s) - log(max(p, 1 - p))``: exact in both tails."""
+    def _log_normalizer(natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
+        """Sum of softplus over the units, as ``relu(s) + log(1 + exp(-|s|))``, to rounding in both tails.
+
+        Where the mean is at hand, the second term is ``-log(max(mean, 1 - mean))``.
+        """
         scratch = workspace.array("normalizer", natural.shape, natural.dtype)
         np.abs(natural, out=scratch)
         scratch += natural
         relu = row_sums(scratch) / 2
+        if mean is None:
+            np.subtract(natural, scratch, out=scratch)  # -|s|
+            np.exp(scratch, out=scratch)
+            scratch += 1
+            return relu + sums_of_logs(scratch)
         np.subtract(1, mean, out=scratch)
         np.maximum(scratch, mean, out=scratch)
         return relu - row_sums(np.log(scratch, out=scratch))
@@ -177,10 +189,12 @@ class Gaussian:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.add(natural, thresholds, out=out)
 
-    def log_prob(self, theta: Views, natural: NDArray, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+    def log_prob(
+        self, theta: Views, natural: NDArray, mean: NDArray | None, target: NDArray, workspace: Workspace
+    ) -> NDArray:
         variance = self.variance(theta)
-        shape = np.broadcast_shapes(target.shape, mean.shape)
-        deviation = np.subtract(target, mean, out=workspace.array("deviation", shape, mean.dtype))
+        shape = np.broadcast_shapes(target.shape, natural.shape)
+        deviation = np.subtract(target, natural, out=workspace.array("deviation", shape, natural.dtype))
         np.square(deviation, out=deviation)
         log_volume = self.log_volume + 0.5 * float(np.log(2 * np.pi * variance).sum())
         return -0.5 * np.vecdot(deviation, 1 / variance) - log_volume

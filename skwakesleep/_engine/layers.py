@@ -109,8 +109,7 @@ class Layer:
         """Return the log-probability of `target` given the parents, in nats."""
         log_prob = np.empty(_lead(parent, target), target.dtype)
         for natural, part, block in self._blocks(theta, parent, target, workspace):
-            mean = self._mean(natural, workspace)
-            log_prob[block] = self.family.log_prob(theta, natural, mean, part, workspace)
+            log_prob[block] = self.family.log_prob(theta, natural, None, part, workspace)
         return log_prob
 
     def draw(

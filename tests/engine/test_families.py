@@ -29,8 +29,9 @@ def mean(family, natural):
     return family.mean(natural, np.empty_like(natural))
 
 
-def log_prob(family, natural, target, theta=THETA):
-    return family.log_prob(theta, natural, mean(family, natural), target, Workspace())
+def log_prob(family, natural, target, theta=THETA, mean_at_hand=True):
+    means = mean(family, natural) if mean_at_hand else None
+    return family.log_prob(theta, natural, means, target, Workspace())
 
 
 def residual(family, natural, target, theta=THETA):
@@ -41,11 +42,14 @@ def residual(family, natural, target, theta=THETA):
 # ---------------------------------------------------------------------- log-probabilities
 
 
+@pytest.mark.parametrize("mean_at_hand", [True, False])
 @pytest.mark.parametrize(("natural", "target"), SHAPES)
-def test_bernoulli_log_prob(natural, target, rng):
+def test_bernoulli_log_prob(natural, target, mean_at_hand, rng):
     natural, target = rng.normal(scale=3, size=natural), rng.random(target).round(1)
     np.testing.assert_allclose(
-        log_prob(Bernoulli(), natural, target), oracle.log_bernoulli(target, natural), rtol=1e-12
+        log_prob(Bernoulli(), natural, target, mean_at_hand=mean_at_hand),
+        oracle.log_bernoulli(target, natural),
+        rtol=1e-12,
     )
 
 
@@ -56,23 +60,27 @@ def test_gaussian_log_prob_is_in_the_users_units(natural, target, rng):
     np.testing.assert_allclose(log_prob(GAUSSIAN, natural, target), expected.sum(axis=-1), rtol=1e-10)
 
 
+@pytest.mark.parametrize("mean_at_hand", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("logit", [0.0, 20.0, 90.0, 1e4, 1e30])
 @pytest.mark.parametrize("target", [0.0, 0.25, 1.0])
-def test_bernoulli_in_both_tails(logit, target, dtype):
+def test_bernoulli_in_both_tails(logit, target, dtype, mean_at_hand):
     natural, target = np.array([-logit, logit], dtype), np.full(2, target, dtype)
     expected = oracle.log_bernoulli(target.astype(float), natural.astype(float))
-    np.testing.assert_allclose(log_prob(Bernoulli(), natural, target), expected, rtol=1e-5)
+    actual = log_prob(Bernoulli(), natural, target, mean_at_hand=mean_at_hand)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
     np.testing.assert_allclose(residual(Bernoulli(), natural, target), target - expit(natural), atol=1e-6)
 
 
+@pytest.mark.parametrize("mean_at_hand", [True, False])
 @pytest.mark.parametrize("spread", [1.0, 30.0])
-def test_bernoulli_of_many_units_in_float32(spread, rng):
+def test_bernoulli_of_many_units_in_float32(spread, mean_at_hand, rng):
     """The log-probability is a small difference of large sums; weights of particles need it to a hundredth of a nat."""
     natural = rng.normal(scale=spread, size=(50, 2000)).astype(np.float32)
     target = (natural + rng.normal(size=natural.shape) > 0).astype(np.float32)
     expected = oracle.log_bernoulli(target.astype(float), natural.astype(float))
-    np.testing.assert_allclose(log_prob(Bernoulli(), natural, target), expected, atol=0.02)
+    actual = log_prob(Bernoulli(), natural, target, mean_at_hand=mean_at_hand)
+    np.testing.assert_allclose(actual, expected, atol=0.02)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
