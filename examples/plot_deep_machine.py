@@ -14,7 +14,7 @@ units are dead or always on.
 # -------------
 #
 # The digits of scikit-learn have 8 x 8 pixels. Enlarged twice, with values between those of neighboring pixels, they
-# are smooth strokes. As before, pixels are ink or paper.
+# are smooth strokes. Pixels are then ink or paper.
 
 import numpy as np
 from scipy.ndimage import zoom
@@ -37,8 +37,11 @@ train, test = train_test_split(X, test_size=0.25, random_state=0, stratify=digit
 # ``hidden_layer_sizes`` has the layer nearest the data first. All layers are trained jointly: each generative layer
 # learns to draw the layer below it, whichever states the recognition network finds there. The top layer has no parents.
 # In the first column, its units are independent of each other in dreams, and what belongs together has to be learned by
-# another layer above them. In the second, which is the default, they are connected with each other, which can do much
-# of what further layers would. Deeper is not better by itself.
+# another layer above them. In the second, which is the default, they are connected with each other [1]_, which can do
+# much of what further layers would. Deeper is not better by itself.
+#
+# .. [1] K. Gregor, I. Danihelka, A. Mnih, C. Blundell, D. Wierstra. "Deep autoregressive networks". ICML 2014.
+#    arXiv:1310.8499.
 
 machines = {}
 print("Log-likelihood of the test images, nats per image")
@@ -54,13 +57,16 @@ for sizes in [(100,), (100, 40), (100, 40, 15)]:
 # Jointly, or one after the other
 # -------------------------------
 #
-# Layers can also be stacked greedily: a second machine learns from the hidden units of the first, a third from those of
-# the second. scikit-learn's ``Pipeline`` does that, and takes rows back down by ``inverse_transform``. It is a way to
-# features, not to a density: the machines do not know of each other, and there is no likelihood of the whole.
+# Layers can also be stacked greedily [2]_: a second machine learns from the hidden units of the first, a third from
+# those of the second. scikit-learn's ``Pipeline`` does that, and takes rows back down by ``inverse_transform``. It is a
+# way to features, not to a density: the machines do not know of each other, and there is no likelihood of the whole.
 #
 # What does either keep of an image? We take test images up to a layer, and down again, with probabilities instead of
-# states: what is lost is the cross-entropy between an image and what comes back. For a machine, ``transform`` and
-# ``inverse_transform`` stop at nothing below the top layer, but its weights are all there.
+# states: what is lost is the cross-entropy between an image and what comes back. ``transform`` and
+# ``inverse_transform`` go all the way to the top layer; the weights of the machine lead to the layers between.
+#
+# .. [2] G. E. Hinton, S. Osindero, Y.-W. Teh. "A fast learning algorithm for deep belief nets". Neural Computation 18
+#    (2006) 1527-1554.
 
 from scipy.special import expit, xlogy
 from sklearn.pipeline import make_pipeline
