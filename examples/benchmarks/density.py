@@ -41,7 +41,7 @@ RATES = [0.04, 0.12]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
 PRECISIONS = [0, 0.1, 0.5, 3]
 # Rows and particles that candidates are compared with, and how often in a rung.
-N_VALID, N_VALID_PARTICLES, CHECKS = 1000, 32, 20
+N_VALID, N_VALID_PARTICLES, CHECKS = 4000, 32, 20
 
 
 def candidates(widths, plain, n_rows):
