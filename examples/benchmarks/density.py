@@ -95,7 +95,9 @@ class Trainee:
             self.machine.fit(train)
 
     def _check(self, valid):
-        score = self.machine.score(valid)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of few effective particles: they rank, and are not quoted
+            score = self.machine.score(valid)
         if score > self.score:
             self.score, self.best = score, copy.deepcopy(self.machine)
 
