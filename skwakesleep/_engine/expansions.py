@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.layers import Layer
+from skwakesleep._engine.layers import CACHED, Layer
 from skwakesleep._engine.parameters import Views
 from skwakesleep._engine.workspace import Workspace
 
@@ -58,6 +58,7 @@ class Chain:
             {name: np.square(views[name]) for name in views if name in ("weights", "triangle")} for views in theta
         ]
         self._layers = list(zip(layers, theta, squares, strict=True))
+        self._widest = max(layer.n_units for layer in layers)
         self._slices = [slice(*pair) for pair in pairwise(accumulate(sizes, initial=0))]
         self._arrange = arrange
         self._workspace = workspace
@@ -65,12 +66,16 @@ class Chain:
 
     def log_prob(self, x: NDArray, units: NDArray) -> NDArray:
         """Return the log-probability of the hidden units ``(B, K, N)`` of the rows ``x (B, D)``, in nats."""
-        links = self._links(x[:, np.newaxis], units)
-        terms = [
-            layer.family.log_prob(theta, self._natural(layer, theta, *link), None, link[1], self._workspace)
-            for (layer, theta, _), link in zip(self._layers, links, strict=True)
-        ]
-        return sum(terms[1:], start=terms[0])
+        log_prob = np.zeros(units.shape[:-1], units.dtype)
+        n_rows = max(1, CACHED // (units.shape[1] * self._widest))
+        for start in range(0, len(units), n_rows):
+            some = slice(start, start + n_rows)
+            links = self._links(x[some, np.newaxis], units[some])
+            for (layer, theta, _), (parent, target) in zip(self._layers, links, strict=True):
+                natural = self._natural(layer, theta, parent, target)
+                log_normalizer = layer.family.log_normalizer(theta, natural, None, self._workspace)
+                log_prob[some] += layer.family.log_prob(theta, natural, log_normalizer, target, self._workspace)
+        return log_prob
 
     def expand(self, x: NDArray, units: NDArray) -> Expansion:
         """Return the same, and the log-odds of each unit."""
@@ -79,8 +84,9 @@ class Chain:
         links = zip(self._links(x[:, np.newaxis], units), self._links(None, log_odds), strict=True)
         for (layer, theta, squares), ((parent, target), (above, own)) in zip(self._layers, links, strict=True):
             natural = self._natural(layer, theta, parent, target)
-            mean = layer.family.mean(natural, self._scratch("mean", natural.shape))
-            log_prob += layer.family.log_prob(theta, natural, mean, target, self._workspace)
+            mean = self._scratch("mean", natural.shape)
+            log_normalizer = layer.family.log_normalizer(theta, natural, mean, self._workspace)
+            log_prob += layer.family.log_prob(theta, natural, log_normalizer, target, self._workspace)
             residual = self._scratch("residual", np.broadcast_shapes(natural.shape, target.shape))
             layer.family.residual(theta, mean, target, residual)
             curvature = layer.family.curvature(theta, mean)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from skwakesleep._engine.numerics import inner, row_sums, sigmoid, sums_of_logs
+from skwakesleep._engine.numerics import inner, row_sums, sigmoid
 from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
@@ -45,10 +45,13 @@ class Family(Protocol):
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         """Write into `out` the units that natural parameters and noise make; the same law as `sample`."""
 
+    def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
+        """What normalizes each row, in nats, summed over its units; expected units go into `mean`, where wanted."""
+
     def log_prob(
-        self, theta: Views, natural: NDArray, mean: NDArray | None, target: NDArray, workspace: Workspace
+        self, theta: Views, natural: NDArray, log_normalizer: NDArray, target: NDArray, workspace: Workspace
     ) -> NDArray:
-        """Log-probability of each row of `target` in nats, summed over its units; `mean` is None if not at hand."""
+        """Log-probability of each row of `target` in nats, summed over its units."""
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         """Gradient of the log-probability with respect to the natural parameters."""
@@ -99,29 +102,25 @@ class Bernoulli:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.less(thresholds, natural, out=out)
 
+    def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
+        # softplus(s) = log(1 + exp(min(s, c))) + max(s - c, 0), to rounding where exp(-c) is less than the last digit.
+        total = workspace.array("normalizer", natural.shape, natural.dtype)
+        largest = -np.log(np.finfo(natural.dtype).eps)
+        beyond = natural.max() > largest
+        odds = total if mean is None else mean
+        np.exp(np.minimum(natural, largest, out=odds) if beyond else natural, out=odds)
+        np.add(odds, 1, out=total)
+        if mean is not None:
+            np.divide(odds, total, out=mean)
+        softplus = row_sums(np.log(total, out=total))
+        if beyond:
+            softplus += row_sums(np.maximum(np.subtract(natural, largest, out=total), 0, out=total))
+        return softplus
+
     def log_prob(
-        self, theta: Views, natural: NDArray, mean: NDArray | None, target: NDArray, workspace: Workspace
+        self, theta: Views, natural: NDArray, log_normalizer: NDArray, target: NDArray, workspace: Workspace
     ) -> NDArray:
-        return inner(target, natural) - self._log_normalizer(natural, mean, workspace)
-
-    @staticmethod
-    def _log_normalizer(natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
-        """Sum of softplus over the units, as ``relu(s) + log(1 + exp(-|s|))``, to rounding in both tails.
-
-        Where the mean is at hand, the second term is ``-log(max(mean, 1 - mean))``.
-        """
-        scratch = workspace.array("normalizer", natural.shape, natural.dtype)
-        np.abs(natural, out=scratch)
-        scratch += natural
-        relu = row_sums(scratch) / 2
-        if mean is None:
-            np.subtract(natural, scratch, out=scratch)  # -|s|
-            np.exp(scratch, out=scratch)
-            scratch += 1
-            return relu + sums_of_logs(scratch)
-        np.subtract(1, mean, out=scratch)
-        np.maximum(scratch, mean, out=scratch)
-        return relu - row_sums(np.log(scratch, out=scratch))
+        return inner(target, natural) - log_normalizer
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         return np.subtract(target, mean, out=out)
@@ -189,15 +188,18 @@ class Gaussian:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.add(natural, thresholds, out=out)
 
+    def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
+        if mean is not None:
+            np.copyto(mean, natural)
+        return self.log_volume + 0.5 * np.log(2 * np.pi * self.variance(theta)).sum(dtype=np.float64)
+
     def log_prob(
-        self, theta: Views, natural: NDArray, mean: NDArray | None, target: NDArray, workspace: Workspace
+        self, theta: Views, natural: NDArray, log_normalizer: NDArray, target: NDArray, workspace: Workspace
     ) -> NDArray:
-        variance = self.variance(theta)
         shape = np.broadcast_shapes(target.shape, natural.shape)
         deviation = np.subtract(target, natural, out=workspace.array("deviation", shape, natural.dtype))
         np.square(deviation, out=deviation)
-        log_volume = self.log_volume + 0.5 * float(np.log(2 * np.pi * variance).sum())
-        return -0.5 * np.vecdot(deviation, 1 / variance) - log_volume
+        return -0.5 * np.vecdot(deviation, 1 / self.variance(theta)) - log_normalizer
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         np.subtract(target, mean, out=out)

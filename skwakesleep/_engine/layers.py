@@ -109,7 +109,8 @@ class Layer:
         """Return the log-probability of `target` given the parents, in nats."""
         log_prob = np.empty(_lead(parent, target), target.dtype)
         for natural, part, block in self._blocks(theta, parent, target, workspace):
-            log_prob[block] = self.family.log_prob(theta, natural, None, part, workspace)
+            log_normalizer = self.family.log_normalizer(theta, natural, None, workspace)
+            log_prob[block] = self.family.log_prob(theta, natural, log_normalizer, part, workspace)
         return log_prob
 
     def draw(
@@ -119,10 +120,11 @@ class Layer:
         if self.autoregressive:
             return self.evaluate(theta, parent, self.sample(theta, parent, shape, noise, workspace), workspace)
         natural = self.natural(theta, parent, workspace)
-        mean = self._mean(natural, workspace)
+        mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
+        log_normalizer = self.family.log_normalizer(theta, natural, mean, workspace)
         target = self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
         residual = self._scratch("residual", shape, workspace, mean.dtype)
-        log_prob = self.family.log_prob(theta, natural, mean, target, workspace)
+        log_prob = self.family.log_prob(theta, natural, log_normalizer, target, workspace)
         return Activation(parent, target, log_prob, self.family.residual(theta, mean, target, residual))
 
     def evaluate(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> Activation:
@@ -131,8 +133,9 @@ class Layer:
         residual = self._scratch("residual", shape, workspace, target.dtype)
         log_prob = workspace.array((self.name, "log_prob"), shape, target.dtype)
         for natural, part, block in self._blocks(theta, parent, target, workspace):
-            mean = self._mean(natural, workspace)
-            log_prob[block] = self.family.log_prob(theta, natural, mean, part, workspace)
+            mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
+            log_normalizer = self.family.log_normalizer(theta, natural, mean, workspace)
+            log_prob[block] = self.family.log_prob(theta, natural, log_normalizer, part, workspace)
             self.family.residual(theta, mean, part, residual[block])
         return Activation(parent, target, log_prob, residual)
 

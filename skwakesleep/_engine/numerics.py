@@ -41,20 +41,6 @@ def row_sums(values: NDArray) -> NDArray:
     return np.vecdot(values, np.ones(values.shape[-1], values.dtype))
 
 
-def sums_of_logs(factors: NDArray) -> NDArray:
-    """Return the sums of logarithms along the last axis of numbers from one to two; the numbers are overwritten.
-
-    Products of up to 32 of them take one logarithm, and cannot overflow.
-    """
-    width = factors.shape[-1]
-    for _ in range(5):
-        half = width // 2
-        factors[..., :half] *= factors[..., width - half : width]
-        width -= half
-    products = factors[..., :width]
-    return row_sums(np.log(products, out=products))
-
-
 def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
     """Write the matrix product into `out`; `left` may be sparse."""
     if sparse.issparse(left):

@@ -29,9 +29,10 @@ def mean(family, natural):
     return family.mean(natural, np.empty_like(natural))
 
 
-def log_prob(family, natural, target, theta=THETA, mean_at_hand=True):
-    means = mean(family, natural) if mean_at_hand else None
-    return family.log_prob(theta, natural, means, target, Workspace())
+def log_prob(family, natural, target, theta=THETA):
+    workspace = Workspace()
+    log_normalizer = family.log_normalizer(theta, natural, None, workspace)
+    return family.log_prob(theta, natural, log_normalizer, target, workspace)
 
 
 def residual(family, natural, target, theta=THETA):
@@ -42,12 +43,11 @@ def residual(family, natural, target, theta=THETA):
 # ---------------------------------------------------------------------- log-probabilities
 
 
-@pytest.mark.parametrize("mean_at_hand", [True, False])
 @pytest.mark.parametrize(("natural", "target"), SHAPES)
-def test_bernoulli_log_prob(natural, target, mean_at_hand, rng):
+def test_bernoulli_log_prob(natural, target, rng):
     natural, target = rng.normal(scale=3, size=natural), rng.random(target).round(1)
     np.testing.assert_allclose(
-        log_prob(Bernoulli(), natural, target, mean_at_hand=mean_at_hand),
+        log_prob(Bernoulli(), natural, target),
         oracle.log_bernoulli(target, natural),
         rtol=1e-12,
     )
@@ -60,27 +60,45 @@ def test_gaussian_log_prob_is_in_the_users_units(natural, target, rng):
     np.testing.assert_allclose(log_prob(GAUSSIAN, natural, target), expected.sum(axis=-1), rtol=1e-10)
 
 
-@pytest.mark.parametrize("mean_at_hand", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("logit", [0.0, 20.0, 90.0, 1e4, 1e30])
 @pytest.mark.parametrize("target", [0.0, 0.25, 1.0])
-def test_bernoulli_in_both_tails(logit, target, dtype, mean_at_hand):
+def test_bernoulli_in_both_tails(logit, target, dtype):
     natural, target = np.array([-logit, logit], dtype), np.full(2, target, dtype)
     expected = oracle.log_bernoulli(target.astype(float), natural.astype(float))
-    actual = log_prob(Bernoulli(), natural, target, mean_at_hand=mean_at_hand)
+    actual = log_prob(Bernoulli(), natural, target)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
     np.testing.assert_allclose(residual(Bernoulli(), natural, target), target - expit(natural), atol=1e-6)
 
 
-@pytest.mark.parametrize("mean_at_hand", [True, False])
 @pytest.mark.parametrize("spread", [1.0, 30.0])
-def test_bernoulli_of_many_units_in_float32(spread, mean_at_hand, rng):
+def test_bernoulli_of_many_units_in_float32(spread, rng):
     """The log-probability is a small difference of large sums; weights of particles need it to a hundredth of a nat."""
     natural = rng.normal(scale=spread, size=(50, 2000)).astype(np.float32)
     target = (natural + rng.normal(size=natural.shape) > 0).astype(np.float32)
     expected = oracle.log_bernoulli(target.astype(float), natural.astype(float))
-    actual = log_prob(Bernoulli(), natural, target, mean_at_hand=mean_at_hand)
+    actual = log_prob(Bernoulli(), natural, target)
     np.testing.assert_allclose(actual, expected, atol=0.02)
+
+
+@pytest.mark.parametrize("family", [Bernoulli(), GAUSSIAN], ids=["bernoulli", "gaussian"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("largest", [5.0, 500.0])
+def test_means_come_with_the_log_normalizer(family, dtype, largest, rng):
+    natural = rng.uniform(-largest, largest, size=(4, 5, 4)).astype(dtype)
+    means = np.empty_like(natural)
+    together = family.log_normalizer(THETA, natural, means, Workspace())
+    np.testing.assert_allclose(means, mean(family, natural), rtol=1e-6, atol=3e-7)
+    np.testing.assert_array_equal(together, family.log_normalizer(THETA, natural, None, Workspace()))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_log_normalizer_of_a_row_is_its_own(dtype, rng):
+    """An extreme row among others changes none of their digits."""
+    natural = rng.normal(scale=5, size=(6, 40)).astype(dtype)
+    before = Bernoulli().log_normalizer({}, natural[:5], None, Workspace())
+    natural[5] = 100
+    np.testing.assert_array_equal(Bernoulli().log_normalizer({}, natural, None, Workspace())[:5], before)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
