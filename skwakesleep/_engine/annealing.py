@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.estimates import Estimate, estimate_of_weights
-from skwakesleep._engine.expansions import Chain, Expansion
+from skwakesleep._engine.expansions import CACHED, Chain, Expansion
 from skwakesleep._engine.networks import BeliefNetwork, Machine, Parameters
 from skwakesleep._engine.numerics import sigmoid
 from skwakesleep._engine.random import CommonNoise, Noise
@@ -24,8 +24,6 @@ from skwakesleep._engine.workspace import Workspace
 # quarter and tenth the third gave the highest bounds with 200 units on MNIST and 100 on Mushrooms.
 N_BLOCKS = 3
 BLOCKS_SEED = 2001
-# Numbers in an array of all particles' units: enough rows at a time that the calls between products cost little.
-BLOCK_ELEMENTS = 2**19
 
 
 class AnnealedImportanceSampling:
@@ -62,7 +60,7 @@ class AnnealedImportanceSampling:
         noise: Callable[[], Noise] | None = None,
     ) -> None:
         hidden = machine.sizes[1:]
-        self.rows_at_once = min(64, max(1, BLOCK_ELEMENTS // (n_particles * max(machine.sizes))))
+        self.rows_at_once = min(64, max(1, CACHED // (n_particles * machine.n_latents)))
         self._n_particles = n_particles
         self._n_steps = n_steps
         self._noise = noise or CommonNoise(n_particles, sum(hidden)).rewind

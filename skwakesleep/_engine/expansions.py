@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.layers import CACHED, Layer
+from skwakesleep._engine.layers import Layer
 from skwakesleep._engine.parameters import Views
 from skwakesleep._engine.workspace import Workspace
 
+# Particles' units at a time: what is computed from a megabyte of them finds it in the processor's cache.
+CACHED = 2**17
 # From a row and the hidden layers, bottom up, to the root of a chain and the states of its layers. A prior has no root.
 Arrangement = Callable[[NDArray | None, list[NDArray]], list[Any]]
 
@@ -67,9 +69,7 @@ class Chain:
     def log_prob(self, x: NDArray, units: NDArray) -> NDArray:
         """Return the log-probability of the hidden units ``(B, K, N)`` of the rows ``x (B, D)``, in nats."""
         log_prob = np.zeros(units.shape[:-1], units.dtype)
-        n_rows = max(1, CACHED // (units.shape[1] * self._widest))
-        for start in range(0, len(units), n_rows):
-            some = slice(start, start + n_rows)
+        for some in self._cached_rows(units):
             links = self._links(x[some, np.newaxis], units[some])
             for (layer, theta, _), (parent, target) in zip(self._layers, links, strict=True):
                 natural = self._natural(layer, theta, parent, target)
@@ -79,8 +79,14 @@ class Chain:
 
     def expand(self, x: NDArray, units: NDArray) -> Expansion:
         """Return the same, and the log-odds of each unit."""
-        log_odds = np.zeros_like(units)
-        log_prob = np.zeros(units.shape[:-1], units.dtype)
+        whole = Expansion(np.zeros(units.shape[:-1], units.dtype), np.zeros_like(units))
+        for some in self._cached_rows(units):
+            self._expand(x[some], units[some], Expansion(*(array[some] for array in whole)))
+        return whole
+
+    def _expand(self, x: NDArray, units: NDArray, out: Expansion) -> None:
+        """Add the expansion of some rows to `out`."""
+        log_prob, log_odds = out
         links = zip(self._links(x[:, np.newaxis], units), self._links(None, log_odds), strict=True)
         for (layer, theta, squares), ((parent, target), (above, own)) in zip(self._layers, links, strict=True):
             natural = self._natural(layer, theta, parent, target)
@@ -96,7 +102,11 @@ class Chain:
                 own += natural  # of a binary unit, these are its log-odds given its parents
             if own is not None and layer.autoregressive:
                 own += _log_odds(residual, curvature, theta["triangle"], squares["triangle"], target)
-        return Expansion(log_prob, log_odds)
+
+    def _cached_rows(self, units: NDArray) -> Iterator[slice]:
+        """Yield parts of the rows, all of whose particles' units are `CACHED` numbers, or one row."""
+        n_rows = max(1, CACHED // (units.shape[1] * self._widest))
+        return (slice(start, start + n_rows) for start in range(0, len(units), n_rows))
 
     def _links(self, x: NDArray | None, units: NDArray) -> Iterator[tuple[Any, Any]]:
         """Return the parents and the units of each layer, None where there are none."""

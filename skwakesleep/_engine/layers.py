@@ -1,7 +1,6 @@
 """A layer: an affine map of the parent units feeding a family."""
 
-from collections.abc import Callable, Iterator
-from itertools import product
+from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
@@ -14,8 +13,6 @@ from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
 
-# Half a megabyte in float32: with a companion or two, what a core's own cache holds.
-CACHED = 2**17
 # Autoregressive units that are drawn before those after them are told: few enough to be told one by one.
 HANDFUL = 16
 
@@ -107,11 +104,9 @@ class Layer:
 
     def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
         """Return the log-probability of `target` given the parents, in nats."""
-        log_prob = np.empty(_lead(parent, target), target.dtype)
-        for natural, part, block in self._blocks(theta, parent, target, workspace):
-            log_normalizer = self.family.log_normalizer(theta, natural, None, workspace)
-            log_prob[block] = self.family.log_prob(theta, natural, log_normalizer, part, workspace)
-        return log_prob
+        natural = self._natural_of(theta, parent, target, workspace)
+        log_normalizer = self.family.log_normalizer(theta, natural, None, workspace)
+        return self.family.log_prob(theta, natural, log_normalizer, target, workspace)
 
     def draw(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
@@ -120,24 +115,15 @@ class Layer:
         if self.autoregressive:
             return self.evaluate(theta, parent, self.sample(theta, parent, shape, noise, workspace), workspace)
         natural = self.natural(theta, parent, workspace)
-        mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
-        log_normalizer = self.family.log_normalizer(theta, natural, mean, workspace)
+        mean, log_normalizer = self._expect(theta, natural, workspace)
         target = self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
-        residual = self._scratch("residual", shape, workspace, mean.dtype)
-        log_prob = self.family.log_prob(theta, natural, log_normalizer, target, workspace)
-        return Activation(parent, target, log_prob, self.family.residual(theta, mean, target, residual))
+        return self._activation(theta, parent, target, natural, mean, log_normalizer, workspace)
 
     def evaluate(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> Activation:
         """Evaluate given units."""
-        shape = _lead(parent, target)
-        residual = self._scratch("residual", shape, workspace, target.dtype)
-        log_prob = workspace.array((self.name, "log_prob"), shape, target.dtype)
-        for natural, part, block in self._blocks(theta, parent, target, workspace):
-            mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
-            log_normalizer = self.family.log_normalizer(theta, natural, mean, workspace)
-            log_prob[block] = self.family.log_prob(theta, natural, log_normalizer, part, workspace)
-            self.family.residual(theta, mean, part, residual[block])
-        return Activation(parent, target, log_prob, residual)
+        natural = self._natural_of(theta, parent, target, workspace)
+        mean, log_normalizer = self._expect(theta, natural, workspace)
+        return self._activation(theta, parent, target, natural, mean, log_normalizer, workspace)
 
     def gradient(
         self, theta: Views, activation: Activation, weights: NDArray, grad: Views, workspace: Workspace
@@ -182,36 +168,35 @@ class Layer:
         else:  # the parents are the same for all particles: only the sum over particles meets them
             multiply(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=out)
 
-    def _blocks(
-        self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace
-    ) -> Iterator[tuple[NDArray, NDArray, tuple[slice, ...]]]:
-        """Yield natural parameters, the targets that belong to them, and where they are, a block at a time.
-
-        All that is computed from a block of `CACHED` numbers finds it in the processor's cache.
-        """
-        lateral = self._lateral(theta, target, workspace)
-        if parent is None or parent.ndim < target.ndim:
-            natural = self.natural(theta, parent, workspace)
-            yield self._sum(natural, lateral, workspace), target, (slice(None),)
-            return
-        for block in _contiguous_blocks(parent.shape[:-1], CACHED // self.n_units):
-            own = block[parent.ndim - target.ndim :]  # the particles of a row may share its units
-            natural = self.natural(theta, parent[block], workspace)
-            yield self._sum(natural, None if lateral is None else lateral[own], workspace), target[own], block
-
-    def _lateral(self, theta: Views, target: NDArray, workspace: Workspace) -> NDArray | None:
-        """Return what each unit takes from those before it, None where that is nothing."""
+    def _natural_of(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
+        """Return the natural parameters given the parents and, in an autoregressive layer, the units themselves."""
+        natural = self.natural(theta, parent, workspace)
         if not self.autoregressive:
-            return None
+            return natural
         lateral = self._scratch("lateral", target.shape[:-1], workspace, target.dtype)
         np.matmul(_rows(target), theta["triangle"], out=_rows(lateral))
-        return lateral
-
-    def _sum(self, natural: NDArray, lateral: NDArray | None, workspace: Workspace) -> NDArray:
-        if lateral is None:
-            return natural
         shape = np.broadcast_shapes(natural.shape, lateral.shape)
         return np.add(natural, lateral, out=self._scratch("sum", shape[:-1], workspace, natural.dtype))
+
+    def _expect(self, theta: Views, natural: NDArray, workspace: Workspace) -> tuple[NDArray, NDArray]:
+        """Return the expected units and what normalizes their log-probability."""
+        mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
+        return mean, self.family.log_normalizer(theta, natural, mean, workspace)
+
+    def _activation(
+        self,
+        theta: Views,
+        parent: NDArray | None,
+        target: NDArray,
+        natural: NDArray,
+        mean: NDArray,
+        log_normalizer: NDArray,
+        workspace: Workspace,
+    ) -> Activation:
+        log_prob = self.family.log_prob(theta, natural, log_normalizer, target, workspace)
+        shape = np.broadcast_shapes(natural.shape, target.shape)
+        residual = self._scratch("residual", shape[:-1], workspace, target.dtype)
+        return Activation(parent, target, log_prob, self.family.residual(theta, mean, target, residual))
 
     def _in_turn(
         self,
@@ -247,24 +232,6 @@ class Layer:
 
     def _scratch(self, role: str, shape: tuple[int, ...], workspace: Workspace, dtype: np.dtype) -> NDArray:
         return workspace.array((self.name, role), (*shape, self.n_units), dtype)
-
-
-def _lead(parent: NDArray | None, target: NDArray) -> tuple[int, ...]:
-    """Return the leading axes of what a layer computes from its parents and its units."""
-    return target.shape[:-1] if parent is None else np.broadcast_shapes(parent.shape[:-1], target.shape[:-1])
-
-
-def _contiguous_blocks(shape: tuple[int, ...], n_rows: int) -> Iterator[tuple[slice, ...]]:
-    """Yield indices that divide leading axes into contiguous blocks of at most `n_rows`, or of one row."""
-    *particles, rows = shape
-    steps = [max(1, n_rows // rows) for _ in particles] + [max(1, min(rows, n_rows))]
-    return product(*(_slices(length, step) for length, step in zip(shape, steps, strict=True)))
-
-
-def _slices(length: int, step: int) -> list[slice]:
-    if length <= step:
-        return [slice(None)]  # an axis of one may stand for any number
-    return [slice(start, start + step) for start in range(0, length, step)]
 
 
 def _rows(array: NDArray) -> NDArray:

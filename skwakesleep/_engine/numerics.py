@@ -1,5 +1,7 @@
 """Element-wise functions and reductions that neither overflow nor allocate."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -38,7 +40,12 @@ def row_sums(values: NDArray) -> NDArray:
 
     A matrix-vector product would be faster still, but what it gives for a row depends on the row's place.
     """
-    return np.vecdot(values, np.ones(values.shape[-1], values.dtype))
+    return np.vecdot(values, _ones(values.shape[-1], values.dtype))
+
+
+@lru_cache(maxsize=64)
+def _ones(n: int, dtype: np.dtype) -> NDArray:
+    return np.ones(n, dtype)
 
 
 def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:

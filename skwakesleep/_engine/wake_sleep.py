@@ -72,7 +72,7 @@ class WakeSleep:
         self._particles = CoarseNoise(streams["particles"])
         self._dreams = CoarseNoise(streams["dreams"])
         self._thinning = CoarseNoise(streams["thinning"])
-        self._workspace = Workspace()
+        self._awake, self._asleep = Workspace(), Workspace()  # of different shapes
 
     def floor(self, nats: float) -> float:
         """Return the lower bound at which every unit of the machine costs so many nats on average."""
@@ -93,29 +93,29 @@ class WakeSleep:
         """Explain the data: draw particles bottom-up, weight them, move the generative network towards them."""
         K, B = self.n_particles, len(batch.units)
         theta, grad = self._theta, self._grad
-        q = self.machine.recognition.draw(theta.recognition, batch.root, (K, B), self._particles, self._workspace)
+        q = self.machine.recognition.draw(theta.recognition, batch.root, (K, B), self._particles, self._awake)
         states = [*q.states[::-1], batch.units]
-        p = self.machine.generative.evaluate(theta.generative, None, states, self._workspace)
+        p = self.machine.generative.evaluate(theta.generative, None, states, self._awake)
         log_w = p.log_prob - q.log_prob  # (K, B)
         log_sum = log_sum_exp(log_w, axis=0)
         w = np.exp(log_w - log_sum)
         thinned = thin(w, self._thinning)
-        self.machine.generative.gradient(theta.generative, p, thinned / B, grad.generative, self._workspace)
+        self.machine.generative.gradient(theta.generative, p, thinned / B, grad.generative, self._awake)
         if self.recognition_update != "sleep":
             # The score has mean zero under q, so subtracting 1/K changes the variance alone.
             share = 1.0 if self.recognition_update == "wake" else 0.5
             weights = (w - 1 / K) * (share / B)
-            self.machine.recognition.gradient(theta.recognition, q, weights, grad.recognition, self._workspace)
+            self.machine.recognition.gradient(theta.recognition, q, weights, grad.recognition, self._awake)
         return float(log_sum.mean(dtype=np.float64)) - float(np.log(K))
 
     def _sleep(self, n_dreams: int) -> None:
         """Dream from the generative network, and move the recognition network towards the dreams' causes."""
         theta = self._theta
-        *causes, x = self.machine.generative.sample(theta.generative, None, (n_dreams,), self._dreams, self._workspace)
-        q = self.machine.recognition.evaluate(theta.recognition, x, causes[::-1], self._workspace)
+        *causes, x = self.machine.generative.sample(theta.generative, None, (n_dreams,), self._dreams, self._asleep)
+        q = self.machine.recognition.evaluate(theta.recognition, x, causes[::-1], self._asleep)
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full(n_dreams, share / n_dreams, dtype=x.dtype)
-        self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition, self._workspace)
+        self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition, self._asleep)
 
 
 def thin(weights: NDArray, noise: Noise) -> NDArray:

@@ -303,6 +303,19 @@ def test_log_odds_are_right_to_third_order(name, network):
     assert worst[0] < 0.2
 
 
+@pytest.mark.parametrize("network", ["model", "recognition"])
+def test_parts_of_the_rows_make_a_whole(network, monkeypatch):
+    machine, flat = untaught("autoregressive")
+    _, x = dreams(machine, flat, 5)
+    units = np.random.default_rng(14).integers(2, size=(5, 6, machine.n_latents)).astype(float)
+    chain = chains(machine, flat)[network]
+    log_prob, expansion = chain.log_prob(x, units), chain.expand(x, units)
+    monkeypatch.setattr("skwakesleep._engine.expansions.CACHED", 12 * max(machine.sizes))  # two rows
+    np.testing.assert_array_equal(chain.log_prob(x, units), log_prob)
+    for part, whole in zip(chain.expand(x, units), expansion, strict=True):
+        np.testing.assert_array_equal(part, whole)
+
+
 def test_log_odds_are_exact_for_gaussian_columns():
     machine = Machine(Gaussian(np.zeros(3), np.ones(3)), (3, 4), n_active=1.0)
     flat = np.random.default_rng(11).normal(size=machine.layout.size)

@@ -81,19 +81,6 @@ def test_draw_is_sample_and_evaluate(family, role):
     np.testing.assert_allclose(np.broadcast_to(drawn.log_prob, (K, B)), log_prob, rtol=1e-13)
 
 
-@every_kind
-@pytest.mark.parametrize("cached", [1, 2 * B * N_UNITS])
-def test_blocks_of_particles_make_a_whole(family, role, cached, monkeypatch):
-    """One particle at a time, and two (of three) at a time, against all at once."""
-    layer, theta, parent, target = build(family, role)
-    whole = layer.evaluate(theta, parent, target, Workspace())
-    monkeypatch.setattr("skwakesleep._engine.layers.CACHED", cached)
-    parts = layer.evaluate(theta, parent, target, Workspace())
-    np.testing.assert_allclose(parts.log_prob, whole.log_prob, rtol=1e-12)
-    np.testing.assert_allclose(parts.residual, whole.residual, rtol=1e-12)
-    np.testing.assert_allclose(layer.log_prob(theta, parent, target, Workspace()), whole.log_prob, rtol=1e-12)
-
-
 @pytest.mark.parametrize("noise", [FineNoise, CoarseNoise])
 @pytest.mark.parametrize("role", ["prior", "recognition"])
 def test_sampled_frequencies_match_the_log_prob(role, noise):
