@@ -1,0 +1,129 @@
+"""How often each hidden unit is on."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from skwakesleep.plotting._drawing import figure_and_axes
+
+# A unit that is on less often than this is called dead, and one that is off less often always on.
+RARELY = 0.01
+
+
+class ActivityDisplay:
+    """How often each unit of the top hidden layer is on; dead and always-on units are named.
+
+    Parameters
+    ----------
+    activity : ndarray of shape (n_hidden,)
+        Mean of each unit over the data, in [0, 1].
+    names : sequence of str
+        Names of the units.
+
+    Attributes
+    ----------
+    dead_, always_on_ : list of str
+        Units that are on in less than one row of a hundred, or off in less.
+    ax_ : matplotlib Axes
+        Axes with the bars, one for each unit in the order of their activity.
+    figure_ : matplotlib Figure
+        Figure containing them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep import HelmholtzMachine
+    >>> from skwakesleep.plotting import ActivityDisplay
+    >>> X = np.random.default_rng(0).random((50, 16)) < 0.5
+    >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+    >>> ActivityDisplay.from_estimator(machine, X).dead_
+    []
+    """
+
+    def __init__(self, activity: NDArray, names: Any) -> None:
+        self.activity = activity
+        self.names = names
+        self.dead_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean < RARELY]
+        self.always_on_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean > 1 - RARELY]
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, *, ax: Any = None) -> "ActivityDisplay":
+        """Infer the top hidden layer for some data, and average over its rows.
+
+        Parameters
+        ----------
+        estimator : HelmholtzMachine
+            Fitted machine.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+        ax : matplotlib Axes, optional
+            Where to draw; on a new figure by default.
+
+        Returns
+        -------
+        display : ActivityDisplay
+            With what it drew.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.plotting import ActivityDisplay
+        >>> X, _ = make_bars(50, random_state=0)
+        >>> machine = HelmholtzMachine(4, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> ActivityDisplay.from_estimator(machine, X).activity.shape
+        (4,)
+        """
+        check_is_fitted(estimator)
+        activity = np.asarray(estimator.transform(X)).mean(axis=0)
+        return cls(activity, estimator.get_feature_names_out()).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> "ActivityDisplay":
+        """Draw the bars.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; on a new figure by default.
+
+        Returns
+        -------
+        self : ActivityDisplay
+            With what it drew.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.plotting import ActivityDisplay
+        >>> print(ActivityDisplay(np.array([0.2, 0.0]), ["first", "second"]).plot().ax_.get_title())
+        1 unit is dead: second
+        no unit is always on
+        """
+        self.figure_, self.ax_ = figure_and_axes(ax)
+        self.ax_.bar(np.arange(len(self.activity)), np.sort(self.activity)[::-1], width=1.0, color="tab:blue")
+        self.ax_.axhline(0.5, color="0.5", linewidth=0.8, linestyle="--")
+        self.ax_.set(xlabel="hidden unit, the most active first", ylabel="mean activity", ylim=(0, 1))
+        self.ax_.set_title(f"{_listed('dead', self.dead_)}\n{_listed('always on', self.always_on_)}", fontsize="medium")
+        self.ax_.margins(x=0.01)
+        return self
+
+
+def _listed(label: str, names: list[str], most: int = 2) -> str:
+    """Say how many units are of a kind, and name the first of them."""
+    if not names:
+        return f"no unit is {label}"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    verb = "unit is" if len(names) == 1 else "units are"
+    return f"{len(names)} {verb} {label}: {', '.join(names[:most])}{more}"
