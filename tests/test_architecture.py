@@ -50,7 +50,7 @@ FLOORS = (
     (f"{PACKAGE}.callbacks", f"{PACKAGE}.datasets", f"{PACKAGE}.onnx", f"{PACKAGE}.plotting", f"{PACKAGE}.replicas"),
 )
 # What a leaf may import on demand.
-EXTRAS = {f"{PACKAGE}.onnx": {"onnx", "skl2onnx"}, f"{PACKAGE}.plotting": {"matplotlib"}}
+EXTRAS = {f"{PACKAGE}.onnx": {"onnx", "skl2onnx"}, f"{PACKAGE}.plotting._drawing": {"matplotlib"}}
 
 
 def name_of(path):
