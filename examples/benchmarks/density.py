@@ -1,7 +1,7 @@
 """Log-likelihood on public benchmark sets, beside simple exact models and published numbers.
 
-One recipe for every set. Candidates that differ in structure, step size and penalty train side by side; at a second
-rung those behind on the validation rows give up their share of the time to the rest (successive halving, Jamieson and
+One recipe for every set. Candidates that differ in structure, step size and penalty train side by side; at two more
+rungs those behind on the validation rows give up their share of the time to the rest (successive halving, Jamieson and
 Talwalkar 2016). The best is then trained from several seeds. Of each training, the parameters that scored best on
 validation rows are kept, and they alone meet the test rows. Beside it, the same machine with a single latent says what
 the latents are worth: its visible units see each other wherever those of the chosen machine do.
@@ -33,15 +33,20 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
 
-# What is seen by its neighbours, and where the recognition network learns: dreams of autoregressive columns take their
-# time, which learning awake does not need.
-STRUCTURES = {"prior": "both", ("prior", "visible"): "wake"}
-PLAIN = {None: "both"}
+# What sees its neighbours, and where the recognition network learns. Dreams of autoregressive columns take their time;
+# whether they are worth it is for the validation rows to say.
+STRUCTURES = [("prior", "both"), (("prior", "visible"), "wake"), (("prior", "visible"), "both")]
+PLAIN = [(None, "both")]
 RATES = [0.04, 0.12]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
 PRECISIONS = [0, 0.1, 0.5, 3]
-# Rows and particles that candidates are compared with, and how often in a rung.
-N_VALID, N_VALID_PARTICLES, CHECKS = 4000, 32, 20
+# Shares of the time: for the rungs, of which the best third goes on, and for the seeds.
+CHOOSING, FINISHING, N_RUNGS = 0.4, 0.6, 3
+# Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
+# machines whose latents do more.
+N_VALID, N_VALID_PARTICLES, CHECKS = 2000, 100, 15
+# The share of a seed's time that suits a machine with a single latent.
+ONE_LATENT = 0.2
 
 
 def candidates(widths, plain, n_rows):
@@ -54,7 +59,7 @@ def candidates(widths, plain, n_rows):
             "learning_rate_init": rate,
             "alpha": precision / n_rows,
         }
-        for (structure, update), rate, precision in product((PLAIN if plain else STRUCTURES).items(), RATES, PRECISIONS)
+        for (structure, update), rate, precision in product(PLAIN if plain else STRUCTURES, RATES, PRECISIONS)
     ]
 
 
@@ -119,8 +124,8 @@ def load(path):
 
 def choose(trainees, train, valid, seconds, n_jobs):
     """Return the parameters that do best on validation rows: of all at first, then of the best third for longer."""
-    for rung in (1, 2):
-        share = seconds / 2 * n_jobs / len(trainees)
+    for rung in range(1, N_RUNGS + 1):
+        share = seconds / N_RUNGS * n_jobs / len(trainees)
         trainees = Parallel(n_jobs=n_jobs)(delayed(trainee.train)(train, valid, share) for trainee in trainees)
         trainees = sorted(trainees, key=lambda trainee: -trainee.score)
         for trainee in trainees:
@@ -149,18 +154,20 @@ def benchmark(dataset, options):
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, budget = time.perf_counter(), 60 * options.budget_minutes
     trainees = [Trainee(parameters, seed=0) for parameters in candidates(options.widths, options.plain, len(train))]
-    chosen = choose(trainees, train, valid, 0.4 * budget, options.n_jobs)
+    chosen = choose(trainees, train, valid, CHOOSING * budget, options.n_jobs)
 
-    runs = [(chosen, seed) for seed in range(options.seeds)]
+    seconds = FINISHING * budget
+    runs = [(chosen, seed, seconds) for seed in range(options.seeds)]
     if not options.plain:
-        runs.append(({**chosen, "hidden_layer_sizes": (1,)}, 0))
-    share = 0.6 * budget * options.n_jobs / len(runs)
-    results = Parallel(n_jobs=options.n_jobs)(
-        delayed(finish)(*run, train, valid, test, share, options.particles) for run in runs
+        runs.append(({**chosen, "hidden_layer_sizes": (1,)}, 0, ONE_LATENT * seconds))
+    # All at once: they end together, however many processors share them.
+    results = Parallel(n_jobs=len(runs))(
+        delayed(finish)(parameters, seed, train, valid, test, share, options.particles)
+        for parameters, seed, share in runs
     )
     minutes = (time.perf_counter() - start) / 60
     table = []
-    for (parameters, seed), (valid_score, score, error, memory) in zip(runs, results, strict=True):
+    for (parameters, seed, _), (valid_score, score, error, memory) in zip(runs, results, strict=True):
         label = name_of(parameters)
         print(f"  {label}, seed {seed}: test {score:8.2f} +- {error:.2f}  (valid {valid_score:.2f})", flush=True)
         table.append((dataset, label, seed, score, error, minutes, memory, parameters["alpha"]))

@@ -13,8 +13,8 @@ from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
 
-# Autoregressive units that are drawn before those after them are told: few enough to be told one by one.
-HANDFUL = 16
+# Autoregressive units that are drawn before those after them are told.
+HANDFUL = 32
 
 
 class Activation(NamedTuple):
@@ -208,9 +208,11 @@ class Layer:
     ) -> NDArray:
         """Return units chosen one after the other, each given its natural parameters in the light of those before it.
 
-        Units are rows here. Those that come later are told of a handful at a time, as in solving a triangular system.
+        Units are rows here. A unit hears those of its own handful when its turn comes, and all others are told of a
+        handful at a time, as in solving a triangular system.
         """
-        triangle, n_rows = theta["triangle"], prod(shape)
+        n_rows = prod(shape)
+        heard = np.ascontiguousarray(theta["triangle"].T)
         pending, units, told = (
             workspace.array((self.name, role), (self.n_units, n_rows), natural.dtype)
             for role in ("pending", "units", "told")
@@ -219,10 +221,9 @@ class Layer:
         for start in range(0, self.n_units, HANDFUL):
             stop = min(start + HANDFUL, self.n_units)
             for unit in range(start, stop):
+                pending[unit] += np.matmul(heard[unit, start:unit], units[start:unit], out=told[unit])
                 choose(unit, pending[unit], units[unit])
-                later = slice(unit + 1, stop)
-                pending[later] += np.multiply(triangle[unit, later, np.newaxis], units[unit], out=told[later])
-            pending[stop:] += np.matmul(triangle[start:stop, stop:].T, units[start:stop], out=told[stop:])
+            pending[stop:] += np.matmul(heard[stop:, start:stop], units[start:stop], out=told[stop:])
         sample = self._scratch("sample", shape, workspace, natural.dtype)
         sample[...] = np.moveaxis(units.reshape(-1, *shape), 0, -1)
         return sample
