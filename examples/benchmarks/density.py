@@ -1,8 +1,9 @@
 """Log-likelihood on public benchmark sets, beside simple exact models and published numbers.
 
-One recipe for every set. Candidates that differ in structure, step size and penalty train side by side; at two more
-rungs those behind on the validation rows give up their share of the time to the rest (successive halving, Jamieson and
-Talwalkar 2016). The best is then trained from several seeds. Of each training, the parameters that scored best on
+One recipe for every set. Candidates that differ in structure, step size and penalty train side by side. At each rung,
+those behind the others of their structure on the validation rows give up their share of the time (successive halving,
+Jamieson and Talwalkar 2016); at last, the structures meet: those that end well may start slowly. The best candidate is
+then trained from several seeds. Of each training, the parameters that scored best on
 validation rows are kept, and they alone meet the test rows. Beside it, the same machine with a single latent says what
 the latents are worth: its visible units see each other wherever those of the chosen machine do.
 
@@ -24,6 +25,7 @@ import resource
 import sys
 import time
 import warnings
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
@@ -33,15 +35,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
 
-# What sees its neighbours, and where the recognition network learns. Dreams of autoregressive columns take their time;
-# whether they are worth it is for the validation rows to say.
-STRUCTURES = [("prior", "both"), (("prior", "visible"), "wake"), (("prior", "visible"), "both")]
-PLAIN = [(None, "both")]
+# Hidden units, what sees its neighbours, and where the recognition network learns. Dreams of autoregressive columns
+# take their time; whether they are worth it is for the validation rows to say.
+STRUCTURES = [((100,), "prior", "both"), ((100,), ("prior", "visible"), "wake"), ((200,), ("prior", "visible"), "both")]
 RATES = [0.04, 0.12]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
 PRECISIONS = [0, 0.1, 0.5, 3]
-# Shares of the time: for the rungs, of which the best third goes on, and for the seeds.
-CHOOSING, FINISHING, N_RUNGS = 0.4, 0.6, 3
+# Shares of the time: for choosing and for the seeds; for each rung of choosing, with the number of each structure's
+# candidates that go on.
+CHOOSING, FINISHING = 0.4, 0.6
+RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
 # Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
 # machines whose latents do more.
 N_VALID, N_VALID_PARTICLES, CHECKS = 2000, 100, 15
@@ -49,17 +52,17 @@ N_VALID, N_VALID_PARTICLES, CHECKS = 2000, 100, 15
 ONE_LATENT = 0.2
 
 
-def candidates(widths, plain, n_rows):
+def candidates(structures, n_rows):
     """Return the parameters to choose from."""
     return [
         {
             "hidden_layer_sizes": widths,
-            "autoregressive": structure,
+            "autoregressive": autoregressive,
             "recognition_update": update,
             "learning_rate_init": rate,
             "alpha": precision / n_rows,
         }
-        for (structure, update), rate, precision in product(PLAIN if plain else STRUCTURES, RATES, PRECISIONS)
+        for (widths, autoregressive, update), rate, precision in product(structures, RATES, PRECISIONS)
     ]
 
 
@@ -76,6 +79,7 @@ class Trainee:
             n_score_particles=N_VALID_PARTICLES,
         )
         self.parameters = parameters
+        self.structure = name_of(parameters), parameters["recognition_update"]
         self.best = None
         self.score = -np.inf
         self.seconds = 0.0
@@ -123,15 +127,26 @@ def load(path):
 
 
 def choose(trainees, train, valid, seconds, n_jobs):
-    """Return the parameters that do best on validation rows: of all at first, then of the best third for longer."""
-    for rung in range(1, N_RUNGS + 1):
-        share = seconds / N_RUNGS * n_jobs / len(trainees)
-        trainees = Parallel(n_jobs=n_jobs)(delayed(trainee.train)(train, valid, share) for trainee in trainees)
+    """Return the parameters that do best on validation rows."""
+    for rung, (share, n_best) in enumerate(RUNGS, start=1):
+        each = seconds * share * n_jobs / len(trainees)
+        trainees = Parallel(n_jobs=n_jobs)(delayed(trainee.train)(train, valid, each) for trainee in trainees)
         trainees = sorted(trainees, key=lambda trainee: -trainee.score)
         for trainee in trainees:
             print(f"  rung {rung}: valid {trainee.score:8.2f} after {trainee.seconds:4.0f} s  {trainee.parameters}")
-        trainees = trainees[: max(2, len(trainees) // 3)]
+        trainees = best_of_each_structure(trainees, n_best)
     return trainees[0].parameters
+
+
+def best_of_each_structure(trainees, n_best):
+    """Return so many of each structure, of trainees in order, the best first."""
+    seen = Counter()
+    best = []
+    for trainee in trainees:
+        seen[trainee.structure] += 1
+        if seen[trainee.structure] <= n_best:
+            best.append(trainee)
+    return best
 
 
 def finish(parameters, seed, train, valid, test, seconds, n_particles):
@@ -153,7 +168,7 @@ def benchmark(dataset, options):
     valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, budget = time.perf_counter(), 60 * options.budget_minutes
-    trainees = [Trainee(parameters, seed=0) for parameters in candidates(options.widths, options.plain, len(train))]
+    trainees = [Trainee(parameters, seed=0) for parameters in candidates(structures(options), len(train))]
     chosen = choose(trainees, train, valid, CHOOSING * budget, options.n_jobs)
 
     seconds = FINISHING * budget
@@ -178,6 +193,13 @@ def benchmark(dataset, options):
     return table
 
 
+def structures(options):
+    """Return the structures to choose from."""
+    if options.plain:
+        return [(tuple(options.widths or [100]), None, "both")]
+    return [(tuple(options.widths or widths), autoregressive, update) for widths, autoregressive, update in STRUCTURES]
+
+
 def name_of(parameters):
     """Return a short name for a machine: its widths, and its autoregressive layers."""
     widths = "-".join(map(str, parameters["hidden_layer_sizes"]))
@@ -194,7 +216,9 @@ def make_parser():
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the sets")
     parser.add_argument("--datasets", nargs="+", help="sets to run (default: all binary ones in the folder)")
-    parser.add_argument("--widths", nargs="+", type=int, default=[100], help="widths of the hidden layers")
+    parser.add_argument(
+        "--widths", nargs="+", type=int, help="widths of the hidden layers (default: part of the choice)"
+    )
     parser.add_argument("--plain", action="store_true", help="no autoregressive connections")
     parser.add_argument("--budget-minutes", type=float, default=10, help="minutes to choose and train, for each set")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
