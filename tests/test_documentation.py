@@ -139,10 +139,8 @@ PASSED_OVER = {
     "SA01": "a See Also section stands where there is something to see",
     "RT02": "what is returned has a name, as in scikit-learn",
 }
-# Of a model's methods that the protocol, or a base class, describes: there, and once.
-DESCRIBED_BY_THE_PROTOCOL = {"PR01": "parameters", "RT01": "returned values", "EX01": "an example"}
 # Of properties, which the Attributes section of their class describes, and of what scikit-learn calls of a callback.
-DESCRIBED_BY_THE_CLASS = {"EX01": "an example"}
+DESCRIBED_BY_THE_CLASS = {"PR01": "parameters", "RT01": "returned values", "EX01": "an example"}
 # Of protocols: the parameters of a constructor that they do not have.
 NO_CONSTRUCTOR = {"PR01": "parameters"}
 
@@ -182,20 +180,9 @@ def described_elsewhere(module_name, name, member):
     value = getattr(importlib.import_module(module_name), name)
     if not member:
         return NO_CONSTRUCTOR if getattr(value, "_is_protocol", False) else {}
-    if isinstance(inspect.getattr_static(value, member), property):
-        return DESCRIBED_BY_THE_CLASS | DESCRIBED_BY_THE_PROTOCOL
-    if module_name == "skwakesleep.callbacks":
+    if isinstance(inspect.getattr_static(value, member), property) or module_name == "skwakesleep.callbacks":
         return DESCRIBED_BY_THE_CLASS
-    if module_name == "skwakesleep.models" and member in protocol_methods():
-        return DESCRIBED_BY_THE_PROTOCOL if not getattr(value, "_is_protocol", False) else DESCRIBED_BY_THE_CLASS
     return {}
-
-
-def protocol_methods():
-    """Return the names of all methods of the protocols, and of the hooks of the base classes."""
-    models = importlib.import_module("skwakesleep.models")
-    protocols = [value for value in map(vars(models).get, models.__all__) if getattr(value, "_is_protocol", False)]
-    return {name for protocol in protocols for name in vars(protocol)} | {"log_prior", "latent_nodes"}
 
 
 OBJECTS = [".".join(filter(None, parts)) for parts in public_objects()]

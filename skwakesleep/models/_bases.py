@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
+from skwakesleep.models._documentation import documented
+
 # Numbers in the largest scratch array, of latent nodes by observations: 16 MB.
 BLOCK_ELEMENTS = 2**21
 LOG_2_PI = np.log(2 * np.pi)
 
 
+@documented
 class NamedParameterModel:
     """A model whose flat parameter vector is cut into named arrays.
 
@@ -90,6 +93,7 @@ class NamedParameterModel:
         return theta
 
 
+@documented
 class ExponentialFamilyModel(NamedParameterModel):
     """A model from its natural parameters: densities and the weighted gradient follow.
 
@@ -123,6 +127,14 @@ class ExponentialFamilyModel(NamedParameterModel):
         -------
         log_prob : ndarray of shape (n,)
             Of each, in nats.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> model = SigmoidBeliefNetwork(4, 2)  # fair coins, when all parameters are zero
+        >>> np.exp(model.log_prior(np.zeros(model.n_params), (np.zeros((1, 2)),))).round(6)
+        array([0.25])
         """
         raise NotImplementedError
 
@@ -164,6 +176,7 @@ def available_if(attribute: str) -> Callable[[Callable], Any]:
     return lambda method: AvailableIf(attribute, method)
 
 
+@documented
 class SummableModel(ExponentialFamilyModel):
     """A model whose latents can be summed out, by enumeration or on a grid.
 
@@ -191,6 +204,15 @@ class SummableModel(ExponentialFamilyModel):
             Latents.
         log_volume : ndarray of shape (J,)
             Log of the volume that each stands for; zero where they are discrete.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> model = SigmoidBeliefNetwork(4, 2)
+        >>> (states,), _ = model.latent_nodes(np.zeros(model.n_params))
+        >>> states.tolist()
+        [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
         """
         raise NotImplementedError
 

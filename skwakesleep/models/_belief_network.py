@@ -16,8 +16,10 @@ from skwakesleep.models._bases import (
     random_bits,
     softplus,
 )
+from skwakesleep.models._documentation import documented
 
 
+@documented
 class SigmoidBeliefNetwork(SummableModel):
     """Layers of binary units, each unit a coin whose logit is an affine function of the layer above.
 

@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, gammaln, logsumexp
 
 from skwakesleep.models._bases import NamedParameterModel, check_counts
+from skwakesleep.models._documentation import documented
 
 Steps = tuple[NDArray, NDArray]
 
@@ -18,6 +19,7 @@ NEGLIGIBLE = 37.0
 REACH = 7.5
 
 
+@documented
 class BlowflyDynamics(NamedParameterModel):
     """A population that is replaced by the eggs of a while ago, with gamma noise on births and on deaths.
 

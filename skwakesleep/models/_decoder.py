@@ -13,12 +13,14 @@ from skwakesleep.models._bases import (
     random_bits,
     softplus,
 )
+from skwakesleep.models._documentation import documented
 from skwakesleep.models._perceptron import Perceptron
 
 # Latents that make too little difference at the start are not found by a regression, and never will make any.
 INITIAL_GAIN = 2.0
 
 
+@documented
 class NeuralDecoder(SummableModel):
     """Independent binary latents, decoded by a perceptron with one hidden layer into binary columns.
 

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skwakesleep.models._documentation import documented
+
 # Step of central differences, relative to a parameter's size: the cube root of the resolution of float64.
 RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
 # Parameters beyond which differences are slow: each takes two evaluations of the log joint.
 MANY_PARAMS = 100
 
 
+@documented
 class FunctionModel:
     """A generative model from functions of your own.
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, exprel
 
 from skwakesleep.models._bases import NamedParameterModel, normal_log_prob
+from skwakesleep.models._documentation import documented
 
 # The squid's giant axon (Hodgkin & Huxley 1952, potentials relative to a rest at -65 mV).
 CAPACITANCE = 1.0  # uF / cm^2
@@ -22,6 +23,7 @@ SPIKE_THRESHOLD = 0.0  # mV
 SUMMARY_UNITS = np.array([2.0, 4.0, 6.0, 12.0, 2.0, 0.4, 0.6, 3.0])
 
 
+@documented
 class HodgkinHuxley(NamedParameterModel):
     """Neurons after Hodgkin and Huxley, whose conductances vary from cell to cell.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.numerics import log_sum_exp
+from skwakesleep.models._documentation import documented
 from skwakesleep.models._latents import MAX_NODES, PRIORS, Normal, Prior
 from skwakesleep.models._observations import BernoulliColumns, CorrelatedNoise, IndependentNoise, Observation, gaussian
 
@@ -17,6 +18,7 @@ OBSERVATIONS = ("gaussian", "bernoulli")
 BLOCK = 64
 
 
+@documented
 class LatentFactors:
     """Columns around a linear map of latent factors, ``x = loadings @ h(z) + intercept + noise``.
 

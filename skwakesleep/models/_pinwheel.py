@@ -11,6 +11,7 @@ from skwakesleep.models._bases import (
     check_counts,
     normal_log_prob,
 )
+from skwakesleep.models._documentation import documented
 from skwakesleep.models._perceptron import Perceptron
 
 # The grid reaches this many standard deviations to each side: beyond is less than 1e-8 of a normal's mass.
@@ -21,6 +22,7 @@ INITIAL_SCALE = 0.5
 MIN_SCALE = 0.2
 
 
+@documented
 class Pinwheel(SummableModel):
     """A category, a normal latent for each category, a neural network of it, and normal noise.
 

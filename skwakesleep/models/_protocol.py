@@ -79,6 +79,14 @@ class GenerativeModel(Protocol):
         -------
         theta : ndarray of shape (P,), float64
             Parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model, rng = LatentFactors(3, 1), np.random.default_rng(0)
+        >>> model.initial_params(rng.normal(size=(50, 3)), rng).shape == (model.n_params,)
+        True
         """
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[Latents, NDArray]:
@@ -99,6 +107,15 @@ class GenerativeModel(Protocol):
             Latents, of any type and meaning.
         x : ndarray of shape (n, D), float64
             Observations.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model, rng = LatentFactors(3, 1), np.random.default_rng(0)
+        >>> z, x = model.sample(np.zeros(model.n_params), 5, rng)
+        >>> z.shape, x.shape
+        ((5, 1), (5, 3))
         """
 
     def grad_log_joint(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
@@ -121,6 +138,16 @@ class GenerativeModel(Protocol):
         -------
         gradient : ndarray of shape (P,)
             In nats per unit of each parameter.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model, rng = LatentFactors(3, 1), np.random.default_rng(0)
+        >>> theta = np.zeros(model.n_params)
+        >>> z, x = model.sample(theta, 5, rng)
+        >>> model.grad_log_joint(theta, z, x, np.full(5, 1 / 5)).shape == theta.shape
+        True
         """
 
 
@@ -149,6 +176,14 @@ class ExponentialFamily(Protocol):
         -------
         statistics : ndarray of shape (m, S)
             Sufficient statistics of each.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> LatentFactors(2, 1, observations="bernoulli").sufficient_statistics(np.eye(2))
+        array([[1., 0.],
+               [0., 1.]])
         """
 
     def natural_parameters(self, theta: NDArray, z: Latents) -> tuple[NDArray, NDArray]:
@@ -167,6 +202,15 @@ class ExponentialFamily(Protocol):
             Natural parameters of the observation given each latent.
         psi : ndarray of shape (n,)
             Log-normalizer minus log prior, in nats.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model = LatentFactors(2, 1, observations="bernoulli")
+        >>> eta, psi = model.natural_parameters(np.zeros(model.n_params), np.zeros((5, 1)))
+        >>> eta.shape, psi.shape
+        ((5, 2), (5,))
         """
 
     def natural_vjp(self, theta: NDArray, z: Latents, ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
@@ -187,6 +231,15 @@ class ExponentialFamily(Protocol):
         -------
         gradient : ndarray of shape (P,)
             In the parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model = LatentFactors(2, 1, observations="bernoulli")
+        >>> theta, z = np.zeros(model.n_params), np.ones((5, 1))
+        >>> model.natural_vjp(theta, z, np.ones((5, 2)), np.zeros(5))  # each logit is loading * z + intercept
+        array([5., 5., 5., 5.])
         """
 
 
@@ -217,6 +270,15 @@ class JointDensity(Protocol):
         -------
         log_joint : ndarray of shape (n,)
             Of each pair, in nats.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> model = SigmoidBeliefNetwork(2, 1)  # three fair coins, when all parameters are zero
+        >>> z, x = (np.zeros((1, 1)),), np.ones((1, 2))
+        >>> np.exp(model.log_joint(np.zeros(model.n_params), z, x)).round(6)
+        array([0.125])
         """
 
 
@@ -247,6 +309,15 @@ class ConditionalDensity(Protocol):
         -------
         log_prob : ndarray of shape (n, m)
             Log-density of each observation given each latent, in nats.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> model = SigmoidBeliefNetwork(2, 1)  # fair coins, when all parameters are zero
+        >>> z, x = (np.zeros((1, 1)),), np.ones((3, 2))
+        >>> np.exp(model.log_prob_x_given_z(np.zeros(model.n_params), z, x)).round(6)
+        array([[0.25, 0.25, 0.25]])
         """
 
 
@@ -278,6 +349,14 @@ class Likelihood(Protocol):
         -------
         log_likelihood : ndarray of shape (m,)
             Of each row, in nats.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> model = SigmoidBeliefNetwork(2, 1)  # fair coins, when all parameters are zero
+        >>> np.exp(model.log_likelihood(np.zeros(model.n_params), np.eye(2))).round(6)
+        array([0.25, 0.25])
         """
 
 
@@ -306,6 +385,15 @@ class LikelihoodGradient(Protocol):
         -------
         gradient : ndarray of shape (P,)
             In nats per row and unit of each parameter.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> model = SigmoidBeliefNetwork(2, 1)
+        >>> gradient = model.grad_log_likelihood(np.zeros(model.n_params), np.ones((4, 2)))
+        >>> model.unpack(gradient)["intercept_0"]  # ones, where fair coins expect a half
+        array([0.5, 0.5])
         """
 
 
@@ -338,6 +426,15 @@ class Projection(Protocol):
         -------
         theta : ndarray of shape (P,)
             Parameters within bounds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model = LatentFactors(2, 1, noise_floor=0.1)
+        >>> theta = model.project(np.full(model.n_params, -50.0))
+        >>> model.unpack(theta)["noise_variance"].round(9)
+        array([0.01, 0.01])
         """
 
 
@@ -368,6 +465,13 @@ class NamedParameters(Protocol):
         -------
         params : dict of str to ndarray
             Named parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import HodgkinHuxley
+        >>> HodgkinHuxley().unpack(np.arange(6.0))
+        {'means': array([0., 1., 2.]), 'log_scales': array([3., 4., 5.])}
         """
 
 
@@ -400,6 +504,13 @@ class LatentFunction(Protocol):
         -------
         features : ndarray of shape (n, F)
             What `transform` gives the expectation of.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> LatentFactors(6, 1, latents="angle").latent_function(np.array([[0.0]]))
+        array([[1., 0.]])
         """
 
 
@@ -434,6 +545,13 @@ class LocalFactors(Protocol):
         -------
         rows : ndarray of shape (m, L)
             What each factor is conditioned on, and its own observation.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import BlowflyDynamics
+        >>> BlowflyDynamics(20, delay=2).local_inputs(np.ones((1, 20))).shape
+        (17, 3)
         """
 
     def sample_local(self, theta: NDArray, rows: NDArray, n: int, rng: np.random.Generator) -> tuple[Latents, NDArray]:
@@ -456,6 +574,17 @@ class LocalFactors(Protocol):
             Latents of the steps.
         rows : ndarray of shape (n, L)
             Local rows with simulated observations.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import BlowflyDynamics
+        >>> model, rng = BlowflyDynamics(20, delay=2), np.random.default_rng(0)
+        >>> X = rng.uniform(50, 100, size=(1, 20))
+        >>> theta = model.initial_params(X, rng)
+        >>> z, rows = model.sample_local(theta, model.local_inputs(X), 34, rng)
+        >>> rows.shape
+        (34, 3)
         """
 
     def local_grad_log_joint(self, theta: NDArray, z: Latents, rows: NDArray, weights: NDArray) -> NDArray:
@@ -476,6 +605,17 @@ class LocalFactors(Protocol):
         -------
         gradient : ndarray of shape (P,)
             In nats per unit of each parameter.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import BlowflyDynamics
+        >>> model, rng = BlowflyDynamics(20, delay=2), np.random.default_rng(0)
+        >>> X = rng.uniform(50, 100, size=(1, 20))
+        >>> theta = model.initial_params(X, rng)
+        >>> z, rows = model.sample_local(theta, model.local_inputs(X), 34, rng)
+        >>> model.local_grad_log_joint(theta, z, rows, np.ones(34)).shape == theta.shape
+        True
         """
 
 
@@ -504,4 +644,13 @@ class LocalFeatures(Protocol):
         -------
         features : ndarray of shape (m, F)
             What the scores depend on.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import BlowflyDynamics
+        >>> model, rng = BlowflyDynamics(20, delay=2), np.random.default_rng(0)
+        >>> X = rng.uniform(50, 100, size=(1, 20))
+        >>> len(model.local_features(model.initial_params(X, rng), model.local_inputs(X)))
+        17
         """
