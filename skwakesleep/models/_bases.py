@@ -161,14 +161,13 @@ class AvailableIf:
 
     def __init__(self, attribute: str, method: Callable) -> None:
         self._attribute = attribute
-        self._method = method
-        self.__doc__ = method.__doc__
+        self.__wrapped__ = method
 
     def __get__(self, instance: Any, owner: type) -> Any:
         """Return the method, bound as usual."""
         if instance is not None and not getattr(instance, self._attribute):
-            raise AttributeError(f"{self._method.__name__} needs {self._attribute} of this {owner.__name__}")
-        return self._method.__get__(instance, owner)
+            raise AttributeError(f"{self.__wrapped__.__name__} needs {self._attribute} of this {owner.__name__}")
+        return self.__wrapped__.__get__(instance, owner)
 
 
 def available_if(attribute: str) -> Callable[[Callable], Any]:

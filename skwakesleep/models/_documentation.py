@@ -8,18 +8,17 @@ from skwakesleep.models import _protocol
 
 Model = TypeVar("Model", bound=type)
 
-PROTOCOLS = [
-    value for value in vars(_protocol).values() if value.__module__ == _protocol.__name__ and isinstance(value, type)
-]
+PROTOCOLS = [value for value in vars(_protocol).values() if getattr(value, "__module__", "") == _protocol.__name__]
 SECTION = re.compile(r"\n\n(?=(\w+)\n-{4,}\n)")
 
 
 def documented(model: Model) -> Model:
     """Complete the docstrings of a class's methods by the sections that protocols and base classes have for them."""
-    for name, method in vars(model).items():
+    for name, member in vars(model).items():
         for source in [*PROTOCOLS, *model.__mro__[1:]]:
-            if not name.startswith("_") and not isinstance(method, property) and name in vars(source):
-                method.__doc__ = completed(method, vars(source)[name])
+            if not name.startswith("_") and not isinstance(member, property) and name in vars(source):
+                method = inspect.unwrap(member)
+                method.__doc__ = completed(method, inspect.unwrap(vars(source)[name]))
     return model
 
 
