@@ -14,8 +14,10 @@ from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Int
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.versions import VersionedPickleMixin
-from skwakesleep._engine import amortised
-from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState, RegressionSettings, RegressionState
+from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState
+from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
+from skwakesleep._engine.dreams import LocalFactors, WholeObservations, importance_weights
+from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
 from skwakesleep._engine.training import TrainingDivergedError, train
@@ -722,7 +724,7 @@ class _Trainer:
         self._forms = self._asked_forms()
         self._local = _has(model, LOCAL) and estimator.gradient != "exact"
         self._rows = self._model.local_inputs(X) if self._local else X
-        self._phases = (amortised.LocalFactors if self._local else amortised.WholeObservations)(self._model)
+        self._phases = (LocalFactors if self._local else WholeObservations)(self._model)
         self._objective: AmortisedGradient | None = None
 
     @property
@@ -753,13 +755,13 @@ class _Trainer:
             raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
         return ["importance", regressed] if _has(model, NEEDS["importance"]) else [regressed]
 
-    def _form(self, name: str) -> amortised.Form:
+    def _form(self, name: str) -> Form:
         if name == "direct":
-            return amortised.Direct(self._phases)
+            return Direct(self._phases)
         forms: dict[str, Any] = {
-            "exponential": amortised.Exponential,
-            "importance": amortised.ImportanceWeighted,
-            "exact": amortised.Exact,
+            "exponential": Exponential,
+            "importance": ImportanceWeighted,
+            "exact": Exact,
         }
         return forms[name](self._model)
 
@@ -857,10 +859,10 @@ class _Trainer:
         targets = values.reshape(len(dreams.x), -1)
         if state.regression.form == "importance":
             log_prob = self._model.log_prob_x_given_z(theta, dreams.z, self._rows)
-            expected = amortised.importance_weights(log_prob).T @ targets
+            expected = importance_weights(log_prob).T @ targets
         else:
             dreamed, rows = (self._phases.inputs(theta, x) for x in (dreams.x, self._rows))
-            expected = amortised.expectation(self._estimator._settings(), dreamed, targets, rows, rng)
+            expected = expectation(self._estimator._settings(), dreamed, targets, rows, rng)
         return expected.reshape(len(self._rows), *values.shape[1:])
 
     def best(self, states: list[AmortisedState]) -> AmortisedState:

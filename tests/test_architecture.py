@@ -37,6 +37,9 @@ ENGINE_ORDER = (
     "likelihood",
     "certification",
     "training",
+    "dreams",
+    "dream_regression",
+    "gradient_forms",
     "amortised",
 )
 # The rest of the house, below and above it.

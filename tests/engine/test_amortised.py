@@ -6,19 +6,22 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skwakesleep._engine import amortised
+from skwakesleep._engine import dream_regression
 from skwakesleep._engine.amortised import (
+    ENOUGH_EFFECTIVE_SAMPLES,
+    TUNING_INTERVAL,
     AmortisedGradient,
     AmortisedState,
-    Direct,
-    Exact,
-    Exponential,
-    ImportanceWeighted,
-    Memory,
+)
+from skwakesleep._engine.dream_regression import (
     RegressionSettings,
     RegressionState,
-    WholeObservations,
+    balanced,
+    coverage,
+    set_regression,
 )
+from skwakesleep._engine.dreams import Memory, WholeObservations, effective_sample_size, resampled
+from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, ImportanceWeighted
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
 from skwakesleep.models import LatentFactors
@@ -100,8 +103,8 @@ def test_more_dreams_give_a_better_gradient(model, theta, X):
 
 def test_random_features_take_over_where_dreams_are_many(monkeypatch, model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
-    monkeypatch.setattr(amortised, "MAX_KERNEL_PAIRS", 900)
-    monkeypatch.setattr(amortised, "N_RANDOM_FEATURES", 500)
+    monkeypatch.setattr(dream_regression, "MAX_KERNEL_PAIRS", 900)
+    monkeypatch.setattr(dream_regression, "N_RANDOM_FEATURES", 500)
     assert cosine(gradient_of(model, theta, X, "exponential"), exact) > 0.9
 
 
@@ -120,16 +123,16 @@ def test_importance_weights_without_natural_parameters_are_resampled(model, thet
 
 def test_resampled_dreams_follow_their_weights(rng):
     weights = np.array([[0.1, 0.0], [0.6, 1.0], [0.3, 0.0]])
-    chosen = amortised.resampled(weights, 10, rng)
+    chosen = resampled(weights, 10, rng)
     assert_array_equal(np.bincount(chosen[0], minlength=3), [1, 6, 3])
     assert_array_equal(chosen[1], 1)
 
 
 def test_the_effective_sample_size():
     equal, single = np.zeros((8, 3)), np.where(np.eye(8)[:, :3] > 0, 0.0, -np.inf)
-    assert amortised.effective_sample_size(equal) == pytest.approx(8)
-    assert amortised.effective_sample_size(single) == pytest.approx(1)
-    assert amortised.effective_sample_size(equal + 1e4) == pytest.approx(8)  # no overflow
+    assert effective_sample_size(equal) == pytest.approx(8)
+    assert effective_sample_size(single) == pytest.approx(1)
+    assert effective_sample_size(equal + 1e4) == pytest.approx(8)  # no overflow
 
 
 # ---------------------------------------------------------------------- dreams used again
@@ -166,7 +169,7 @@ def test_importance_weighting_is_used_where_its_samples_are_effective(model, the
     assert loud.form == "importance"
     gradient_of(model, theta - np.repeat([0.0, 3.0], [15, 5]), X, "importance", "exponential", state=quiet)
     assert quiet.form == "exponential"
-    assert quiet.effective_sample_sizes[0] < amortised.ENOUGH_EFFECTIVE_SAMPLES < loud.effective_sample_sizes[0]
+    assert quiet.effective_sample_sizes[0] < ENOUGH_EFFECTIVE_SAMPLES < loud.effective_sample_sizes[0]
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "learned"])
@@ -175,7 +178,7 @@ def test_few_columns_are_left_as_they_are(feature_map, rng):
     x = rng.normal(size=(60, 4))
     for n_columns, expected in (3, 3), (4, 1):
         state = RegressionState()
-        amortised.set_regression(state, settings, x[:, :n_columns], [x[:, :1]])
+        set_regression(state, settings, x[:, :n_columns], [x[:, :1]])
         assert state.feature_map(x[:, :n_columns]).shape == (60, expected)
 
 
@@ -188,7 +191,7 @@ def test_the_regression_is_tuned_at_intervals(model, theta, X):
     objective = AmortisedGradient(
         phases, [Exponential(model)], RegressionSettings(), state, theta, n_dreams=50, streams=Streams(0)
     )
-    for _ in range(amortised.TUNING_INTERVAL + 1):
+    for _ in range(TUNING_INTERVAL + 1):
         objective(X[:20])
     assert len(state.errors) == len(state.coverages) == 2
     assert state.effective_sample_sizes == []
@@ -203,15 +206,15 @@ def test_an_untuned_regression_has_the_bandwidth_and_ridge_given(model, theta, X
 
 def test_coverage_is_the_part_of_the_data_that_dreams_come_near(rng):
     dreams = rng.normal(size=(300, 2))
-    assert amortised.coverage(dreams, rng.normal(size=(300, 2))) > 0.9
-    assert amortised.coverage(dreams, 50 + rng.normal(size=(300, 2))) == 0
+    assert coverage(dreams, rng.normal(size=(300, 2))) > 0.9
+    assert coverage(dreams, 50 + rng.normal(size=(300, 2))) == 0
     half = np.concatenate([rng.normal(size=(150, 2)), 50 + rng.normal(size=(150, 2))])
-    assert amortised.coverage(dreams, half) == pytest.approx(0.5, abs=0.05)
+    assert coverage(dreams, half) == pytest.approx(0.5, abs=0.05)
 
 
 def test_groups_of_targets_count_the_same(rng):
     wide, narrow = rng.normal(size=(50, 6)), 100 * rng.normal(size=(50, 1))
-    targets = amortised.balanced([wide, narrow, np.ones((50, 2))])
+    targets = balanced([wide, narrow, np.ones((50, 2))])
     assert targets.shape == (50, 7)
     assert_allclose(np.square(targets[:, :6]).sum(), np.square(targets[:, 6:]).sum())
 
