@@ -27,8 +27,8 @@ def load_blowfly() -> NDArray:
 
     References
     ----------
-    A. J. Nicholson. "The self-adjustment of populations to change". Cold Spring Harbor Symposia on Quantitative Biology
-    22 (1957) 153-173.
+    .. [1] A. J. Nicholson. "The self-adjustment of populations to change". Cold Spring Harbor Symposia on Quantitative
+       Biology 22 (1957) 153-173.
 
     Examples
     --------
@@ -122,8 +122,8 @@ def make_pinwheel(n_samples=100, *, n_arms=5, radial_scale=0.3, tangential_scale
 
     References
     ----------
-    M. J. Johnson et al. "Composing graphical models with neural networks for structured representations and fast
-    inference". NeurIPS 2016. arXiv:1603.06277.
+    .. [1] M. J. Johnson et al. "Composing graphical models with neural networks for structured representations and fast
+       inference". NeurIPS 2016. arXiv:1603.06277.
 
     Examples
     --------
@@ -168,8 +168,8 @@ def make_bars(n_samples=100, side=4, *, probability=0.2, random_state=None):
 
     References
     ----------
-    P. Földiák. "Forming sparse representations by local anti-Hebbian learning". Biological Cybernetics 64 (1990)
-    165-170.
+    .. [1] P. Földiák. "Forming sparse representations by local anti-Hebbian learning". Biological Cybernetics 64 (1990)
+       165-170.
 
     Examples
     --------

@@ -46,7 +46,7 @@ class SigmoidBeliefNetwork(SummableModel):
 
     References
     ----------
-    R. M. Neal. "Connectionist learning of belief networks". Artificial Intelligence 56 (1992) 71-113.
+    .. [1] R. M. Neal. "Connectionist learning of belief networks". Artificial Intelligence 56 (1992) 71-113.
 
     Examples
     --------
