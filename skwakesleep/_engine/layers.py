@@ -1,6 +1,7 @@
 """A layer: an affine map of the parent units feeding a family."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -137,7 +138,7 @@ class Layer:
             self._product(parent, weights, residual, grad["weights"], workspace)
         if self.autoregressive:
             self._product(activation.target, weights, residual, grad["triangle"], workspace)
-            np.copyto(grad["triangle"], 0, where=np.tri(self.n_units, dtype=bool))
+            np.copyto(grad["triangle"], 0, where=_lower_triangle(self.n_units))
 
     def _used(self, activation: Activation, weights: NDArray, workspace: Workspace) -> tuple[Activation, NDArray]:
         """Leave out what has no weight, where that saves products."""
@@ -211,8 +212,7 @@ class Layer:
         Units are rows here. A unit hears those of its own handful when its turn comes, and all others are told of a
         handful at a time, as in solving a triangular system.
         """
-        n_rows = prod(shape)
-        heard = np.ascontiguousarray(theta["triangle"].T)
+        n_rows, triangle = prod(shape), theta["triangle"]
         pending, units, told = (
             workspace.array((self.name, role), (self.n_units, n_rows), natural.dtype)
             for role in ("pending", "units", "told")
@@ -220,10 +220,11 @@ class Layer:
         pending.reshape(-1, *shape)[...] = np.moveaxis(np.broadcast_to(natural, (*shape, self.n_units)), -1, 0)
         for start in range(0, self.n_units, HANDFUL):
             stop = min(start + HANDFUL, self.n_units)
+            heard = np.ascontiguousarray(triangle[start:stop, start:stop].T)
             for unit in range(start, stop):
-                pending[unit] += np.matmul(heard[unit, start:unit], units[start:unit], out=told[unit])
+                pending[unit] += np.matmul(heard[unit - start, : unit - start], units[start:unit], out=told[unit])
                 choose(unit, pending[unit], units[unit])
-            pending[stop:] += np.matmul(heard[stop:, start:stop], units[start:stop], out=told[stop:])
+            pending[stop:] += np.matmul(triangle[start:stop, stop:].T, units[start:stop], out=told[stop:])
         sample = self._scratch("sample", shape, workspace, natural.dtype)
         sample[...] = np.moveaxis(units.reshape(-1, *shape), 0, -1)
         return sample
@@ -233,6 +234,12 @@ class Layer:
 
     def _scratch(self, role: str, shape: tuple[int, ...], workspace: Workspace, dtype: np.dtype) -> NDArray:
         return workspace.array((self.name, role), (*shape, self.n_units), dtype)
+
+
+@lru_cache(maxsize=8)
+def _lower_triangle(n: int) -> NDArray:
+    """Return where a unit would see itself or one after it."""
+    return np.tri(n, dtype=bool)
 
 
 def _rows(array: NDArray) -> NDArray:
