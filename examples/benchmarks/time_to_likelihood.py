@@ -14,12 +14,14 @@ import argparse
 import csv
 import sys
 import time
+import warnings
 from importlib.util import find_spec
 from itertools import pairwise
 
 import numpy as np
 from scipy.special import expit, logsumexp
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import BernoulliRBM
 from threadpoolctl import threadpool_limits
@@ -103,7 +105,10 @@ class Mixture:
 
     def train(self, X):
         self.n_iterations += 5
-        self.mixture = BernoulliMixture(self.n_components, max_iter=self.n_iterations, tol=0.0, random_state=0).fit(X)
+        mixture = BernoulliMixture(self.n_components, max_iter=self.n_iterations, tol=0.0, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # it is to stop before it converges
+            self.mixture = mixture.fit(X)
 
     def score(self, X):
         return self.mixture.score(X)
