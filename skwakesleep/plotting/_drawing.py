@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 
 def pyplot() -> Any:
+    """Import matplotlib, now that something is to be drawn, or say how to install it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -22,12 +23,14 @@ def figure_and_axes(ax: Any) -> tuple[Any, Any]:
 
 
 def figure_and_pair(axes: Any) -> tuple[Any, Any]:
+    """Return a figure and the two axes to draw on."""
     if axes is None:
         _, axes = pyplot().subplots(1, 2, figsize=(9, 4.8), layout="constrained")
     return axes[0].figure, axes
 
 
 def dense(X: Any) -> NDArray:
+    """Return the rows as a float array, sparse ones too."""
     return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=float)
 
 
