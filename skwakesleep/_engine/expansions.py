@@ -73,8 +73,8 @@ class Chain:
             links = self._links(x[some, np.newaxis], units[some])
             for (layer, theta, _), (parent, target) in zip(self._layers, links, strict=True):
                 natural = self._natural(layer, theta, parent, target)
-                log_normalizer = layer.family.log_normalizer(theta, natural, None, self._workspace)
-                log_prob[some] += layer.family.log_prob(theta, natural, log_normalizer, target, self._workspace)
+                log_prob[some] += layer.family.log_weight(theta, natural, target, self._workspace)
+                log_prob[some] -= layer.family.log_normalizer(theta, natural, None, self._workspace)
         return log_prob
 
     def expand(self, x: NDArray, units: NDArray) -> Expansion:
@@ -91,8 +91,8 @@ class Chain:
         for (layer, theta, squares), ((parent, target), (above, own)) in zip(self._layers, links, strict=True):
             natural = self._natural(layer, theta, parent, target)
             mean = self._scratch("mean", natural.shape)
-            log_normalizer = layer.family.log_normalizer(theta, natural, mean, self._workspace)
-            log_prob += layer.family.log_prob(theta, natural, log_normalizer, target, self._workspace)
+            log_prob += layer.family.log_weight(theta, natural, target, self._workspace)
+            log_prob -= layer.family.log_normalizer(theta, natural, mean, self._workspace)
             residual = self._scratch("residual", np.broadcast_shapes(natural.shape, target.shape))
             layer.family.residual(theta, mean, target, residual)
             curvature = layer.family.curvature(theta, mean)

@@ -45,13 +45,11 @@ class Family(Protocol):
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         """Write into `out` the units that natural parameters and noise make; the same law as `sample`."""
 
-    def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
-        """What normalizes each row, in nats, summed over its units; expected units go into `mean`, where wanted."""
+    def log_weight(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        """Log-probability of each row of `target` in nats, summed over its units, but for what normalizes it."""
 
-    def log_prob(
-        self, theta: Views, natural: NDArray, log_normalizer: NDArray, target: NDArray, workspace: Workspace
-    ) -> NDArray:
-        """Log-probability of each row of `target` in nats, summed over its units."""
+    def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
+        """What is to be subtracted from it; expected units go into `mean`, where wanted, or into `natural` itself."""
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         """Gradient of the log-probability with respect to the natural parameters."""
@@ -102,25 +100,24 @@ class Bernoulli:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.less(thresholds, natural, out=out)
 
+    def log_weight(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        return inner(target, natural)
+
     def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
-        # softplus(s) = log(1 + exp(min(s, c))) + max(s - c, 0), to rounding where exp(-c) is less than the last digit.
+        # softplus(s) = max(s - c, 0) + log(1 + exp(min(s, c))), to rounding where exp(-c) is less than the last digit.
         total = workspace.array("normalizer", natural.shape, natural.dtype)
         largest = -np.log(np.finfo(natural.dtype).eps)
-        beyond = natural.max() > largest
         odds = total if mean is None else mean
-        np.exp(np.minimum(natural, largest, out=odds) if beyond else natural, out=odds)
+        beyond = natural.max() > largest
+        if beyond:
+            excess = row_sums(np.maximum(np.subtract(natural, largest, out=total), 0, out=total))
+            natural = np.minimum(natural, largest, out=odds)
+        np.exp(natural, out=odds)
         np.add(odds, 1, out=total)
         if mean is not None:
             np.divide(odds, total, out=mean)
         softplus = row_sums(np.log(total, out=total))
-        if beyond:
-            softplus += row_sums(np.maximum(np.subtract(natural, largest, out=total), 0, out=total))
-        return softplus
-
-    def log_prob(
-        self, theta: Views, natural: NDArray, log_normalizer: NDArray, target: NDArray, workspace: Workspace
-    ) -> NDArray:
-        return inner(target, natural) - log_normalizer
+        return softplus + excess if beyond else softplus
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         return np.subtract(target, mean, out=out)
@@ -188,18 +185,16 @@ class Gaussian:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.add(natural, thresholds, out=out)
 
+    def log_weight(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        shape = np.broadcast_shapes(target.shape, natural.shape)
+        deviation = np.subtract(target, natural, out=workspace.array("deviation", shape, natural.dtype))
+        np.square(deviation, out=deviation)
+        return -0.5 * np.vecdot(deviation, 1 / self.variance(theta))
+
     def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
         if mean is not None:
             np.copyto(mean, natural)
         return self.log_volume + 0.5 * np.log(2 * np.pi * self.variance(theta)).sum(dtype=np.float64)
-
-    def log_prob(
-        self, theta: Views, natural: NDArray, log_normalizer: NDArray, target: NDArray, workspace: Workspace
-    ) -> NDArray:
-        shape = np.broadcast_shapes(target.shape, natural.shape)
-        deviation = np.subtract(target, natural, out=workspace.array("deviation", shape, natural.dtype))
-        np.square(deviation, out=deviation)
-        return -0.5 * np.vecdot(deviation, 1 / self.variance(theta)) - log_normalizer
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         np.subtract(target, mean, out=out)

@@ -72,10 +72,12 @@ class Layer:
         return {**weights, "intercept": (self.n_units,), **self.family.shapes(self.n_units)}
 
     def natural(self, theta: Views, parent: NDArray | None, workspace: Workspace) -> NDArray:
-        """Return the natural parameters given the parents alone; a prior's are its intercept."""
+        """Return the natural parameters given the parents, free to be overwritten; a prior's are its intercept."""
+        shape = () if parent is None else parent.shape[:-1]
+        natural = self._scratch("natural", shape, workspace, theta["intercept"].dtype)
         if parent is None:
-            return theta["intercept"]
-        natural = self._scratch("natural", parent.shape[:-1], workspace, parent.dtype)
+            np.copyto(natural, theta["intercept"])
+            return natural
         multiply(_rows(parent), theta["weights"], out=_rows(natural))
         natural += theta["intercept"]
         return natural
@@ -84,7 +86,7 @@ class Layer:
         """Return the expected units given the parents; in an autoregressive layer, given the means of those before."""
         natural = self.natural(theta, parent, workspace)
         if not self.autoregressive:
-            return self._mean(natural, workspace)
+            return self.family.mean(natural, natural)
         return self._in_turn(
             theta, natural, natural.shape[:-1], lambda unit, s, out: np.copyto(out, self.family.mean(s, out)), workspace
         )
@@ -101,13 +103,13 @@ class Layer:
                 theta, natural, shape, lambda unit, s, out: self.family.decide(s, by_unit[unit], out), workspace
             )
         sample = self._scratch("sample", shape, workspace, natural.dtype)
-        return self.family.sample(theta, self._mean(natural, workspace), noise, sample)
+        return self.family.sample(theta, self.family.mean(natural, natural), noise, sample)
 
     def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
         """Return the log-probability of `target` given the parents, in nats."""
         natural = self._natural_of(theta, parent, target, workspace)
-        log_normalizer = self.family.log_normalizer(theta, natural, None, workspace)
-        return self.family.log_prob(theta, natural, log_normalizer, target, workspace)
+        log_weight = self.family.log_weight(theta, natural, target, workspace)
+        return log_weight - self.family.log_normalizer(theta, natural, None, workspace)
 
     def draw(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
@@ -116,15 +118,19 @@ class Layer:
         if self.autoregressive:
             return self.evaluate(theta, parent, self.sample(theta, parent, shape, noise, workspace), workspace)
         natural = self.natural(theta, parent, workspace)
-        mean, log_normalizer = self._expect(theta, natural, workspace)
+        mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
+        log_normalizer = self.family.log_normalizer(theta, natural, mean, workspace)
         target = self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
-        return self._activation(theta, parent, target, natural, mean, log_normalizer, workspace)
+        log_prob = self.family.log_weight(theta, natural, target, workspace) - log_normalizer
+        return Activation(parent, target, log_prob, self._residual(theta, mean, target, workspace))
 
     def evaluate(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> Activation:
         """Evaluate given units."""
         natural = self._natural_of(theta, parent, target, workspace)
-        mean, log_normalizer = self._expect(theta, natural, workspace)
-        return self._activation(theta, parent, target, natural, mean, log_normalizer, workspace)
+        log_prob = self.family.log_weight(theta, natural, target, workspace)
+        # Natural parameters, means and residuals take each other's place: the cache would not hold them all.
+        log_prob = log_prob - self.family.log_normalizer(theta, natural, natural, workspace)
+        return Activation(parent, target, log_prob, self._residual(theta, natural, target, workspace))
 
     def gradient(
         self, theta: Views, activation: Activation, weights: NDArray, grad: Views, workspace: Workspace
@@ -177,27 +183,14 @@ class Layer:
         lateral = self._scratch("lateral", target.shape[:-1], workspace, target.dtype)
         np.matmul(_rows(target), theta["triangle"], out=_rows(lateral))
         shape = np.broadcast_shapes(natural.shape, lateral.shape)
-        return np.add(natural, lateral, out=self._scratch("sum", shape[:-1], workspace, natural.dtype))
+        out = natural if natural.shape == shape else self._scratch("sum", shape[:-1], workspace, natural.dtype)
+        return np.add(natural, lateral, out=out)
 
-    def _expect(self, theta: Views, natural: NDArray, workspace: Workspace) -> tuple[NDArray, NDArray]:
-        """Return the expected units and what normalizes their log-probability."""
-        mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
-        return mean, self.family.log_normalizer(theta, natural, mean, workspace)
-
-    def _activation(
-        self,
-        theta: Views,
-        parent: NDArray | None,
-        target: NDArray,
-        natural: NDArray,
-        mean: NDArray,
-        log_normalizer: NDArray,
-        workspace: Workspace,
-    ) -> Activation:
-        log_prob = self.family.log_prob(theta, natural, log_normalizer, target, workspace)
-        shape = np.broadcast_shapes(natural.shape, target.shape)
-        residual = self._scratch("residual", shape[:-1], workspace, target.dtype)
-        return Activation(parent, target, log_prob, self.family.residual(theta, mean, target, residual))
+    def _residual(self, theta: Views, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        """Return the gradient with respect to the natural parameters, in place of the means if it has their shape."""
+        shape = np.broadcast_shapes(mean.shape, target.shape)
+        out = mean if mean.shape == shape else self._scratch("residual", shape[:-1], workspace, mean.dtype)
+        return self.family.residual(theta, mean, target, out)
 
     def _in_turn(
         self,
@@ -228,9 +221,6 @@ class Layer:
         sample = self._scratch("sample", shape, workspace, natural.dtype)
         sample[...] = np.moveaxis(units.reshape(-1, *shape), 0, -1)
         return sample
-
-    def _mean(self, natural: NDArray, workspace: Workspace) -> NDArray:
-        return self.family.mean(natural, self._scratch("mean", natural.shape[:-1], workspace, natural.dtype))
 
     def _scratch(self, role: str, shape: tuple[int, ...], workspace: Workspace, dtype: np.dtype) -> NDArray:
         return workspace.array((self.name, role), (*shape, self.n_units), dtype)

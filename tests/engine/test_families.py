@@ -31,8 +31,8 @@ def mean(family, natural):
 
 def log_prob(family, natural, target, theta=THETA):
     workspace = Workspace()
-    log_normalizer = family.log_normalizer(theta, natural, None, workspace)
-    return family.log_prob(theta, natural, log_normalizer, target, workspace)
+    log_weight = family.log_weight(theta, natural, target, workspace)
+    return log_weight - family.log_normalizer(theta, natural, None, workspace)
 
 
 def residual(family, natural, target, theta=THETA):
