@@ -180,6 +180,21 @@ def test_step_scales_undo_the_number_of_active_parents(dtype):
     assert (scales[machine.layout.mask("intercept", bool)] == 1).all()
 
 
+def test_units_learn_from_each_other_more_slowly_than_from_their_causes():
+    machine = Machine(Bernoulli(), (100, 16, 4), 64.0, {"prior", "visible", "hidden", "recognition"})
+    scales = machine.layout.bind(machine.step_scales(np.float64))
+    triangles = {name: views["triangle"].max() for name, views in scales.items()}
+    assert triangles == pytest.approx(
+        {
+            "prior": 1 / 2,
+            "generative.1": 0.03 / 4,
+            "generative.0": 0.03 / 8,
+            "recognition.0": 0.03 / 4,
+            "recognition.1": 0.03 / 2,
+        }
+    )
+
+
 @pytest.mark.parametrize("n_active", [0.0, 1e-3, 1.0])
 def test_steps_are_never_lengthened(n_active):
     assert Machine(Bernoulli(), (3, 1), n_active).step_scales(np.float64).max() == 1
