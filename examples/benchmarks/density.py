@@ -38,12 +38,12 @@ from skwakesleep import HelmholtzMachine
 # Hidden units, what sees its neighbours, and where the recognition network learns. Dreams of autoregressive columns
 # take their time; whether they are worth it is for the validation rows to say.
 STRUCTURES = [((100,), "prior", "both"), ((100,), ("prior", "visible"), "wake"), ((200,), ("prior", "visible"), "both")]
-RATES = [0.12, 0.4]
+RATES = [0.1, 0.3]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
-PRECISIONS = [0, 0.1, 0.5, 3]
+PRECISIONS = [0.1, 0.5, 3]
 # Shares of the time: for choosing and for the seeds; for each rung of choosing, with the number of each structure's
 # candidates that go on.
-CHOOSING, FINISHING = 0.4, 0.6
+CHOOSING, FINISHING = 0.35, 0.65
 RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
 # Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
 # machines whose latents do more.
