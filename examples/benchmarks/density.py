@@ -1,9 +1,9 @@
 """Log-likelihood on public benchmark sets, beside simple exact models and published numbers.
 
 One recipe for every set. Candidates that differ in structure, step size and penalty train side by side. At each rung,
-those behind the others of their structure on the validation rows give up their share of the time (successive halving,
-Jamieson and Talwalkar 2016); at last, the structures meet: those that end well may start slowly. The best candidate is
-then trained from several seeds. Of each training, the parameters that scored best on
+those behind the others of their kind, of like structure and step size, on the validation rows give up their share of
+the time (successive halving, Jamieson and Talwalkar 2016); at last, the kinds meet: those that end well may start
+slowly. The best candidate is then trained from several seeds. Of each training, the parameters that scored best on
 validation rows are kept, and they alone meet the test rows. Beside it, the same machine with a single latent says what
 the latents are worth: its visible units see each other wherever those of the chosen machine do.
 
@@ -41,7 +41,7 @@ STRUCTURES = [((100,), "prior", "both"), ((100,), ("prior", "visible"), "wake"),
 RATES = [0.1, 0.3]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
 PRECISIONS = [0.1, 0.5, 3]
-# Shares of the time: for choosing and for the seeds; for each rung of choosing, with the number of each structure's
+# Shares of the time: for choosing and for the seeds; for each rung of choosing, with the number of each kind's
 # candidates that go on.
 CHOOSING, FINISHING = 0.35, 0.65
 RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
@@ -79,7 +79,7 @@ class Trainee:
             n_score_particles=N_VALID_PARTICLES,
         )
         self.parameters = parameters
-        self.structure = name_of(parameters), parameters["recognition_update"]
+        self.kind = name_of(parameters), parameters["recognition_update"], parameters["learning_rate_init"]
         self.best = None
         self.score = -np.inf
         self.seconds = 0.0
@@ -134,17 +134,17 @@ def choose(trainees, train, valid, seconds, n_jobs):
         trainees = sorted(trainees, key=lambda trainee: -trainee.score)
         for trainee in trainees:
             print(f"  rung {rung}: valid {trainee.score:8.2f} after {trainee.seconds:4.0f} s  {trainee.parameters}")
-        trainees = best_of_each_structure(trainees, n_best)
+        trainees = best_of_each_kind(trainees, n_best)
     return trainees[0].parameters
 
 
-def best_of_each_structure(trainees, n_best):
-    """Return so many of each structure, of trainees in order, the best first."""
+def best_of_each_kind(trainees, n_best):
+    """Return so many of each kind, of trainees in order, the best first."""
     seen = Counter()
     best = []
     for trainee in trainees:
-        seen[trainee.structure] += 1
-        if seen[trainee.structure] <= n_best:
+        seen[trainee.kind] += 1
+        if seen[trainee.kind] <= n_best:
             best.append(trainee)
     return best
 
