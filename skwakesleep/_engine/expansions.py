@@ -73,7 +73,7 @@ class Chain:
             links = self._links(x[some, np.newaxis], units[some])
             for (layer, theta, _), (parent, target) in zip(self._layers, links, strict=True):
                 natural = self._natural(layer, theta, parent, target)
-                log_prob[some] += layer.family.log_weight(theta, natural, target, self._workspace)
+                log_prob[some] += layer.family.unnormalized_log_prob(theta, natural, target, self._workspace)
                 log_prob[some] -= layer.family.log_normalizer(theta, natural, None, self._workspace)
         return log_prob
 
@@ -91,7 +91,7 @@ class Chain:
         for (layer, theta, squares), ((parent, target), (above, own)) in zip(self._layers, links, strict=True):
             natural = self._natural(layer, theta, parent, target)
             mean = self._scratch("mean", natural.shape)
-            log_prob += layer.family.log_weight(theta, natural, target, self._workspace)
+            log_prob += layer.family.unnormalized_log_prob(theta, natural, target, self._workspace)
             log_prob -= layer.family.log_normalizer(theta, natural, mean, self._workspace)
             residual = self._scratch("residual", np.broadcast_shapes(natural.shape, target.shape))
             layer.family.residual(theta, mean, target, residual)

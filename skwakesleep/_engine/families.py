@@ -45,11 +45,11 @@ class Family(Protocol):
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         """Write into `out` the units that natural parameters and noise make; the same law as `sample`."""
 
-    def log_weight(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
-        """Log-probability of each row of `target` in nats, summed over its units, but for what normalizes it."""
+    def unnormalized_log_prob(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+        """Log-probability of each row of `target` in nats, summed over its units, plus its log-normalizer."""
 
     def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
-        """What is to be subtracted from it; expected units go into `mean`, where wanted, or into `natural` itself."""
+        """What normalizes each row, in nats; expected units go into `mean`, where wanted, which may be `natural`."""
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         """Gradient of the log-probability with respect to the natural parameters."""
@@ -100,7 +100,7 @@ class Bernoulli:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.less(thresholds, natural, out=out)
 
-    def log_weight(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+    def unnormalized_log_prob(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
         return inner(target, natural)
 
     def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
@@ -185,7 +185,7 @@ class Gaussian:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.add(natural, thresholds, out=out)
 
-    def log_weight(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
+    def unnormalized_log_prob(self, theta: Views, natural: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
         shape = np.broadcast_shapes(target.shape, natural.shape)
         deviation = np.subtract(target, natural, out=workspace.array("deviation", shape, natural.dtype))
         np.square(deviation, out=deviation)

@@ -108,8 +108,8 @@ class Layer:
     def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
         """Return the log-probability of `target` given the parents, in nats."""
         natural = self._natural_of(theta, parent, target, workspace)
-        log_weight = self.family.log_weight(theta, natural, target, workspace)
-        return log_weight - self.family.log_normalizer(theta, natural, None, workspace)
+        unnormalized_log_prob = self.family.unnormalized_log_prob(theta, natural, target, workspace)
+        return unnormalized_log_prob - self.family.log_normalizer(theta, natural, None, workspace)
 
     def draw(
         self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
@@ -121,13 +121,13 @@ class Layer:
         mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
         log_normalizer = self.family.log_normalizer(theta, natural, mean, workspace)
         target = self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
-        log_prob = self.family.log_weight(theta, natural, target, workspace) - log_normalizer
+        log_prob = self.family.unnormalized_log_prob(theta, natural, target, workspace) - log_normalizer
         return Activation(parent, target, log_prob, self._residual(theta, mean, target, workspace))
 
     def evaluate(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> Activation:
         """Evaluate given units."""
         natural = self._natural_of(theta, parent, target, workspace)
-        log_prob = self.family.log_weight(theta, natural, target, workspace)
+        log_prob = self.family.unnormalized_log_prob(theta, natural, target, workspace)
         # Natural parameters, means and residuals take each other's place: the cache would not hold them all.
         log_prob = log_prob - self.family.log_normalizer(theta, natural, natural, workspace)
         return Activation(parent, target, log_prob, self._residual(theta, natural, target, workspace))

@@ -31,8 +31,8 @@ def mean(family, natural):
 
 def log_prob(family, natural, target, theta=THETA):
     workspace = Workspace()
-    log_weight = family.log_weight(theta, natural, target, workspace)
-    return log_weight - family.log_normalizer(theta, natural, None, workspace)
+    unnormalized_log_prob = family.unnormalized_log_prob(theta, natural, target, workspace)
+    return unnormalized_log_prob - family.log_normalizer(theta, natural, None, workspace)
 
 
 def residual(family, natural, target, theta=THETA):
@@ -90,6 +90,9 @@ def test_means_come_with_the_log_normalizer(family, dtype, largest, rng):
     together = family.log_normalizer(THETA, natural, means, Workspace())
     np.testing.assert_allclose(means, mean(family, natural), rtol=1e-6, atol=3e-7)
     np.testing.assert_array_equal(together, family.log_normalizer(THETA, natural, None, Workspace()))
+    in_place = family.log_normalizer(THETA, natural, natural, Workspace())
+    np.testing.assert_array_equal(in_place, together)
+    np.testing.assert_array_equal(natural, means)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
