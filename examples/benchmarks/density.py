@@ -3,9 +3,10 @@
 One recipe for every set. Candidates that differ in structure, step size and penalty train side by side. At each rung,
 those behind the others of their kind, of like structure and step size, on the validation rows give up their share of
 the time (successive halving, Jamieson and Talwalkar 2016); at last, the kinds meet: those that end well may start
-slowly. The best candidate is then trained from several seeds. Of each training, the parameters that scored best on
-validation rows are kept, and they alone meet the test rows. Beside it, the same machine with a single latent says what
-the latents are worth: its visible units see each other wherever those of the chosen machine do.
+slowly. The best candidate is then trained from several seeds, at the end with smaller steps. Of each training, the
+parameters that scored best on validation rows are kept, and they alone meet the test rows. Beside it, the same machine
+with a single latent says what the latents are worth: its visible units see each other wherever those of the chosen
+machine do.
 
     python examples/benchmarks/density.py --data-dir DIR [--datasets NAME ...] [--budget-minutes 10] [--csv FILE]
     python examples/benchmarks/density.py --data-dir DIR --datasets mnist_fixed --widths 200 200 --plain
@@ -35,9 +36,15 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
 
-# Hidden units, what sees its neighbours, and where the recognition network learns. Dreams of autoregressive columns
-# take their time; whether they are worth it is for the validation rows to say.
-STRUCTURES = [((100,), "prior", "both"), ((100,), ("prior", "visible"), "wake"), ((200,), ("prior", "visible"), "both")]
+# Hidden units, what sees its neighbours, where the recognition network learns, and from how many particles. Dreams of
+# autoregressive columns take their time; whether they are worth it is for the validation rows to say.
+STRUCTURES = [
+    ((100,), "prior", "both", 5),
+    ((100,), ("prior", "visible"), "wake", 5),
+    ((200,), ("prior", "visible"), "both", 5),
+]
+# Without autoregressive connections, all is left to independent causes, which few particles explain badly.
+PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
 PRECISIONS = [0.1, 0.5, 3]
@@ -48,6 +55,8 @@ RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
 # Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
 # machines whose latents do more.
 N_VALID, N_VALID_PARTICLES, CHECKS = 2000, 100, 15
+# The last share of a seed's time, and how large its steps are then.
+REFINING, REFINED_STEP = 0.4, 0.2
 # The share of a seed's time that suits a machine with a single latent.
 ONE_LATENT = 0.2
 
@@ -59,10 +68,11 @@ def candidates(structures, n_rows):
             "hidden_layer_sizes": widths,
             "autoregressive": autoregressive,
             "recognition_update": update,
+            "n_particles": n_particles,
             "learning_rate_init": rate,
             "alpha": precision / n_rows,
         }
-        for (widths, autoregressive, update), rate, precision in product(structures, RATES, PRECISIONS)
+        for (widths, autoregressive, update, n_particles), rate, precision in product(structures, RATES, PRECISIONS)
     ]
 
 
@@ -96,6 +106,11 @@ class Trainee:
                 check = next(due, seconds)
         self._check(valid)
         self.seconds += time.perf_counter() - start
+        return self
+
+    def refine(self):
+        """Take smaller steps from now on."""
+        self.machine.set_params(learning_rate_init=REFINED_STEP * self.machine.learning_rate_init)
         return self
 
     def _epoch(self, train):
@@ -151,7 +166,8 @@ def best_of_each_kind(trainees, n_best):
 
 def finish(parameters, seed, train, valid, test, seconds, n_particles):
     """Train a machine and return its validation score and what its evaluation says."""
-    trainee = Trainee(parameters, seed).train(train, valid, seconds)
+    trainee = Trainee(parameters, seed).train(train, valid, (1 - REFINING) * seconds)
+    trainee.refine().train(train, valid, REFINING * seconds)
     return trainee.score, *trainee.evaluate(test, n_particles)
 
 
@@ -196,8 +212,8 @@ def benchmark(dataset, options):
 def structures(options):
     """Return the structures to choose from."""
     if options.plain:
-        return [(tuple(options.widths or [100]), None, "both")]
-    return [(tuple(options.widths or widths), autoregressive, update) for widths, autoregressive, update in STRUCTURES]
+        return [(tuple(options.widths or [100]), None, "both", PLAIN_PARTICLES)]
+    return [(tuple(options.widths or widths), *others) for widths, *others in STRUCTURES]
 
 
 def name_of(parameters):
