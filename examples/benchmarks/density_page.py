@@ -19,10 +19,10 @@ INTRODUCTION = """\
 What `examples/benchmarks/density.py` measured, in nats per test row, higher is better. Structure, width, step size,
 penalty and number of epochs were chosen on validation rows. The minutes are those of choosing, training all seeds and
 scoring, on two cores that other work shared at times. Scores are importance-sampled, with 1000 particles per row or
-more, and thus, if anything, too low. The error is that of the mean over the test rows, the spread that between the seeds. "One
-latent" is the same machine left with a single hidden unit: the difference is what the others are worth. It is large
-where only the causes see each other, since then nothing else can explain the columns; on Adult, whose columns explain
-each other, it is next to nothing.
+more, and thus, if anything, too low. The error is that of the mean over the test rows, the spread that between the
+seeds. "One latent" is the same machine left with a single hidden unit: the difference is what the others are worth.
+It is large where only the causes see each other, since then nothing else can explain the columns; on Adult, whose
+columns explain each other, it is next to nothing.
 """
 
 
