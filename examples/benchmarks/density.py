@@ -125,9 +125,9 @@ class Trainee:
         if score > self.score:
             self.score, self.best = score, copy.deepcopy(self.machine)
 
-    def evaluate(self, test, n_particles):
+    def evaluate(self, test, scoring):
         """Return the test log-likelihood in nats per row, its standard error over rows, and the peak memory in MB."""
-        scores = self.best.set_params(n_score_particles=n_particles).score_samples(test)
+        scores = self.best.set_params(**scoring).score_samples(test)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return scores.mean(), scores.std() / np.sqrt(len(scores)), memory
 
@@ -164,11 +164,11 @@ def best_of_each_kind(trainees, n_best):
     return best
 
 
-def finish(parameters, seed, train, valid, test, seconds, n_particles):
+def finish(parameters, seed, train, valid, test, seconds, scoring):
     """Train a machine and return its validation score and what its evaluation says."""
     trainee = Trainee(parameters, seed).train(train, valid, (1 - REFINING) * seconds)
     trainee.refine().train(train, valid, REFINING * seconds)
-    return trainee.score, *trainee.evaluate(test, n_particles)
+    return trainee.score, *trainee.evaluate(test, scoring)
 
 
 def references(path, dataset):
@@ -188,13 +188,13 @@ def benchmark(dataset, options):
     chosen = choose(trainees, train, valid, CHOOSING * budget, options.n_jobs)
 
     seconds = FINISHING * budget
+    scoring = {"n_score_particles": options.particles, "n_score_steps": options.annealing_steps}
     runs = [(chosen, seed, seconds) for seed in range(options.seeds)]
     if not options.plain:
         runs.append(({**chosen, "hidden_layer_sizes": (1,)}, 0, ONE_LATENT * seconds))
     # All at once: they end together, however many processors share them.
     results = Parallel(n_jobs=len(runs))(
-        delayed(finish)(parameters, seed, train, valid, test, share, options.particles)
-        for parameters, seed, share in runs
+        delayed(finish)(parameters, seed, train, valid, test, share, scoring) for parameters, seed, share in runs
     )
     minutes = (time.perf_counter() - start) / 60
     table = []
@@ -239,6 +239,9 @@ def make_parser():
     parser.add_argument("--budget-minutes", type=float, default=10, help="minutes to choose and train, for each set")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--particles", type=int, default=1000, help="importance samples per test row (default: 1000)")
+    parser.add_argument(
+        "--annealing-steps", type=int, default=0, help="by which each of them is moved; then few will do (default: 0)"
+    )
     parser.add_argument("--n-jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--csv", type=Path, help="where to write the table as well")
     return parser
