@@ -29,6 +29,7 @@ import warnings
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -36,12 +37,16 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
 
-# Hidden units, what sees its neighbours, where the recognition network learns, and from how many particles. Dreams of
-# autoregressive columns take their time; whether they are worth it is for the validation rows to say.
+# Strides through the columns.
+FORWARDS, BACKWARDS = 1, -1
+# Hidden units, what sees its neighbours, where the recognition network learns, from how many particles, and the order
+# of the columns. Dreams of autoregressive columns take their time, and columns that see those to their right are not
+# the model of columns that see those to their left; what is worth it is for the validation rows to say.
 STRUCTURES = [
-    ((100,), "prior", "both", 5),
-    ((100,), ("prior", "visible"), "wake", 5),
-    ((200,), ("prior", "visible"), "both", 5),
+    ((100,), "prior", "both", 5, FORWARDS),
+    ((100,), ("prior", "visible"), "wake", 5, FORWARDS),
+    ((200,), ("prior", "visible"), "both", 5, FORWARDS),
+    ((200,), ("prior", "visible"), "both", 5, BACKWARDS),
 ]
 # Without autoregressive connections, all is left to independent causes, which few particles explain badly.
 PLAIN_PARTICLES = 25
@@ -61,41 +66,69 @@ REFINING, REFINED_STEP = 0.4, 0.2
 ONE_LATENT = 0.2
 
 
+class Candidate(NamedTuple):
+    """Parameters of a machine, and the order in which it sees the columns."""
+
+    parameters: dict
+    order: int
+
+    @property
+    def name(self):
+        """Widths, autoregressive layers, and the order of columns where it matters."""
+        widths = "-".join(map(str, self.parameters["hidden_layer_sizes"]))
+        layers = self.parameters["autoregressive"] or "plain"
+        layers = layers if isinstance(layers, str) else " + ".join(layers)
+        return f"{widths} {layers}" + (" backwards" if self.order == BACKWARDS else "")
+
+    @property
+    def kind(self):
+        """What is told apart while choosing: all but the penalty."""
+        return self.name, self.parameters["recognition_update"], self.parameters["learning_rate_init"]
+
+    def with_one_latent(self):
+        return self._replace(parameters={**self.parameters, "hidden_layer_sizes": (1,)})
+
+
 def candidates(structures, n_rows):
-    """Return the parameters to choose from."""
+    """Return the machines to choose from."""
     return [
-        {
-            "hidden_layer_sizes": widths,
-            "autoregressive": autoregressive,
-            "recognition_update": update,
-            "n_particles": n_particles,
-            "learning_rate_init": rate,
-            "alpha": precision / n_rows,
-        }
-        for (widths, autoregressive, update, n_particles), rate, precision in product(structures, RATES, PRECISIONS)
+        Candidate(
+            {
+                "hidden_layer_sizes": widths,
+                "autoregressive": autoregressive,
+                "recognition_update": update,
+                "n_particles": n_particles,
+                "learning_rate_init": rate,
+                "alpha": precision / n_rows,
+            },
+            order,
+        )
+        for (widths, autoregressive, update, n_particles, order), rate, precision in product(
+            structures, RATES, PRECISIONS
+        )
     ]
 
 
 class Trainee:
     """A machine in training, and the best that came of it so far."""
 
-    def __init__(self, parameters, seed):
+    def __init__(self, candidate, seed):
+        self.candidate = candidate
         self.machine = HelmholtzMachine(
-            **parameters,
+            **candidate.parameters,
             max_iter=1,
             tol=None,
             warm_start=True,
             random_state=seed,
             n_score_particles=N_VALID_PARTICLES,
         )
-        self.parameters = parameters
-        self.kind = name_of(parameters), parameters["recognition_update"], parameters["learning_rate_init"]
         self.best = None
         self.score = -np.inf
         self.seconds = 0.0
 
     def train(self, train, valid, seconds):
         """Train for so long, epoch by epoch, keeping the best on the validation rows."""
+        train, valid = self._ordered(train), self._ordered(valid)
         start = time.perf_counter()
         due = iter(seconds * np.geomspace(0.01, 1, CHECKS))  # small sets are at their best early
         check = next(due)
@@ -113,6 +146,9 @@ class Trainee:
         self.machine.set_params(learning_rate_init=REFINED_STEP * self.machine.learning_rate_init)
         return self
 
+    def _ordered(self, rows):
+        return np.ascontiguousarray(rows[:, :: self.candidate.order])
+
     def _epoch(self, train):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -127,7 +163,7 @@ class Trainee:
 
     def evaluate(self, test, scoring):
         """Return the test log-likelihood in nats per row, its standard error over rows, and the peak memory in MB."""
-        scores = self.best.set_params(**scoring).score_samples(test)
+        scores = self.best.set_params(**scoring).score_samples(self._ordered(test))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return scores.mean(), scores.std() / np.sqrt(len(scores)), memory
 
@@ -142,15 +178,15 @@ def load(path):
 
 
 def choose(trainees, train, valid, seconds, n_jobs):
-    """Return the parameters that do best on validation rows."""
+    """Return the candidate that does best on validation rows."""
     for rung, (share, n_best) in enumerate(RUNGS, start=1):
         each = seconds * share * n_jobs / len(trainees)
         trainees = Parallel(n_jobs=n_jobs)(delayed(trainee.train)(train, valid, each) for trainee in trainees)
         trainees = sorted(trainees, key=lambda trainee: -trainee.score)
         for trainee in trainees:
-            print(f"  rung {rung}: valid {trainee.score:8.2f} after {trainee.seconds:4.0f} s  {trainee.parameters}")
+            print(f"  rung {rung}: valid {trainee.score:8.2f} after {trainee.seconds:4.0f} s  {trainee.candidate}")
         trainees = best_of_each_kind(trainees, n_best)
-    return trainees[0].parameters
+    return trainees[0].candidate
 
 
 def best_of_each_kind(trainees, n_best):
@@ -158,15 +194,15 @@ def best_of_each_kind(trainees, n_best):
     seen = Counter()
     best = []
     for trainee in trainees:
-        seen[trainee.kind] += 1
-        if seen[trainee.kind] <= n_best:
+        seen[trainee.candidate.kind] += 1
+        if seen[trainee.candidate.kind] <= n_best:
             best.append(trainee)
     return best
 
 
-def finish(parameters, seed, train, valid, test, seconds, scoring):
+def finish(candidate, seed, train, valid, test, seconds, scoring):
     """Train a machine and return its validation score and what its evaluation says."""
-    trainee = Trainee(parameters, seed).train(train, valid, (1 - REFINING) * seconds)
+    trainee = Trainee(candidate, seed).train(train, valid, (1 - REFINING) * seconds)
     trainee.refine().train(train, valid, REFINING * seconds)
     return trainee.score, *trainee.evaluate(test, scoring)
 
@@ -184,26 +220,41 @@ def benchmark(dataset, options):
     valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, budget = time.perf_counter(), 60 * options.budget_minutes
-    trainees = [Trainee(parameters, seed=0) for parameters in candidates(structures(options), len(train))]
+    trainees = [Trainee(candidate, seed=0) for candidate in candidates(structures(options), len(train))]
     chosen = choose(trainees, train, valid, CHOOSING * budget, options.n_jobs)
 
     seconds = FINISHING * budget
     scoring = {"n_score_particles": options.particles, "n_score_steps": options.annealing_steps}
     runs = [(chosen, seed, seconds) for seed in range(options.seeds)]
     if not options.plain:
-        runs.append(({**chosen, "hidden_layer_sizes": (1,)}, 0, ONE_LATENT * seconds))
+        runs.append((chosen.with_one_latent(), 0, ONE_LATENT * seconds))
     # All at once: they end together, however many processors share them.
     results = Parallel(n_jobs=len(runs))(
-        delayed(finish)(parameters, seed, train, valid, test, share, scoring) for parameters, seed, share in runs
+        delayed(finish)(candidate, seed, train, valid, test, share, scoring) for candidate, seed, share in runs
     )
     minutes = (time.perf_counter() - start) / 60
     table = []
-    for (parameters, seed, _), (valid_score, score, error, memory) in zip(runs, results, strict=True):
-        label = name_of(parameters)
-        print(f"  {label}, seed {seed}: test {score:8.2f} +- {error:.2f}  (valid {valid_score:.2f})", flush=True)
-        table.append((dataset, label, seed, score, error, minutes, memory, parameters["alpha"]))
-    print(f"  {minutes:.1f} minutes in all, {max(row[6] for row in table):.0f} MB at most")
-    print(f"  {'HelmholtzMachine, mean of the seeds':44}{np.mean([row[3] for row in table[: options.seeds]]):9.2f}")
+    for (candidate, seed, _), (valid_score, score, error, memory) in zip(runs, results, strict=True):
+        print(
+            f"  {candidate.name}, seed {seed}: test {score:8.2f} +- {error:.2f}  (valid {valid_score:.2f})", flush=True
+        )
+        table.append(
+            {
+                "dataset": dataset,
+                "machine": candidate.name,
+                "seed": seed,
+                "test_ll": score,
+                "standard_error": error,
+                "minutes": minutes,
+                "peak_mb": memory,
+                "alpha": candidate.parameters["alpha"],
+                "particles": options.particles,
+                "annealing_steps": options.annealing_steps,
+            }
+        )
+    print(f"  {minutes:.1f} minutes in all, {max(row['peak_mb'] for row in table):.0f} MB at most")
+    mean = np.mean([row["test_ll"] for row in table[: options.seeds]])
+    print(f"  {'HelmholtzMachine, mean of the seeds':44}{mean:9.2f}")
     for score, model, origin in references(options.data_dir / "reference.csv", dataset):
         print(f"  {model:44}{score:9.2f}  {origin}", flush=True)
     return table
@@ -212,17 +263,8 @@ def benchmark(dataset, options):
 def structures(options):
     """Return the structures to choose from."""
     if options.plain:
-        return [(tuple(options.widths or [100]), None, "both", PLAIN_PARTICLES)]
+        return [(tuple(options.widths or [100]), None, "both", PLAIN_PARTICLES, FORWARDS)]
     return [(tuple(options.widths or widths), *others) for widths, *others in STRUCTURES]
-
-
-def name_of(parameters):
-    """Return a short name for a machine: its widths, and its autoregressive layers."""
-    widths = "-".join(map(str, parameters["hidden_layer_sizes"]))
-    structure = parameters["autoregressive"]
-    return widths + (
-        f" {structure if isinstance(structure, str) else ' + '.join(structure)}" if structure else " plain"
-    )
 
 
 def make_parser():
@@ -264,12 +306,14 @@ def main():
     missing = [name for name in datasets if not (options.data_dir / f"{name}.npz").is_file()]
     if missing or not datasets:
         parser.error(f"{options.data_dir} has no {', '.join(missing) or 'binary set'}. --help describes the files.")
-    table = [("dataset", "machine", "seed", "test_ll", "standard_error", "minutes", "peak_mb", "alpha")]
+    table = []
     for dataset in datasets:
         table += benchmark(dataset, options)
         if options.csv:  # after every set: a long run may be cut short
             with options.csv.open("w", newline="") as file:
-                csv.writer(file).writerows(table)
+                writer = csv.DictWriter(file, table[0])
+                writer.writeheader()
+                writer.writerows(table)
 
 
 if __name__ == "__main__":
