@@ -1,6 +1,7 @@
-"""Turn what density.py measured into a page of the documentation.
+"""Turn what density.py measured into the tables of the documentation.
 
-    python examples/benchmarks/density_page.py --data-dir DIR RESULTS.csv ... --csv docs/density.csv > docs/density.md
+    python examples/benchmarks/density_tables.py --data-dir DIR RESULTS.csv ... --csv docs/density.csv \\
+        > docs/density_tables.md
 
 DIR holds reference.csv, the models that others have measured on the same sets. The results of all files are also
 written to one.
@@ -13,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-INTRODUCTION = """\
-# Densities of public benchmark sets
-
-What `examples/benchmarks/density.py` measured, in nats per test row, higher is better. Structure, width, step size,
-penalty and number of epochs were chosen on validation rows. The minutes are those of choosing, training all seeds and
-scoring, on two cores that other work shared at times. Scores are importance-sampled, with 1000 particles per row or
-more, and thus, if anything, too low. The error is that of the mean over the test rows, the spread that between the
-seeds. "One latent" is the same machine left with a single hidden unit: the difference is what the others are worth.
-It is large where only the causes see each other, since then nothing else can explain the columns; on Adult, whose
-columns explain each other, it is next to nothing.
-"""
+COLUMNS = [
+    "set",
+    "machine",
+    "test log-likelihood",
+    "best of others",
+    "one latent",
+    "error",
+    "spread",
+    "particles",
+    "minutes",
+]
 
 
 def main():
@@ -34,7 +35,6 @@ def main():
         writer.writeheader()
         writer.writerows(rows)
     references = read(options.data_dir / "reference.csv")
-    print(INTRODUCTION)
     print_summary(rows, references)
     print_references(rows, references)
 
@@ -56,26 +56,43 @@ def read(path):
 
 
 def print_summary(rows, references):
-    """Print a line for each machine, beside the mixture and the best model that others have measured."""
-    print("| set | machine | test log-likelihood | error | spread | one latent | mixture | best of others | minutes |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    """Print a line for each machine, beside the best that others have measured."""
+    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|")
     for dataset, machine, seeds in machines(rows):
         scores = np.array([float(row["test_ll"]) for row in seeds])
-        alone = [row["test_ll"] for row in rows if row["dataset"] == dataset and is_alone(row)]
-        known = sorted((float(row["test_ll"]), row["model"]) for row in references if row["dataset"] == dataset)
-        mixture = next((score for score, model in known if model == "mixture of Bernoullis"), np.nan)
+        first = seeds[0]
+        known = [row for row in references if row["dataset"] == dataset]
         cells = [
             dataset,
             machine,
             f"**{scores.mean():.2f}**",
-            f"{float(seeds[0]['standard_error']):.2f}",
+            best_of(comparable(known, machine)),
+            one_latent(rows, dataset, machine),
+            f"{float(first['standard_error']):.2f}",
             f"{scores.std(ddof=1):.2f}" if len(scores) > 1 else "",
-            f"{float(alone[0]):.2f}" if alone and "plain" not in machine else "",
-            f"{mixture:.2f}",
-            "{:.2f} {}".format(*known[-1]),
-            f"{float(seeds[0]['minutes']):.0f}",
+            first["particles"] + (f", {first['annealing_steps']} steps" if first["annealing_steps"] != "0" else ""),
+            f"{float(first['minutes']):.0f}",
         ]
         print("| " + " | ".join(cells) + " |")
+
+
+def comparable(known, machine):
+    """Return the models to compare with: for machines of given widths, those of the same."""
+    widths, layers = machine.split(maxsplit=1)
+    return [row for row in known if widths in row["model"].split()] if layers == "plain" else known
+
+
+def best_of(known):
+    best = max(known, key=lambda row: float(row["test_ll"]))
+    return f"{float(best['test_ll']):.2f} {best['model']}"
+
+
+def one_latent(rows, dataset, machine):
+    """Return the log-likelihood of the machine that is left with a single latent, if it was trained."""
+    alone = "1 " + machine.partition(" ")[2]
+    return next(
+        (f"{float(row['test_ll']):.2f}" for row in rows if (row["dataset"], row["machine"]) == (dataset, alone)), ""
+    )
 
 
 def print_references(rows, references):
@@ -88,14 +105,11 @@ def print_references(rows, references):
 
 
 def machines(rows):
-    """Yield set, machine and the rows of all seeds."""
-    trained = sorted((row for row in rows if not is_alone(row)), key=lambda row: (row["dataset"], row["machine"]))
+    """Yield set, machine and the rows of all seeds, but for machines with a single latent."""
+    trained = [row for row in rows if not row["machine"].startswith("1 ")]
+    trained.sort(key=lambda row: (row["dataset"], row["machine"]))
     for (dataset, machine), seeds in groupby(trained, key=lambda row: (row["dataset"], row["machine"])):
         yield dataset, machine, list(seeds)
-
-
-def is_alone(row):
-    return row["machine"].split()[0] == "1"
 
 
 if __name__ == "__main__":
