@@ -671,7 +671,8 @@ class HelmholtzMachine(
 
         std : ndarray of shape (n_samples,), float64
             Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood
-            is exact, NaN with a single particle. Only returned if `return_std`.
+            is exact, NaN with a single particle. Rows share their random numbers, so that errors of similar rows are
+            alike and hardly cancel in a mean. Only returned if `return_std`.
 
         Raises
         ------
