@@ -41,18 +41,19 @@ from skwakesleep import HelmholtzMachine
 FORWARDS, BACKWARDS = 1, -1
 # Hidden units, what sees its neighbours, where the recognition network learns, from how many particles, and the order
 # of the columns. Dreams of autoregressive columns take their time, and columns that see those to their right are not
-# the model of columns that see those to their left; what is worth it is for the validation rows to say.
+# the model of columns that see those to their left. Where rows are few, many latents learn them by heart. What is
+# worth it is for the validation rows to say.
 STRUCTURES = [
     ((100,), "prior", "both", 5, FORWARDS),
     ((100,), ("prior", "visible"), "wake", 5, FORWARDS),
     ((200,), ("prior", "visible"), "both", 5, FORWARDS),
-    ((200,), ("prior", "visible"), "both", 5, BACKWARDS),
+    ((10,), ("prior", "visible"), "wake", 5, BACKWARDS),
 ]
 # Without autoregressive connections, all is left to independent causes, which few particles explain badly.
 PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
-PRECISIONS = [0.1, 0.5, 3]
+PRECISIONS = [0.2, 0.7, 3]
 # Shares of the time: for choosing and for the seeds; for each rung of choosing, with the number of each kind's
 # candidates that go on.
 CHOOSING, FINISHING = 0.35, 0.65
