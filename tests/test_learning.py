@@ -12,6 +12,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from skwakesleep import HelmholtzMachine
+from skwakesleep._engine import wake_sleep
+from skwakesleep.datasets import make_bars
 from tests import oracle
 
 
@@ -220,3 +222,20 @@ def test_early_stopping_stops():
     machine = build(8, max_iter=200, tol=1e-3, n_iter_no_change=3, early_stopping=True, batch_size=10).fit(X)
     assert machine.converged_
     assert len(machine.validation_scores_) == machine.n_iter_ < 200
+
+
+@pytest.mark.parametrize("settled", [wake_sleep.SETTLED, 0.0])
+def test_what_did_not_occur_stays_possible(settled, monkeypatch):
+    """Columns that are constant in training cost 12 nats where they differ, however long the training.
+
+    Without the bound, Adam takes full steps of their vanishing gradients: the second case is the negative control.
+    """
+    monkeypatch.setattr(wake_sleep, "SETTLED", settled)
+    X, _ = make_bars(200, random_state=0)
+    X = np.column_stack([X, np.zeros(len(X)), np.ones(len(X))])
+    machine = HelmholtzMachine(8, learning_rate_init=1.0, max_iter=40, tol=None, random_state=0).fit(X)
+    for column in (-2, -1):
+        other = X.copy()
+        other[:, column] = 1 - other[:, column]
+        cost = machine.score(X) - machine.score(other)
+        assert (11 < cost < 13) == (settled > 0)

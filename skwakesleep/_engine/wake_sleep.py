@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.numerics import log_sum_exp
+from skwakesleep._engine.parameters import Views
 from skwakesleep._engine.random import CoarseNoise, Noise, Streams
 from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.workspace import Workspace
@@ -19,6 +20,9 @@ from skwakesleep._engine.workspace import Workspace
 # The share of an equal weight below which weights are thinned out, lest the matrix products work for next to nothing:
 # with hundreds of columns, a few particles have all the weight.
 NEGLIGIBLE = 0.05
+# A visible unit whose mean is right to within so much is left alone. Adam makes full steps of the smallest gradients,
+# and would make impossible what did not occur among the rows it saw.
+SETTLED = 1e-5
 
 RecognitionUpdate = Literal["wake", "sleep", "both"]
 
@@ -101,6 +105,7 @@ class WakeSleep:
         w = np.exp(log_w - log_sum)
         thinned = thin(w, self._thinning)
         self.machine.generative.gradient(theta.generative, p, thinned / B, grad.generative, self._awake)
+        settle(grad.generative[-1])
         if self.recognition_update != "sleep":
             # The score has mean zero under q, so subtracting 1/K changes the variance alone.
             share = 1.0 if self.recognition_update == "wake" else 0.5
@@ -116,6 +121,14 @@ class WakeSleep:
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full(n_dreams, share / n_dreams, dtype=x.dtype)
         self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition, self._asleep)
+
+
+def settle(grad: Views) -> None:
+    """Set to zero the gradient of units whose mean is right, in place."""
+    settled = np.abs(grad["intercept"]) < SETTLED
+    if settled.any():
+        for name in grad.keys() & {"weights", "triangle", "intercept"}:
+            grad[name][..., settled] = 0
 
 
 def thin(weights: NDArray, noise: Noise) -> NDArray:
