@@ -20,6 +20,9 @@ PRIVATE_SKLEARN = f"{PACKAGE}._adapters._sklearn"
 ENGINE_ORDER = (
     "numerics",
     "workspace",
+    "array_loops",
+    "compiled_loops",
+    "loops",
     "random",
     "parameters",
     "optimizers",
@@ -52,8 +55,12 @@ FLOORS = (
     (PACKAGE,),
     (f"{PACKAGE}.callbacks", f"{PACKAGE}.datasets", f"{PACKAGE}.onnx", f"{PACKAGE}.plotting", f"{PACKAGE}.replicas"),
 )
-# What a leaf may import on demand.
-EXTRAS = {f"{PACKAGE}.onnx": {"onnx", "skl2onnx"}, f"{PACKAGE}.plotting._drawing": {"matplotlib"}}
+# What a module that is imported on demand may import.
+EXTRAS = {
+    f"{ENGINE}.compiled_loops": {"numba"},
+    f"{PACKAGE}.onnx": {"onnx", "skl2onnx"},
+    f"{PACKAGE}.plotting._drawing": {"matplotlib"},
+}
 
 
 def name_of(path):
@@ -114,7 +121,7 @@ def test_every_engine_module_has_its_place():
 
 @pytest.mark.parametrize("module", engine_modules())
 def test_engine_imports_numpy_scipy_and_the_engine_alone(module):
-    allowed = {"numpy", "scipy", PACKAGE} | sys.stdlib_module_names
+    allowed = {"numpy", "scipy", PACKAGE} | sys.stdlib_module_names | EXTRAS.get(module, set())
     assert top_level(module) <= allowed
     assert all(name.startswith(ENGINE) for name in imported_modules(module))
 
@@ -173,7 +180,20 @@ def test_declared_dependencies():
     assert declared == {"numpy", "scipy", "scikit-learn"}
 
 
-OPTIONAL = {"matplotlib", "pandas", "polars", "pyarrow", "rich", "torch", "jax", "onnx", "skl2onnx", "sphinx", "pytest"}
+OPTIONAL = {
+    "jax",
+    "matplotlib",
+    "numba",
+    "onnx",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "pytest",
+    "rich",
+    "skl2onnx",
+    "sphinx",
+    "torch",
+}
 
 
 def loaded_by(statement):

@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from skwakesleep._engine.numerics import inner, row_sums, sigmoid
+from skwakesleep._engine.loops import LOOPS
+from skwakesleep._engine.numerics import inner, sigmoid
 from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
@@ -104,20 +105,8 @@ class Bernoulli:
         return inner(target, natural)
 
     def log_normalizer(self, theta: Views, natural: NDArray, mean: NDArray | None, workspace: Workspace) -> NDArray:
-        # softplus(s) = max(s - c, 0) + log(1 + exp(min(s, c))), to rounding where exp(-c) is less than the last digit.
-        total = workspace.array("normalizer", natural.shape, natural.dtype)
-        largest = -np.log(np.finfo(natural.dtype).eps)
-        odds = total if mean is None else mean
-        beyond = natural.max() > largest
-        if beyond:
-            excess = row_sums(np.maximum(np.subtract(natural, largest, out=total), 0, out=total))
-            natural = np.minimum(natural, largest, out=odds)
-        np.exp(natural, out=odds)
-        np.add(odds, 1, out=total)
-        if mean is not None:
-            np.divide(odds, total, out=mean)
-        softplus = row_sums(np.log(total, out=total))
-        return softplus + excess if beyond else softplus
+        scratch = workspace.array("normalizer", natural.shape, natural.dtype)
+        return LOOPS.softplus_sums(natural, mean, scratch)
 
     def residual(self, theta: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         return np.subtract(target, mean, out=out)

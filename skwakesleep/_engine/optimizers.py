@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.loops import LOOPS
+
 
 class Optimizer(Protocol):
     """Moves the parameters along a gradient; whatever it remembers is part of the training state."""
@@ -83,14 +85,13 @@ class Adam:
         self._n_steps += 1
         scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self._n_steps)
         scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self._n_steps)) ** 0.5
-        self._first *= self.BETA_1
-        self._first += gradient
-        self._second *= self.BETA_2
-        np.square(gradient, out=gradient)
-        self._second += gradient
-        step = np.sqrt(self._second, out=gradient)
-        step += self.EPSILON / scale_2
-        np.divide(self._first, step, out=step)
-        step *= self.learning_rate * scale_1 / scale_2
-        step *= self._scales
-        parameters += step
+        LOOPS.adam(
+            parameters,
+            gradient,
+            self._first,
+            self._second,
+            self._scales,
+            decays=(self.BETA_1, self.BETA_2),
+            step=self.learning_rate * scale_1 / scale_2,
+            epsilon=self.EPSILON / scale_2,
+        )

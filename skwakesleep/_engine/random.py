@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.stats import qmc
 
+from skwakesleep._engine.loops import LOOPS
 from skwakesleep._engine.workspace import Workspace, allocated
 
 
@@ -91,8 +92,7 @@ class CoarseNoise(FineNoise):
         for start in range(0, uniforms.size, self.CHUNK):
             part = uniforms[start : start + self.CHUNK]
             words = self._generator.bit_generator.random_raw(-(-part.size // 4))
-            np.add(words.view(np.uint16)[: part.size], part.dtype.type(0.5), out=part)
-        uniforms *= 2.0**-16
+            LOOPS.uniforms(words, part)
         return uniforms.reshape(shape)
 
 

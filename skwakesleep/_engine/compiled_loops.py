@@ -1,0 +1,117 @@
+"""The hot loops as loops, compiled by Numba: an element is read and written once, not once for each operation.
+
+The functions are those of `array_loops`, which says what they do; results agree to rounding. Exponentials and logarithms
+in double precision, of which scores are made, are left to NumPy.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.polynomial import Chebyshev, Polynomial
+from numpy.typing import NDArray
+
+from skwakesleep._engine import array_loops
+
+# Sums in any order, and products fused with them, are what vector instructions take. Infinities and NaN keep their
+# meaning: they tell that a training diverges.
+compiled = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+ZERO, HALF, ONE, LOG2_E = (np.float32(number) for number in (0, 0.5, 1, 1 / np.log(2)))
+# Of a number's bits, those of the exponent.
+LEAST_EXPONENT = np.float32(-126)
+EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
+
+
+def _polynomial(
+    function: np.ufunc, degree: int, domain: tuple[float, float]
+) -> tuple[np.float32, tuple[np.float32, ...]]:
+    """Return the polynomial that equals a function at Chebyshev's nodes: its leading coefficient, and the others."""
+    interpolated = Chebyshev.interpolate(function, degree, domain=domain).convert(kind=Polynomial)
+    leading, *others = (np.float32(coefficient) for coefficient in interpolated.coef[::-1])
+    return leading, tuple(others)
+
+
+# Of as many degrees as it takes to be right to the last digit of single precision.
+EXP2_LEADING, EXP2 = _polynomial(np.exp2, 6, (-0.5, 0.5))
+LOG1P_LEADING, LOG1P = _polynomial(np.log1p, 9, (0, 1))
+
+
+@compiled
+def _softplus_sums(natural: NDArray, sums: NDArray) -> None:
+    """Write the sums for rows of natural parameters, and replace these by means."""
+    n_rows, n_units = natural.shape
+    for row in range(n_rows):
+        total = ZERO
+        for unit in range(n_units):
+            s = natural[row, unit]
+            # exp(-|s|) = 2^whole 2^fraction: the bits of an exponent, times a polynomial.
+            exponent = max(-abs(s) * LOG2_E, LEAST_EXPONENT)
+            whole = np.floor(exponent + HALF)
+            fraction = exponent - whole
+            power = EXP2_LEADING
+            for coefficient in EXP2:
+                power = power * fraction + coefficient
+            odds = power * np.int32((np.int32(whole) + EXPONENT_BIAS) << EXPONENT_PLACE).view(np.float32)
+            # softplus(s) = max(s, 0) + log(1 + exp(-|s|))
+            log1p = LOG1P_LEADING
+            for coefficient in LOG1P:
+                log1p = log1p * odds + coefficient
+            total += max(s, ZERO) + log1p
+            natural[row, unit] = (ONE if s >= ZERO else odds) / (ONE + odds)
+        sums[row] = total
+
+
+def softplus_sums(natural: NDArray, mean: NDArray | None, scratch: NDArray) -> NDArray:
+    """As in `array_loops`."""
+    if natural.dtype != np.float32:
+        return array_loops.softplus_sums(natural, mean, scratch)
+    mean = scratch if mean is None else mean
+    if mean is not natural:
+        np.copyto(mean, natural)
+    sums = np.empty(mean.shape[:-1], mean.dtype)
+    _softplus_sums(mean.reshape(-1, mean.shape[-1]), sums.reshape(-1))
+    return sums
+
+
+@compiled
+def _adam(
+    parameters: NDArray,
+    gradient: NDArray,
+    first: NDArray,
+    second: NDArray,
+    scales: NDArray,
+    decay_1: float,
+    decay_2: float,
+    step: float,
+    epsilon: float,
+) -> None:
+    for i in range(parameters.size):
+        first[i] = decay_1 * first[i] + gradient[i]
+        second[i] = decay_2 * second[i] + gradient[i] * gradient[i]
+        parameters[i] += step * scales[i] * (first[i] / (np.sqrt(second[i]) + epsilon))
+
+
+def adam(
+    parameters: NDArray,
+    gradient: NDArray,
+    first: NDArray,
+    second: NDArray,
+    scales: NDArray,
+    *,
+    decays: tuple[float, float],
+    step: float,
+    epsilon: float,
+) -> None:
+    """As in `array_loops`."""
+    numbers = map(parameters.dtype.type, (*decays, step, epsilon))  # lest all be computed in double precision
+    _adam(parameters, gradient, first, second, scales, *numbers)
+
+
+@compiled
+def _uniforms(words: NDArray, out: NDArray, half: float, width: float) -> None:
+    for i in range(out.size):
+        out[i] = (words[i] + half) * width
+
+
+def uniforms(words: NDArray, out: NDArray) -> None:
+    """As in `array_loops`."""
+    _uniforms(words.view(np.uint16), out, out.dtype.type(0.5), out.dtype.type(2.0**-16))
