@@ -4,8 +4,9 @@ Every ratio comes from one run in which the two sides take turns, so that it sur
 is printed is the median over the repetitions, with the quartiles. Absolute times are for orientation only.
 
     python examples/benchmarks/speed.py [--threads 1 2] [--repetitions 15] [--csv FILE]
+    SKWAKESLEEP_LOOPS=numba python examples/benchmarks/speed.py
 
-The rows that compare with PyTorch are skipped where it is not installed.
+The second form measures the compiled loops. The rows that compare with PyTorch are skipped where it is not installed.
 """
 
 import argparse

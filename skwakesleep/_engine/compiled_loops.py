@@ -1,7 +1,7 @@
 """The hot loops as loops, compiled by Numba: an element is read and written once, not once for each operation.
 
-The functions are those of `array_loops`, which says what they do; results agree to rounding. Exponentials and logarithms
-in double precision, of which scores are made, are left to NumPy.
+The functions are those of `array_loops`, which says what they do; results agree to rounding. Exponentials and
+logarithms in double precision, of which scores are made, are left to NumPy.
 """
 
 import numpy as np
