@@ -1,6 +1,7 @@
 """Imports run downward only: the floors of the house, read from the source."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -199,7 +200,8 @@ OPTIONAL = {
 def loaded_by(statement):
     """Return the top-level names that a fresh interpreter holds after a statement."""
     code = f"import sys; {statement}; print(*sys.modules)"
-    output = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT.parent)
+    environment = {**os.environ, "SKWAKESLEEP_LOOPS": "numpy"}
+    output = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=ROOT.parent, env=environment)
     return {name.split(".")[0] for name in output.split()}
 
 
