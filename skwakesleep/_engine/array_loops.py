@@ -29,23 +29,21 @@ def softplus_sums(natural: NDArray, mean: NDArray | None, scratch: NDArray) -> N
 def adam(
     parameters: NDArray,
     gradient: NDArray,
-    first: NDArray,
-    second: NDArray,
+    moments: tuple[NDArray, NDArray],
     scales: NDArray,
-    *,
     decays: tuple[float, float],
     step: float,
     epsilon: float,
 ) -> None:
     """Let the moments, decaying sums of gradients and of their squares, take in a gradient; then make a step.
 
-    What is added to the parameters is ``step * scales * first / (sqrt(second) + epsilon)``. The gradient may be
-    overwritten.
+    What is added to the parameters is ``step * scales * first / (sqrt(second) + epsilon)``. Numbers are of the dtype of
+    the arrays. The gradient may be overwritten.
     """
-    decay_1, decay_2 = decays
-    first *= decay_1
+    first, second = moments
+    first *= decays[0]
     first += gradient
-    second *= decay_2
+    second *= decays[1]
     np.square(gradient, out=gradient)
     second += gradient
     change = np.sqrt(second, out=gradient)

@@ -73,37 +73,21 @@ def softplus_sums(natural: NDArray, mean: NDArray | None, scratch: NDArray) -> N
 
 
 @compiled
-def _adam(
-    parameters: NDArray,
-    gradient: NDArray,
-    first: NDArray,
-    second: NDArray,
-    scales: NDArray,
-    decay_1: float,
-    decay_2: float,
-    step: float,
-    epsilon: float,
-) -> None:
-    for i in range(parameters.size):
-        first[i] = decay_1 * first[i] + gradient[i]
-        second[i] = decay_2 * second[i] + gradient[i] * gradient[i]
-        parameters[i] += step * scales[i] * (first[i] / (np.sqrt(second[i]) + epsilon))
-
-
 def adam(
     parameters: NDArray,
     gradient: NDArray,
-    first: NDArray,
-    second: NDArray,
+    moments: tuple[NDArray, NDArray],
     scales: NDArray,
-    *,
     decays: tuple[float, float],
     step: float,
     epsilon: float,
 ) -> None:
     """As in `array_loops`."""
-    numbers = map(parameters.dtype.type, (*decays, step, epsilon))  # lest all be computed in double precision
-    _adam(parameters, gradient, first, second, scales, *numbers)
+    first, second = moments
+    for i in range(parameters.size):
+        first[i] = decays[0] * first[i] + gradient[i]
+        second[i] = decays[1] * second[i] + gradient[i] * gradient[i]
+        parameters[i] += step * scales[i] * (first[i] / (np.sqrt(second[i]) + epsilon))
 
 
 @compiled

@@ -34,10 +34,14 @@ def compiled(monkeypatch):
 
 
 @pytest.fixture
-def train_compiled(compiled, monkeypatch):
-    """Let all that is trained from here on use the compiled loops."""
-    for user in (families, optimizers, random):
-        monkeypatch.setattr(user, "LOOPS", compiled)
+def use_compiled(compiled, monkeypatch):
+    """Return a function after which all that is trained uses the compiled loops."""
+
+    def use():
+        for user in (families, optimizers, random):
+            monkeypatch.setattr(user, "LOOPS", compiled)
+
+    return use
 
 
 # -------------------------------------------------------------------- softplus
@@ -108,8 +112,9 @@ def test_adam_is_the_same(compiled, dtype, rng):
 
     def moved(loops, step=1e-2):
         parameters, _, first, second, scales = (array.copy() for array in start)
+        numbers = (dtype(0.9), dtype(0.999)), dtype(step), dtype(1e-8)
         for gradient in gradients:
-            loops.adam(parameters, gradient.copy(), first, second, scales, decays=(0.9, 0.999), step=step, epsilon=1e-8)
+            loops.adam(parameters, gradient.copy(), (first, second), scales, *numbers)
         assert parameters.dtype == dtype
         return parameters
 
@@ -139,23 +144,21 @@ def trained(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_training_is_the_same_to_rounding(dtype, monkeypatch, compiled):
+def test_training_is_the_same_to_rounding(dtype, use_compiled):
     with_numpy = trained(dtype)
-    for user in (families, optimizers, random):
-        monkeypatch.setattr(user, "LOOPS", compiled)
+    use_compiled()
     np.testing.assert_allclose(trained(dtype).lower_bounds_, with_numpy.lower_bounds_, rtol=1e-3)
 
 
-def test_scores_are_the_same_bits(monkeypatch, compiled):
+def test_scores_are_the_same_bits(use_compiled):
     machine = trained(np.float32)
     scores = machine.score_samples(X)
-    for user in (families, optimizers, random):
-        monkeypatch.setattr(user, "LOOPS", compiled)
+    use_compiled()
     np.testing.assert_array_equal(machine.score_samples(X), scores)
 
 
-@pytest.mark.usefixtures("train_compiled")
-def test_compiled_training_can_be_repeated_and_resumed():
+def test_compiled_training_can_be_repeated_and_resumed(use_compiled):
+    use_compiled()
     whole = trained(np.float32)
     halves = HelmholtzMachine((8, 3), max_iter=1, tol=None, warm_start=True, random_state=0)
     for _ in range(3):
@@ -163,8 +166,8 @@ def test_compiled_training_can_be_repeated_and_resumed():
     np.testing.assert_array_equal(halves.components_, whole.components_)
 
 
-@pytest.mark.usefixtures("train_compiled")
-def test_compiled_training_that_diverges_says_so():
+def test_compiled_training_that_diverges_says_so(use_compiled):
+    use_compiled()
     with pytest.raises(ValueError, match=r"diverged at epoch \d+.*Lower learning_rate_init"):
         HelmholtzMachine(8, learning_rate_init=1e9, max_iter=50, random_state=0).fit(X.astype(np.float32))
 
