@@ -29,9 +29,11 @@ def softplus_sums(natural: NDArray, mean: NDArray | None, scratch: NDArray) -> N
 def adam(
     parameters: NDArray,
     gradient: NDArray,
-    moments: tuple[NDArray, NDArray],
+    first: NDArray,
+    second: NDArray,
     scales: NDArray,
-    decays: tuple[float, float],
+    decay_1: float,
+    decay_2: float,
     step: float,
     epsilon: float,
 ) -> None:
@@ -40,10 +42,9 @@ def adam(
     What is added to the parameters is ``step * scales * first / (sqrt(second) + epsilon)``. Numbers are of the dtype of
     the arrays. The gradient may be overwritten.
     """
-    first, second = moments
-    first *= decays[0]
+    first *= decay_1
     first += gradient
-    second *= decays[1]
+    second *= decay_2
     np.square(gradient, out=gradient)
     second += gradient
     change = np.sqrt(second, out=gradient)

@@ -85,8 +85,6 @@ class Adam:
         self._n_steps += 1
         scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self._n_steps)
         scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self._n_steps)) ** 0.5
-        number = parameters.dtype.type
-        decays = number(self.BETA_1), number(self.BETA_2)
-        step = number(self.learning_rate * scale_1 / scale_2)
-        moments = self._first, self._second
-        LOOPS.adam(parameters, gradient, moments, self._scales, decays, step, number(self.EPSILON / scale_2))
+        numbers = self.BETA_1, self.BETA_2, self.learning_rate * scale_1 / scale_2, self.EPSILON / scale_2
+        arrays = parameters, gradient, self._first, self._second, self._scales
+        LOOPS.adam(*arrays, *map(parameters.dtype.type, numbers))

@@ -112,9 +112,9 @@ def test_adam_is_the_same(compiled, dtype, rng):
 
     def moved(loops, step=1e-2):
         parameters, _, first, second, scales = (array.copy() for array in start)
-        numbers = (dtype(0.9), dtype(0.999)), dtype(step), dtype(1e-8)
+        numbers = [dtype(number) for number in (0.9, 0.999, step, 1e-8)]
         for gradient in gradients:
-            loops.adam(parameters, gradient.copy(), (first, second), scales, *numbers)
+            loops.adam(parameters, gradient.copy(), first, second, scales, *numbers)
         assert parameters.dtype == dtype
         return parameters
 
