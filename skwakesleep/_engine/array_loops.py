@@ -2,8 +2,17 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from skwakesleep._engine.numerics import row_sums
+
+
+def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
+    """Write the matrix product into `out`; `left` may be sparse."""
+    if sparse.issparse(left):
+        out[...] = left @ right
+        return out
+    return np.matmul(left, right, out=out)
 
 
 def softplus_sums(natural: NDArray, mean: NDArray | None, scratch: NDArray) -> NDArray:

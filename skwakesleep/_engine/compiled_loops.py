@@ -1,13 +1,14 @@
 """The hot loops as loops, compiled by Numba: an element is read and written once, not once for each operation.
 
-The functions are those of `array_loops`, which says what they do; results agree to rounding. Exponentials and
-logarithms in double precision, of which scores are made, are left to NumPy.
+The functions are those of `array_loops`, which says what they do; results agree to rounding. Logarithms, exponentials
+and products in double precision, of which scores are made, are left to NumPy: a score depends on nothing but its row.
 """
 
 import numpy as np
 from numba import njit
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
+from scipy import sparse
 
 from skwakesleep._engine import array_loops
 
@@ -19,6 +20,54 @@ ZERO, HALF, ONE, LOG2_E = (np.float32(number) for number in (0, 0.5, 1, 1 / np.l
 # Of a number's bits, those of the exponent.
 LEAST_EXPONENT = np.float32(-126)
 EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
+
+# Products pass over the zeros of a matrix of which no more than this part is not zero, where the other is so wide: else
+# the linear algebra library is faster.
+SPARSE, WIDE = 0.3, 64
+
+
+@compiled
+def _count_nonzero(matrix: NDArray) -> int:
+    count = 0
+    for row in range(matrix.shape[0]):
+        for column in range(matrix.shape[1]):
+            count += matrix[row, column] != 0
+    return count
+
+
+@compiled
+def _multiply(left: NDArray, right: NDArray, out: NDArray) -> None:
+    """Write the product into `out`: the rows of `right` that do not meet zeros, added up four at a time."""
+    n_rows, n_inner = left.shape
+    n_columns = right.shape[1]
+    used = np.empty(n_inner, np.int64)
+    for row in range(n_rows):
+        n_used = 0
+        for inner in range(n_inner):
+            used[n_used] = inner
+            n_used += left[row, inner] != 0
+        out[row] = 0
+        n_fours = n_used - n_used % 4
+        for k in range(0, n_fours, 4):
+            a, b, c, d = used[k], used[k + 1], used[k + 2], used[k + 3]
+            by_a, by_b, by_c, by_d = left[row, a], left[row, b], left[row, c], left[row, d]
+            for j in range(n_columns):
+                out[row, j] += by_a * right[a, j] + by_b * right[b, j] + by_c * right[c, j] + by_d * right[d, j]
+        for k in range(n_fours, n_used):
+            a = used[k]
+            for j in range(n_columns):
+                out[row, j] += left[row, a] * right[a, j]
+
+
+def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
+    """As in `array_loops`."""
+    if out.dtype != np.float32 or out.shape[1] < WIDE or sparse.issparse(left):
+        return array_loops.multiply(left, right, out)
+    stored = left if left.flags.c_contiguous else left.T
+    if _count_nonzero(stored) > SPARSE * stored.size:
+        return array_loops.multiply(left, right, out)
+    _multiply(np.ascontiguousarray(left), right, out)
+    return out
 
 
 def _polynomial(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.families import Family
-from skwakesleep._engine.numerics import multiply
+from skwakesleep._engine.loops import LOOPS
 from skwakesleep._engine.parameters import Shapes, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
@@ -78,7 +78,7 @@ class Layer:
         if parent is None:
             np.copyto(natural, theta["intercept"])
             return natural
-        multiply(_rows(parent), theta["weights"], out=_rows(natural))
+        LOOPS.multiply(_rows(parent), theta["weights"], out=_rows(natural))
         natural += theta["intercept"]
         return natural
 
@@ -171,9 +171,9 @@ class Layer:
         if parent.ndim == residual.ndim:  # cheaper to weight than the residuals, there being fewer parents than units
             weighted = workspace.array((self.name, "parent"), parent.shape, parent.dtype)
             np.multiply(parent, weights[..., np.newaxis], out=weighted)
-            np.matmul(_rows(weighted).T, _rows(residual), out=out)
+            LOOPS.multiply(_rows(weighted).T, _rows(residual), out=out)
         else:  # the parents are the same for all particles: only the sum over particles meets them
-            multiply(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=out)
+            LOOPS.multiply(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=out)
 
     def _natural_of(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
         """Return the natural parameters given the parents and, in an autoregressive layer, the units themselves."""
@@ -181,7 +181,7 @@ class Layer:
         if not self.autoregressive:
             return natural
         lateral = self._scratch("lateral", target.shape[:-1], workspace, target.dtype)
-        np.matmul(_rows(target), theta["triangle"], out=_rows(lateral))
+        LOOPS.multiply(_rows(target), theta["triangle"], out=_rows(lateral))
         shape = np.broadcast_shapes(natural.shape, lateral.shape)
         out = natural if natural.shape == shape else self._scratch("sum", shape[:-1], workspace, natural.dtype)
         return np.add(natural, lateral, out=out)

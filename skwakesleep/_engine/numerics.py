@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
@@ -46,11 +45,3 @@ def row_sums(values: NDArray) -> NDArray:
 @lru_cache(maxsize=64)
 def _ones(n: int, dtype: np.dtype) -> NDArray:
     return np.ones(n, dtype)
-
-
-def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
-    """Write the matrix product into `out`; `left` may be sparse."""
-    if sparse.issparse(left):
-        out[...] = left @ right
-        return out
-    return np.matmul(left, right, out=out)

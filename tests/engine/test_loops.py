@@ -7,10 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.special import expit, log_expit
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine import array_loops, families, optimizers, random
+from skwakesleep._engine import array_loops, families, layers, optimizers, random
 from skwakesleep._engine import loops as choice
 from skwakesleep.datasets import make_bars
 
@@ -38,7 +39,7 @@ def use_compiled(compiled, monkeypatch):
     """Return a function after which all that is trained uses the compiled loops."""
 
     def use():
-        for user in (families, optimizers, random):
+        for user in (families, layers, optimizers, random):
             monkeypatch.setattr(user, "LOOPS", compiled)
 
     return use
@@ -99,6 +100,53 @@ def test_a_row_does_not_depend_on_the_others(loops, rng):
     whole, _ = softplus_sums(loops, natural)
     alone = [softplus_sums(loops, natural[row : row + 1].copy())[0] for row in range(len(natural))]
     np.testing.assert_array_equal(np.concatenate(alone), whole)
+
+
+# -------------------------------------------------------------------- products
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 63, 64, 201])
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.2, 1.0])
+@pytest.mark.parametrize("form", ["rows", "transposed", "strided", "csr"])
+def test_products(loops, dtype, width, density, form, rng):
+    left = rng.normal(size=(40, 57)) * (rng.random((40, 57)) < density)
+    left, right = left.astype(dtype), rng.normal(size=(57, width)).astype(dtype)
+    given = {
+        "rows": left,
+        "transposed": np.ascontiguousarray(left.T).T,
+        "strided": np.repeat(left, 2, axis=1)[:, ::2],
+        "csr": sparse.csr_matrix(left),
+    }[form]
+    out = np.full((40, width), np.nan, dtype)
+    assert loops.multiply(given, right, out) is out
+    exact, rtol = left.astype(float) @ right.astype(float), 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(out, exact, rtol=0, atol=rtol * (np.abs(exact).max() + 1))
+    if density == 1:  # negative control: one number of the left matrix that is off by a thousandth
+        left[3, 5] *= 1.001
+        assert not np.allclose(out, left @ right, rtol=0, atol=rtol * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_products_keep_what_diverges(loops, lost):
+    left, right = np.zeros((2, 9), np.float32), np.ones((9, 64), np.float32)
+    left[0, 3] = lost
+    left[1, 4] = 1
+    with np.errstate(invalid="ignore"):
+        out = loops.multiply(left, right, np.empty((2, 64), np.float32))
+    assert not np.isfinite(out[0]).any()
+    np.testing.assert_array_equal(out[1], 1)
+
+
+def test_zeros_are_passed_over_where_they_are_many(compiled, monkeypatch, rng):
+    passed_over = []
+    monkeypatch.setattr(compiled, "_multiply", lambda left, right, out: passed_over.append(left.shape))
+    right = np.ones((50, 64), np.float32)
+    for n_ones in (5, 15, 16, 50):
+        left = np.tile(np.arange(50) < n_ones, (10, 1)).astype(np.float32)
+        compiled.multiply(left, right, np.empty((10, 64), np.float32))
+        compiled.multiply(left.astype(float), right.astype(float), np.empty((10, 64)))
+    assert passed_over == [(10, 50)] * 2  # up to three in ten, in single precision
 
 
 # ------------------------------------------------------------ Adam and uniforms
