@@ -54,9 +54,9 @@ PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
 PRECISIONS = [0.2, 0.7, 3]
-# Shares of the time: for choosing and for the seeds; for each rung of choosing, with the number of each kind's
-# candidates that go on.
-CHOOSING, FINISHING = 0.35, 0.65
+# Shares of the time: for each structure that there is to choose from, the seeds having the rest; for each rung of
+# choosing, with the number of each kind's candidates that go on.
+CHOOSING = 0.35 / len(STRUCTURES)
 RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
 # Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
 # machines whose latents do more.
@@ -221,10 +221,11 @@ def benchmark(dataset, options):
     valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, budget = time.perf_counter(), 60 * options.budget_minutes
+    choosing = CHOOSING * len(structures(options)) * budget
     trainees = [Trainee(candidate, seed=0) for candidate in candidates(structures(options), len(train))]
-    chosen = choose(trainees, train, valid, CHOOSING * budget, options.n_jobs)
+    chosen = choose(trainees, train, valid, choosing, options.n_jobs)
 
-    seconds = FINISHING * budget
+    seconds = budget - choosing
     scoring = {"n_score_particles": options.particles, "n_score_steps": options.annealing_steps}
     runs = [(chosen, seed, seconds) for seed in range(options.seeds)]
     if not options.plain:

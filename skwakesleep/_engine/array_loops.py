@@ -8,7 +8,7 @@ from skwakesleep._engine.numerics import row_sums
 
 
 def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
-    """Write the matrix product into `out`; `left` may be sparse."""
+    """Write the product ``left (..., N) @ right (N, M)`` into `out`; `left` may be a sparse matrix."""
     if sparse.issparse(left):
         out[...] = left @ right
         return out

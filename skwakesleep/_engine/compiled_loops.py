@@ -1,7 +1,7 @@
 """The hot loops as loops, compiled by Numba: an element is read and written once, not once for each operation.
 
-The functions are those of `array_loops`, which says what they do; results agree to rounding. Logarithms, exponentials
-and products in double precision, of which scores are made, are left to NumPy: a score depends on nothing but its row.
+The functions are those of `array_loops`, which says what they do; results agree to rounding. Exponentials and
+logarithms in double precision, of which scores are made, are left to NumPy.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ LEAST_EXPONENT = np.float32(-126)
 EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
 
 # Products pass over the zeros of a matrix of which no more than this part is not zero, where the other is so wide: else
-# the linear algebra library is faster.
+# the linear algebra library is faster. In double precision it seldom is.
 SPARSE, WIDE = 0.3, 64
 
 
@@ -61,12 +61,13 @@ def _multiply(left: NDArray, right: NDArray, out: NDArray) -> None:
 
 def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
     """As in `array_loops`."""
-    if out.dtype != np.float32 or out.shape[1] < WIDE or sparse.issparse(left):
+    if out.shape[-1] < WIDE or sparse.issparse(left):
         return array_loops.multiply(left, right, out)
-    stored = left if left.flags.c_contiguous else left.T
-    if _count_nonzero(stored) > SPARSE * stored.size:
+    rows = left.reshape(-1, left.shape[-1])
+    # Scores, in double precision, depend on nothing but their row: neither may what computes them.
+    if out.dtype == np.float32 and _count_nonzero(rows if rows.flags.c_contiguous else rows.T) > SPARSE * rows.size:
         return array_loops.multiply(left, right, out)
-    _multiply(np.ascontiguousarray(left), right, out)
+    _multiply(np.ascontiguousarray(rows), right, out.reshape(-1, out.shape[-1]))
     return out
 
 

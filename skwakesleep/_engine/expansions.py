@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.layers import Layer
+from skwakesleep._engine.loops import LOOPS
 from skwakesleep._engine.parameters import Views
 from skwakesleep._engine.workspace import Workspace
 
@@ -118,11 +119,11 @@ class Chain:
             natural = theta["intercept"]
         else:
             natural = self._scratch("natural", (*parent.shape[:-1], layer.n_units))
-            np.matmul(parent, theta["weights"], out=natural)
+            LOOPS.multiply(parent, theta["weights"], out=natural)
             natural += theta["intercept"]
         if not layer.autoregressive:
             return natural
-        lateral = np.matmul(target, theta["triangle"], out=self._scratch("lateral", target.shape))
+        lateral = LOOPS.multiply(target, theta["triangle"], out=self._scratch("lateral", target.shape))
         shape = np.broadcast_shapes(natural.shape, lateral.shape)
         return np.add(natural, lateral, out=self._scratch("sum", shape))
 
