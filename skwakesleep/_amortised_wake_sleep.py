@@ -16,7 +16,7 @@ from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState
 from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
-from skwakesleep._engine.dreams import LocalFactors, WholeObservations, importance_weights
+from skwakesleep._engine.dreams import LocalFactors, Pairs, WholeObservations, importance_weights
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
@@ -74,7 +74,7 @@ class AmortisedWakeSleep(
 
     n_sleep : int, default=500
         Pairs dreamed at each step. The time of a step grows with their cube, and linearly beyond 2000, where random
-        features approximate the kernel.
+        features approximate the kernel, or without a kernel.
 
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch. "auto" is ``min(200, n_samples)``.
@@ -91,7 +91,7 @@ class AmortisedWakeSleep(
         distance between dreams.
 
     ridge : float, default=1e-4
-        What is added to the diagonal of the kernel, whose entries are one.
+        What is added to the diagonal of the kernel, whose entries are one, or near it in an additive regression.
 
     tune : {"loo"} or None, default="loo"
         Whether bandwidth and ridge are chosen anew every 25 steps, by leave-one-out error on dreams, from grids
@@ -101,13 +101,16 @@ class AmortisedWakeSleep(
         Width of the feature maps "predictive" and "learned". None is as many directions as there are independent
         targets.
 
-    feature_map : {"predictive", "learned"}, transformer or None, default="predictive"
+    feature_map : {"predictive", "learned", "additive"}, transformer or None, default="predictive"
         What the kernel sees of the observations. "predictive" is the directions that predict the targets of the
         regression linearly, weighted by how well they do, by canonical correlation analysis. "learned" goes on from
         there by the gradient of the leave-one-out error, where held-out dreams confirm it: for latents that show in the
-        observations otherwise than linearly. A scikit-learn transformer is fitted to dreams. None is the columns with
-        unit variance, of which a kernel resolves up to about 25; so are "predictive" and "learned" of three columns or
-        fewer.
+        observations otherwise than linearly. "additive" has no kernel: each latent is predicted linearly, and the
+        targets as a sum of functions of single predictions and products of pairs. It is for up to some 50 independent
+        latents that are not normal, of which a kernel says little, being blind to rotations. The model needs
+        ``latent_function``, and to be an exponential family given its latents. A scikit-learn transformer is fitted to
+        dreams. None is the columns with unit variance, of which a kernel resolves up to about 25; so are "predictive"
+        and "learned" of three columns or fewer.
 
     reuse_sleep : bool, default=False
         Whether a step may use dreams of earlier ones, resampled by how likely they have become, as long as half of them
@@ -142,8 +145,11 @@ class AmortisedWakeSleep(
     gradient_ : str
         Form of the gradient in use at the end.
 
-    bandwidth_, ridge_ : float
-        Bandwidth and ridge at the end.
+    bandwidth_ : float or None
+        Bandwidth at the end; None if the regression is additive.
+
+    ridge_ : float
+        Ridge at the end.
 
     loo_errors_ : list of float
         Leave-one-out error of the regression at each tuning, as part of the error of predicting the mean. It says how
@@ -217,7 +223,7 @@ class AmortisedWakeSleep(
         "ridge": [Interval(Real, 0, None, closed="neither")],
         "tune": [StrOptions({"loo"}), None],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "feature_map": [StrOptions({"predictive", "learned"}), HasMethods(["fit", "transform"]), None],
+        "feature_map": [StrOptions({"predictive", "learned", "additive"}), HasMethods(["fit", "transform"]), None],
         "reuse_sleep": ["boolean"],
         "n_restarts": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
@@ -397,7 +403,7 @@ class AmortisedWakeSleep(
         state.optimizer.learning_rate = float(self.learning_rate_init)
         return state
 
-    def _settings(self):
+    def _settings(self, model):
         feature_map = self.feature_map
         if not (feature_map is None or isinstance(feature_map, str)):
             feature_map = _fitter(feature_map)
@@ -407,6 +413,7 @@ class AmortisedWakeSleep(
             tuned=self.tune is not None,
             n_components=self.n_components,
             feature_map=feature_map,
+            latent_function=getattr(model, "latent_function", None),
         )
 
     def _adopt(self, attributes):
@@ -722,6 +729,7 @@ class _Trainer:
         self._model = GuardedModel(model)
         self._X = X
         self._forms = self._asked_forms()
+        self._settings = self._asked_settings()
         self._local = _has(model, LOCAL) and estimator.gradient != "exact"
         self._rows = self._model.local_inputs(X) if self._local else X
         self._phases = (LocalFactors if self._local else WholeObservations)(self._model)
@@ -754,6 +762,22 @@ class _Trainer:
         if not _has(model, NEEDS[regressed]):
             raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
         return ["importance", regressed] if _has(model, NEEDS["importance"]) else [regressed]
+
+    def _asked_settings(self) -> RegressionSettings:
+        settings = self._estimator._settings(self._model)
+        if settings.feature_map == "additive":
+            if settings.latent_function is None:
+                raise TypeError(
+                    "feature_map='additive' needs latent_function of the model, which has no such method. Use "
+                    "feature_map='predictive'."
+                )
+            if "direct" in self._forms:
+                raise ValueError(
+                    "feature_map='additive' predicts natural parameters, not the scores that gradient='direct' "
+                    "regresses, and so does 'auto' unless the model is an exponential family. Use "
+                    "feature_map='predictive'."
+                )
+        return settings
 
     def _form(self, name: str) -> Form:
         if name == "direct":
@@ -825,7 +849,7 @@ class _Trainer:
         return AmortisedGradient(
             self._phases,
             [self._form(name) for name in forms],
-            self._estimator._settings(),
+            self._settings,
             regression,
             parameters,
             n_dreams=int(self._estimator.n_sleep),
@@ -862,7 +886,7 @@ class _Trainer:
             expected = importance_weights(log_prob).T @ targets
         else:
             dreamed, rows = (self._phases.inputs(theta, x) for x in (dreams.x, self._rows))
-            expected = expectation(self._estimator._settings(), dreamed, targets, rows, rng)
+            expected = expectation(self._settings, Pairs(dreams.z, dreamed), targets, rows, rng)
         return expected.reshape(len(self._rows), *values.shape[1:])
 
     def best(self, states: list[AmortisedState]) -> AmortisedState:

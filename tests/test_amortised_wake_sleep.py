@@ -53,6 +53,7 @@ CONFIGURATIONS = [
     quick(),
     quick(gradient="importance", max_iter=2),
     quick(feature_map=None, gradient="direct", max_iter=1),
+    quick(feature_map="additive", gradient="exponential", max_iter=1),
 ]
 
 
@@ -77,6 +78,7 @@ def test_equal_seeds_give_equal_fits(X):
 WAYS = {
     "auto": {},
     "learned": {"feature_map": "learned", "gradient": "exponential"},
+    "additive": {"feature_map": "additive", "gradient": "exponential"},
     "transformer": {"feature_map": PCA(2), "gradient": "direct"},
     "importance": {"gradient": "importance"},
     "small batches": {"batch_size": 7},
@@ -185,6 +187,30 @@ def test_a_tied_mixture_is_fitted():
     truth = np.concatenate([[0, 4, 0, 0, 0, 4], [0, 0], [np.log(0.5)], np.zeros(3)])
     assert fitted.score(X) > mixture.log_likelihood(truth, X).mean() - 0.1
     assert (fitted.transform(X).max(axis=1) > 0.9).mean() > 0.95
+
+
+def amari(estimate, truth):
+    """Return the distance between mixing matrices up to order, sign and scale; random ones have about 0.35."""
+    gain = np.abs(np.linalg.solve(estimate, truth))
+    excess = sum(np.sum(gain.sum(axis=axis) / gain.max(axis=axis) - 1) for axis in (0, 1))
+    return excess / (2 * len(gain) * (len(gain) - 1))
+
+
+def test_rotated_independent_components_are_told_apart():
+    """Second moments say nothing of the rotation, and a kernel, which sees distances alone, hardly more."""
+    rng = np.random.default_rng(0)
+    rotation, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    X = rng.laplace(size=(3000, 6), scale=np.sqrt(0.5)) @ rotation.T + 0.1 * rng.normal(size=(3000, 6))
+    model = LatentFactors(6, 6, latents="laplace", noise="spherical", noise_floor=0.2)
+    additive, kernel = (
+        quick(model, gradient="exponential", feature_map=feature_map, n_sleep=500, batch_size=500, max_iter=60).fit(X)
+        for feature_map in ("additive", None)
+    )
+    assert amari(additive.params_["loadings"], rotation) < 0.08
+    assert amari(kernel.params_["loadings"], rotation) > 0.2  # negative control
+    assert additive.bandwidth_ is None
+    correlations = np.abs(np.corrcoef((X @ rotation).T, additive.transform(X).T)[:6, 6:])
+    assert correlations.max(axis=0).min() > 0.95
 
 
 def test_restarts_keep_the_likeliest():
@@ -461,6 +487,18 @@ def test_a_regression_beyond_help_names_the_ridge(X):
 def test_a_form_that_the_model_does_not_offer_is_refused(gradient, tosses):
     with rejected(estimator := quick(Coin(), gradient=gradient), TypeError, f"gradient='{gradient}' needs .*'auto'"):
         estimator.fit(tosses)
+
+
+def test_an_additive_regression_needs_the_latents_in_numbers(tosses):
+    estimator = quick(Coin(), feature_map="additive")
+    with rejected(estimator, TypeError, "feature_map='additive' needs latent_function .*'predictive'"):
+        estimator.fit(tosses)
+
+
+def test_an_additive_regression_does_not_predict_scores(X):
+    estimator = quick(feature_map="additive", gradient="direct")
+    with rejected(estimator, ValueError, "feature_map='additive' predicts .* not the scores that gradient='direct'"):
+        estimator.fit(X)
 
 
 def test_restarts_need_a_likelihood(tosses):

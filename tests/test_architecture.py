@@ -28,6 +28,7 @@ ENGINE_ORDER = (
     "parameters",
     "optimizers",
     "kernel_regression",
+    "feature_regression",
     "feature_maps",
     "families",
     "rows",

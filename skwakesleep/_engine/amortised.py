@@ -174,7 +174,8 @@ class AmortisedGradient:
         state.form = weighted.name if enough else regressed.name
         if self._forms[state.form].regresses:
             groups = self._forms[state.form].targets(theta, dreams)
-            set_regression(state, self._settings, inputs[: len(groups[0])], groups)
+            pairs = Pairs(dreams.z, inputs).head(len(groups[0]))
+            set_regression(state, self._settings, pairs, groups)
 
 
 def _no_regression(values: NDArray) -> NDArray:

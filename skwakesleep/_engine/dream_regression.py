@@ -6,19 +6,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.dreams import Memory
-from skwakesleep._engine.feature_maps import learned_directions, predictive_directions, scaling
+from skwakesleep._engine.dreams import Latents, Memory, Pairs
+from skwakesleep._engine.feature_maps import latent_directions, learned_directions, predictive_directions, scaling
+from skwakesleep._engine.feature_regression import (
+    FeatureMap,
+    FeatureRegression,
+    RandomFeatures,
+    additive_features,
+    tune_ridge,
+)
 from skwakesleep._engine.kernel_regression import (
     KernelRegression,
-    RandomFeatureRegression,
     Regression,
     median_distance,
     squared_distances,
     standardized,
     tune,
 )
-
-FeatureMap = Callable[[NDArray], NDArray]
 
 # Pairs beyond which the kernel is approximated by random features, and the number of these.
 MAX_KERNEL_PAIRS = 2000
@@ -30,6 +34,9 @@ N_TUNING_PAIRS = 300
 # so the ridge lower, and the noise smaller yet: the least ridge breaks this circle.
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-1, 9))
+# Shrunken predictions of latents make loadings smaller, and so latents harder to predict and the ridge higher, until
+# all is noise. The greatest ridge of an additive regression breaks this circle.
+ADDITIVE_RIDGE_FACTORS = RIDGE_FACTORS[:6]
 # Columns that a kernel resolves as they are: there is nothing to reduce.
 FEW_COLUMNS = 3
 # A row of data is covered when its nearest dream is as near as that of this part of the dreams.
@@ -50,9 +57,12 @@ class RegressionSettings:
         Whether both are chosen by leave-one-out error.
     n_components : int or None
         Width of a learned feature map.
-    feature_map : callable, "predictive", "learned" or None
+    feature_map : callable, "predictive", "learned", "additive" or None
         Fits a feature map to dreamed observations; "predictive" keeps the directions that predict the targets,
-        "learned" improves on them by the gradient of the leave-one-out error.
+        "learned" improves on them by the gradient of the leave-one-out error; "additive" has no kernel, but a sum of
+        functions of the latents' linear predictions.
+    latent_function : callable or None
+        Maps latents to what "additive" predicts, ``(n, H)``; nothing else needs it.
     """
 
     bandwidth: float | None = None
@@ -60,6 +70,7 @@ class RegressionSettings:
     tuned: bool = True
     n_components: int | None = None
     feature_map: Callable[[NDArray], FeatureMap] | str | None = "predictive"
+    latent_function: Callable[[Latents], NDArray] | None = None
 
 
 @dataclass
@@ -72,8 +83,10 @@ class RegressionState:
         Gradients computed so far.
     form : str
         Name of the form in use.
-    bandwidth, ridge, factor : float
-        Bandwidth in units of the features, ridge, and the bandwidth's place on its grid.
+    bandwidth : float or None
+        Bandwidth in units of the features; None where the regression is additive, without a kernel.
+    ridge, factor : float
+        Ridge, and the bandwidth's place on its grid.
     feature_map : callable or None
         Map of observations to the regression's inputs.
     memory : Memory or None
@@ -85,7 +98,7 @@ class RegressionState:
 
     n_steps: int = 0
     form: str = ""
-    bandwidth: float = 1.0
+    bandwidth: float | None = 1.0
     ridge: float = 1.0
     factor: float | None = None
     feature_map: FeatureMap | None = None
@@ -95,38 +108,55 @@ class RegressionState:
     effective_sample_sizes: list[float] = field(default_factory=list)
 
 
-def fit_regression(inputs: NDArray, bandwidth: float, ridge: float, rng: np.random.Generator) -> Regression:
-    """Return the regression on given inputs, with random features where they are many."""
+def fit_regression(inputs: NDArray, bandwidth: float | None, ridge: float, rng: np.random.Generator) -> Regression:
+    """Return the regression on given inputs: additive without a bandwidth, with random features where they are many."""
+    if bandwidth is None:
+        return FeatureRegression(inputs, additive_features, ridge)
     if len(inputs) <= MAX_KERNEL_PAIRS:
         return KernelRegression(inputs, bandwidth, ridge)
-    return RandomFeatureRegression(inputs, bandwidth, ridge, N_RANDOM_FEATURES, rng)
+    return FeatureRegression(inputs, RandomFeatures(inputs.shape[1], bandwidth, N_RANDOM_FEATURES, rng), ridge)
 
 
-def set_regression(state: RegressionState, settings: RegressionSettings, x: NDArray, groups: Sequence[NDArray]) -> None:
-    """Choose feature map, bandwidth and ridge for targets in groups ``(n, T)``, and write them to the state.
-
-    The map is fitted to all pairs; bandwidth and ridge are tuned on the first `N_TUNING_PAIRS`.
-    """
+def set_regression(
+    state: RegressionState, settings: RegressionSettings, pairs: Pairs, groups: Sequence[NDArray]
+) -> None:
+    """Choose feature map, bandwidth and ridge for targets in groups ``(n, T)``, and write them to the state."""
     targets = balanced(groups)
-    state.feature_map = _fitted_map(settings, state, x, targets)
-    inputs, targets = state.feature_map(x[:N_TUNING_PAIRS]), targets[:N_TUNING_PAIRS]
+    state.feature_map = _fitted_map(settings, state, pairs, targets)
+    inputs = state.feature_map(pairs.x)
+    if settings.feature_map == "additive":
+        _tune_additive(state, settings, inputs, targets)
+    else:
+        _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS])
+
+
+def _tune_additive(state: RegressionState, settings: RegressionSettings, inputs: NDArray, targets: NDArray) -> None:
+    state.bandwidth = None
+    state.ridge, error = tune_ridge(additive_features(inputs), targets, _ridges(settings, ADDITIVE_RIDGE_FACTORS))
+    state.errors.append(error)
+
+
+def _tune_kernel(state: RegressionState, settings: RegressionSettings, inputs: NDArray, targets: NDArray) -> None:
     center = median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
     factors = _factors_near(state.factor) if settings.tuned else (1.0,)
-    ridges = [settings.ridge * factor for factor in RIDGE_FACTORS] if settings.tuned else [settings.ridge]
-    chosen = tune(inputs, targets, [center * factor for factor in factors], ridges)
-    state.bandwidth, state.ridge = chosen.bandwidth, chosen.ridge
-    state.factor = chosen.bandwidth / center
-    state.errors.append(chosen.error)
+    ridges = _ridges(settings, RIDGE_FACTORS)
+    state.bandwidth, state.ridge, error = tune(inputs, targets, [center * factor for factor in factors], ridges)
+    state.factor = state.bandwidth / center
+    state.errors.append(error)
+
+
+def _ridges(settings: RegressionSettings, factors: Sequence[float]) -> list[float]:
+    return [settings.ridge * factor for factor in factors] if settings.tuned else [settings.ridge]
 
 
 def expectation(
-    settings: RegressionSettings, x: NDArray, targets: NDArray, x_new: NDArray, rng: np.random.Generator
+    settings: RegressionSettings, pairs: Pairs, targets: NDArray, x_new: NDArray, rng: np.random.Generator
 ) -> NDArray:
     """Return the conditional expectation of targets ``(n, T)`` at new observations ``(M, D)``, of shape ``(M, T)``."""
     state = RegressionState()
-    set_regression(state, settings, x, [targets])
+    set_regression(state, settings, pairs, [targets])
     assert state.feature_map is not None
-    regression = fit_regression(state.feature_map(x), state.bandwidth, state.ridge, rng)
+    regression = fit_regression(state.feature_map(pairs.x), state.bandwidth, state.ridge, rng)
     return regression.predict(state.feature_map(x_new), targets)
 
 
@@ -142,7 +172,11 @@ def _principal(targets: NDArray) -> NDArray:
     return vectors[:, :rank] * np.sqrt(len(targets) / max(rank, 1))
 
 
-def _fitted_map(settings: RegressionSettings, state: RegressionState, x: NDArray, targets: NDArray) -> FeatureMap:
+def _fitted_map(settings: RegressionSettings, state: RegressionState, pairs: Pairs, targets: NDArray) -> FeatureMap:
+    x = pairs.x
+    if settings.feature_map == "additive":
+        assert settings.latent_function is not None
+        return latent_directions(x, settings.latent_function(pairs.z))
     if isinstance(settings.feature_map, str) and x.shape[1] <= FEW_COLUMNS:
         return scaling(x)
     if settings.feature_map == "predictive":

@@ -1,7 +1,8 @@
 """Linear feature maps for the regression's inputs, learned from dreams: what is kept is what predicts the targets.
 
 A Gaussian kernel resolves a few dozen dimensions with a thousand pairs, no more. Where fewer directions of the
-observations tell all about the latents, a linear map to these directions lifts that ceiling.
+observations tell all about the latents, a linear map to these directions lifts that ceiling. Nor does a kernel tell one
+rotation of the directions from another. Where that matters, there is a direction for each latent, and no kernel.
 """
 
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.optimize import minimize
 
-from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, median_distance
+from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, median_distance, standardized
 
 # Directions in which the inputs vary by less than this part of the most are constant up to rounding.
 RANK_TOLERANCE = 1e-10
@@ -29,13 +30,16 @@ class LinearMap:
     ----------
     projection : ndarray of shape (F, D)
         The map.
+    center : ndarray of shape (D,) or float
+        What is mapped to zero. Kernels do not depend on it.
     """
 
-    def __init__(self, projection: NDArray) -> None:
+    def __init__(self, projection: NDArray, center: NDArray | float = 0.0) -> None:
         self.projection = projection
+        self.center = center
 
     def __call__(self, x: NDArray) -> NDArray:
-        return x @ self.projection.T
+        return (x - self.center) @ self.projection.T
 
 
 def scaling(x: NDArray) -> LinearMap:
@@ -68,6 +72,25 @@ def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None
     determination = 1 - (1 - correlations**2) * (len(x) - 1) / freedom
     weights = np.sqrt(np.clip(determination, LEAST_WEIGHT**2, 1.0))
     return LinearMap((whitening @ directions * weights)[:, :n_components].T)
+
+
+def latent_directions(x: NDArray, latents: NDArray) -> LinearMap:
+    """Return the linear prediction of each latent from the inputs, as deviation from its mean, with unit variance.
+
+    Unlike `predictive_directions`, which span the same, they tell the latents apart: what the inputs tell of a function
+    of one latent, they tell by one prediction, nearly, where the latents are independent.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, D)
+        Inputs.
+    latents : ndarray of shape (n, H)
+        Functions of the latents of each pair.
+    """
+    whitening, white = _whitened(x)
+    coefficients = white.T @ standardized(latents) / len(x)
+    coefficients /= np.maximum(np.linalg.norm(coefficients, axis=0), RANK_TOLERANCE)
+    return LinearMap((whitening @ coefficients).T, x.mean(axis=0))
 
 
 def learned_directions(

@@ -130,49 +130,6 @@ class KernelRegression(Regression):
         return gaussian_kernel(self._x, x_new, self._bandwidth)
 
 
-class RandomFeatureRegression(Regression):
-    """Regression with random features whose inner products approximate the Gaussian kernel.
-
-    The approximate kernel is ``F F'`` with ``F (N, R)``, and ``(F F' + ridge * I)^-1 F = F (F' F + ridge * I)^-1``: the
-    cost grows linearly with the number of pairs (Rahimi & Recht 2007).
-
-    Parameters
-    ----------
-    x : ndarray of shape (N, D)
-        Inputs.
-    bandwidth, ridge : float
-        As for `KernelRegression`.
-    n_features : int
-        Number of random features, ``R``.
-    rng : numpy.random.Generator
-        Draws their frequencies and phases.
-
-    Attributes
-    ----------
-    ridge : float
-        What was added to the diagonal.
-    """
-
-    def __init__(self, x: NDArray, bandwidth: float, ridge: float, n_features: int, rng: np.random.Generator) -> None:
-        self._frequencies = rng.standard_normal((x.shape[1], n_features)) / bandwidth
-        self._phases = rng.uniform(0, 2 * np.pi, n_features)
-        self._features = self._map(x)
-        self._factor, self.ridge = factorized(self._features.T @ self._features, ridge)
-
-    def _map(self, x: NDArray) -> NDArray:
-        features = x @ self._frequencies
-        features += self._phases
-        np.cos(features, out=features)
-        features *= np.sqrt(2 / len(self._phases))
-        return features
-
-    def _ridge_weights(self, x_new: NDArray, values: NDArray) -> NDArray:
-        return self._features @ linalg.cho_solve(self._factor, self._map(x_new).T @ values, check_finite=False)
-
-    def _ridge_predict(self, x_new: NDArray, targets: NDArray) -> NDArray:
-        return self._map(x_new) @ linalg.cho_solve(self._factor, self._features.T @ targets, check_finite=False)
-
-
 def factorized(gram: NDArray, ridge: float) -> tuple[tuple[NDArray, bool], float]:
     """Return the Cholesky factor of ``gram + ridge * I``, and the ridge with which it exists; `gram` is overwritten."""
     diagonal = gram.diagonal().copy()
@@ -249,12 +206,17 @@ def tune(x: NDArray, targets: NDArray, bandwidths: Sequence[float], ridges: Sequ
         The choice; its error is relative to predicting the mean.
     """
     distances = squared_distances(x, x)
-    total = np.square(targets).sum() or 1.0
-    choices = [
-        Tuning(bandwidth, ridge, float(np.square(residual).sum() / total))
-        for bandwidth in bandwidths
-        for ridge, residual in zip(
-            ridges, leave_one_out_residuals(_gaussian(distances.copy(), bandwidth), targets, ridges), strict=True
-        )
-    ]
+    choices = []
+    for bandwidth in bandwidths:
+        kernel = _gaussian(distances.copy(), bandwidth)
+        ridge, error = best_ridge(leave_one_out_residuals(kernel, targets, ridges), targets, ridges)
+        choices.append(Tuning(bandwidth, ridge, error))
     return min(choices, key=lambda choice: choice.error)
+
+
+def best_ridge(residuals: Sequence[NDArray], targets: NDArray, ridges: Sequence[float]) -> tuple[float, float]:
+    """Return the ridge whose residuals are least, and their squares as part of those of the targets."""
+    total = np.square(targets).sum() or 1.0
+    errors = [float(np.square(residual).sum() / total) for residual in residuals]
+    best = int(np.argmin(errors))
+    return ridges[best], errors[best]

@@ -14,13 +14,15 @@ from skwakesleep._engine.amortised import (
     AmortisedState,
 )
 from skwakesleep._engine.dream_regression import (
+    N_TUNING_PAIRS,
     RegressionSettings,
     RegressionState,
     balanced,
     coverage,
+    fit_regression,
     set_regression,
 )
-from skwakesleep._engine.dreams import Memory, WholeObservations, effective_sample_size, resampled
+from skwakesleep._engine.dreams import Memory, Pairs, WholeObservations, effective_sample_size, resampled
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, ImportanceWeighted
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
@@ -76,6 +78,7 @@ def test_the_exact_form_is_the_models_own_gradient(model, theta, X):
     ("form", "feature_map", "least"),
     [
         ("exponential", "predictive", 0.95),
+        ("exponential", "additive", 0.95),
         ("exponential", None, 0.9),
         ("direct", None, 0.85),
         ("importance", None, 0.95),
@@ -83,7 +86,7 @@ def test_the_exact_form_is_the_models_own_gradient(model, theta, X):
 )
 def test_every_form_points_the_way_of_the_exact_gradient(form, feature_map, least, model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
-    settings = RegressionSettings(feature_map=feature_map)
+    settings = RegressionSettings(feature_map=feature_map, latent_function=model.latent_function)
     cosines = [cosine(gradient_of(model, theta, X, form, seed=seed, settings=settings), exact) for seed in range(4)]
     assert min(cosines) > least
     # Negative control: rows that have nothing to do with the data.
@@ -178,7 +181,7 @@ def test_few_columns_are_left_as_they_are(feature_map, rng):
     x = rng.normal(size=(60, 4))
     for n_columns, expected in (3, 3), (4, 1):
         state = RegressionState()
-        set_regression(state, settings, x[:, :n_columns], [x[:, :1]])
+        set_regression(state, settings, Pairs(None, x[:, :n_columns]), [x[:, :1]])
         assert state.feature_map(x[:, :n_columns]).shape == (60, expected)
 
 
@@ -202,6 +205,22 @@ def test_an_untuned_regression_has_the_bandwidth_and_ridge_given(model, theta, X
     settings = RegressionSettings(bandwidth=2.5, ridge=0.01, tuned=False)
     gradient_of(model, theta, X, "exponential", state=state, settings=settings)
     assert (state.bandwidth, state.ridge) == (2.5, 0.01)
+
+
+def test_an_additive_regression_is_tuned_on_all_pairs(rng):
+    """It takes more of them than features, and here there are 127: with fewer it would choose a higher ridge."""
+    z = rng.laplace(size=(3000, 12))
+    x = z @ np.linalg.qr(rng.normal(size=(12, 12)))[0] + 0.3 * rng.normal(size=(3000, 12))
+    settings = RegressionSettings(feature_map="additive", latent_function=lambda z: z)
+    all_pairs, few = RegressionState(), RegressionState()
+    set_regression(all_pairs, settings, Pairs(z, x), [z])
+    set_regression(few, settings, Pairs(z, x).head(N_TUNING_PAIRS), [z[:N_TUNING_PAIRS]])
+    assert all_pairs.errors[0] < few.errors[0]
+    regression = fit_regression(all_pairs.feature_map(x), all_pairs.bandwidth, all_pairs.ridge, rng)
+    z_new = rng.laplace(size=(3000, 12))
+    x_new = z_new @ np.linalg.lstsq(z, x)[0] + 0.3 * rng.normal(size=(3000, 12))
+    residuals = z_new - regression.predict(all_pairs.feature_map(x_new), z)
+    assert all_pairs.errors[0] == pytest.approx(np.square(residuals).mean() / z.var(), rel=0.05)
 
 
 def test_coverage_is_the_part_of_the_data_that_dreams_come_near(rng):

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.linear_model import LinearRegression
 
 from skwakesleep._engine.feature_maps import (
     LEAST_WEIGHT,
+    latent_directions,
     learned_directions,
     leave_one_out_gradient,
     predictive_directions,
@@ -69,6 +71,26 @@ def test_predictive_directions_are_as_wide_as_they_predict(rng):
     assert_allclose(covariance, np.diag(covariance.diagonal()), atol=1e-10)
 
 
+def test_latent_directions_are_the_linear_predictions_of_each_latent(rng):
+    z = rng.uniform(size=(500, 3)) * [1, 100, 1e-6]
+    x = 7 + z @ (rng.normal(size=(3, 5)) / [[1], [100], [1e-6]]) + 0.3 * rng.normal(size=(500, 5))
+    expected = LinearRegression().fit(x, z).predict(x)
+    assert_allclose(latent_directions(x, z)(x), (expected - expected.mean(axis=0)) / expected.std(axis=0), atol=1e-8)
+
+
+def test_latent_directions_tell_rotated_latents_apart(rng):
+    """Where inputs are uncorrelated the predictive directions are as good in any rotation, and do not."""
+    z = rng.laplace(size=(2000, 5))
+    rotation, _ = np.linalg.qr(rng.normal(size=(5, 5)))
+    x = z @ rotation + 0.1 * rng.normal(size=(2000, 5))
+
+    def correlations(u):
+        return np.corrcoef(u.T, z.T)[:5, 5:].diagonal()
+
+    assert correlations(latent_directions(x, z)(x)).min() > 0.98
+    assert abs(correlations(predictive_directions(x, z)(x))).min() < 0.9  # negative control
+
+
 def test_directions_that_predict_nonlinearly_are_learned(rng):
     """A product of two columns correlates with neither: only the leave-one-out error shows them."""
     x = rng.normal(size=(300, 12))
@@ -101,7 +123,10 @@ def test_constant_and_equal_columns_do_no_harm(x, targets):
     redundant = np.column_stack([x, x[:, 0], np.full(len(x), 3.0)])
     u, expected = predictive_directions(redundant, targets)(redundant), predictive_directions(x, targets)(x)
     assert_allclose(abs(np.corrcoef(u.T, expected.T)[:2, 2:].diagonal()), 1, atol=1e-8)
-    assert np.isfinite(predictive_directions(np.ones((5, 2)), np.ones((5, 1)))(np.ones((5, 2)))).all()
+    for directions in predictive_directions, latent_directions:
+        assert np.isfinite(directions(redundant, targets)(redundant)).all()
+        for constant, other in (np.ones((5, 2)), np.arange(5.0)[:, np.newaxis]), (np.eye(5), np.ones((5, 1))):
+            assert np.isfinite(directions(constant, other)(constant)).all()
 
 
 def test_scaling_gives_unit_variance_and_leaves_constants_alone(x):

@@ -6,10 +6,10 @@ from numpy.testing import assert_allclose
 from sklearn.kernel_ridge import KernelRidge
 
 from skwakesleep._engine import kernel_regression
+from skwakesleep._engine.feature_regression import FeatureRegression, RandomFeatures, additive_features
 from skwakesleep._engine.kernel_regression import (
     IllConditionedError,
     KernelRegression,
-    RandomFeatureRegression,
     factorized,
     gaussian_kernel,
     leave_one_out_residuals,
@@ -69,8 +69,9 @@ def test_targets_are_predicted_as_deviations_from_their_mean(x, x_new, targets):
 
 
 def regressions(x):
-    rng = np.random.default_rng(0)
-    return [KernelRegression(x, BANDWIDTH, RIDGE), RandomFeatureRegression(x, BANDWIDTH, RIDGE, 200, rng)]
+    random = RandomFeatures(3, BANDWIDTH, 200, np.random.default_rng(0))
+    features = [FeatureRegression(x, features, RIDGE) for features in (random, additive_features)]
+    return [KernelRegression(x, BANDWIDTH, RIDGE), *features]
 
 
 def test_mean_weights_predict_the_weighted_sum_of_predictions(x, x_new, targets, rng):
@@ -85,35 +86,6 @@ def test_weights_sum_to_one_wherever_the_inputs_are(x):
     for regression in regressions(x):
         assert_allclose(regression.mean_weights(far, np.ones((1, 1))).sum(), 1)
     assert_allclose(KernelRegression(x, BANDWIDTH, RIDGE).mean_weights(far, np.ones((1, 1))), 1 / len(x))
-
-
-# ---------------------------------------------------------------------- random features
-
-
-def test_random_features_add_the_ridge_to_every_eigenvalue_and_nothing_else(x, rng):
-    """The dual form, with the ridge on the diagonal of the whole kernel, gives the same weights."""
-    ridge = 0.05
-    regression = RandomFeatureRegression(x, BANDWIDTH, ridge, 40, rng)
-    features = regression._features
-    kernel = features @ features.T
-    (factor, lower), used = factorized(features.T @ features, ridge)
-    assert used == ridge
-    gram = np.triu(factor).T @ np.triu(factor) if not lower else np.tril(factor) @ np.tril(factor).T
-    shift = np.linalg.eigvalsh(gram) - np.linalg.eigvalsh(features.T @ features)
-    assert_allclose(shift, ridge, rtol=1e-8)
-    expected = np.linalg.solve(kernel + ridge * np.eye(len(x)), kernel)
-    assert_allclose(regression._ridge_weights(x, np.eye(len(x))), expected, atol=1e-10)
-
-
-def test_random_features_approximate_the_kernel(x):
-    """With an error that shrinks with the root of their number."""
-
-    def error(n_features):
-        features = RandomFeatureRegression(x, BANDWIDTH, RIDGE, n_features, np.random.default_rng(1))._features
-        return np.sqrt(np.square(features @ features.T - gaussian_kernel(x, x, BANDWIDTH)).mean())
-
-    assert error(1600) < 0.03
-    assert error(100) > 2 * error(1600)
 
 
 # ---------------------------------------------------------------------- leaving one out
