@@ -10,16 +10,19 @@ pinwheel    the hierarchical pinwheel, beside mixtures of normals. "noise" is th
             arm: 0.05).
 mixing      four Laplace sources, mixed at random, with noise: Amari distance to the true mixing (0 is perfect, random
             matrices have about 0.4) beside FastICA's.
-patches     Laplace latents on 8 x 8 patches of photographs, 20 principal components: how much of the energy of a filter
-            is within the best 4 x 4 window (a uniform filter has 0.25, random rotations 0.42). Needs bsds_patches8.npz
-            in --data-dir.
+patches     Laplace latents on 8 x 8 patches of photographs, 20 and 32 principal components: how much of the energy of a
+            filter of the whitened patches is within the best 4 x 4 window (a uniform filter has 0.25), beside random
+            rotations, principal components and FastICA ("way": which part of the way from random to FastICA); and the
+            Amari distance to FastICA's mixing, beside that between two runs of FastICA. Needs bsds_patches8.npz in
+            --data-dir.
 blowfly     Nicholson's blowflies. Log-likelihood of the whole series given its first 8 counts, in units of 10 000
             flies; first its dependence on the grid of the quadrature, and the cosine between local-factor and exact
             gradients.
 neuron      Hodgkin-Huxley neurons: errors of the logarithms of the three conductances, recovered from one noisy trace
             each; then a population of a hundred.
 
-"regression" is the exponential-family or the direct form of the gradient with the plain kernel on standardized columns.
+"regression" is the exponential-family or the direct form of the gradient with the plain kernel on standardized columns,
+"additive" the exponential-family form with feature_map="additive".
 
     python examples/benchmarks/simulators.py
     python examples/benchmarks/simulators.py decoder blowfly --seeds 2
@@ -32,6 +35,7 @@ from time import perf_counter
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.stats import ortho_group
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA, FastICA
 from sklearn.mixture import GaussianMixture
@@ -41,6 +45,12 @@ from threadpoolctl import threadpool_limits
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep.datasets import load_blowfly, make_pinwheel
 from skwakesleep.models import BlowflyDynamics, HodgkinHuxley, LatentFactors, NeuralDecoder, Pinwheel
+
+# Settings for the patches by number of components.
+PATCHES = {
+    20: {"n_sleep": 3000, "batch_size": 1000, "max_iter": 150},
+    32: {"n_sleep": 4000, "batch_size": 2000, "max_iter": 200},
+}
 
 
 def main():
@@ -135,28 +145,37 @@ def amari(estimate, truth):
     return excess / (2 * len(gain) * (len(gain) - 1))
 
 
-def components(X, n_components, seed, **parameters):
-    """Fit Laplace latents to whitened principal components; return the loadings in the space of `X`."""
+def whitened(X, n_components):
+    """Return the principal components of `X` with unit variance, and what takes vectors back to the space of `X`."""
     pca = PCA(n_components, whiten=True, random_state=0).fit(X)
-    model = LatentFactors(n_components, n_components, latents="laplace", noise="spherical")
-    fitted, seconds = timed_fit(model, pca.transform(X), random_state=seed, **parameters)
-    unwhiten = pca.components_.T * np.sqrt(pca.explained_variance_)
-    return unwhiten @ fitted.params_["loadings"], fitted, seconds
+    return pca.transform(X), pca.components_.T * np.sqrt(pca.explained_variance_)
+
+
+def components(white, seed, noise_floor=1e-3, **parameters):
+    """Fit as many Laplace latents as there are columns; return the loadings, the fitted estimator and the seconds."""
+    model = LatentFactors(*[white.shape[1]] * 2, latents="laplace", noise="spherical", noise_floor=noise_floor)
+    fitted, seconds = timed_fit(model, white, random_state=seed, **parameters)
+    return fitted.params_["loadings"], fitted, seconds
 
 
 def mixing(args):
+    forms = {
+        "importance": {"gradient": "importance"},
+        "regression": {"gradient": "exponential"},
+        "additive": {"gradient": "exponential", "feature_map": "additive", "n_sleep": 2000},
+    }
+
     def row(seed):
         rng = np.random.default_rng(seed)
         truth = rng.standard_normal((4, 4))
         sources = rng.laplace(size=(5000, 4), scale=np.sqrt(0.5))
         X = sources @ truth.T + 0.1 * rng.standard_normal((5000, 4))
         ica = FastICA(4, random_state=seed, max_iter=1000).fit(X)
-        weighted, regressed = (
-            components(X, 4, seed, gradient=gradient, max_iter=40)[0] for gradient in ("importance", "exponential")
-        )
-        return amari(ica.mixing_, truth), amari(weighted, truth), amari(regressed, truth)
+        white, unwhiten = whitened(X, 4)
+        fits = [unwhiten @ components(white, seed, max_iter=40, **form)[0] for form in forms.values()]
+        return [amari(estimate, truth) for estimate in (ica.mixing_, *fits)]
 
-    table(("FastICA", "importance", "regression"), map(row, range(args.seeds)))
+    table(("FastICA", *forms), map(row, range(args.seeds)))
 
 
 def localization(filters):
@@ -172,21 +191,32 @@ def patches(args):
         print("skipped: bsds_patches8.npz is missing; pass the folder that has it as --data-dir")
         return
 
-    def row(seed):
-        rng = np.random.default_rng(seed)
-        X = np.load(path)["train"].astype(float)
-        X = np.log1p(X[rng.permutation(len(X))[:10_000]])
-        X -= X.mean(axis=1, keepdims=True)
-        scores = [localization(PCA(20, random_state=0).fit(X).components_.T)]
-        pca = PCA(20, whiten=True, random_state=0).fit(X)
-        unwhiten = pca.components_.T * np.sqrt(pca.explained_variance_)
-        ica = FastICA(20, random_state=seed, whiten="unit-variance", max_iter=1000).fit(pca.transform(X))
-        scores.append(localization(unwhiten @ ica.mixing_))
-        loadings, fitted, seconds = components(X, 20, seed, gradient="importance", n_sleep=4000, max_iter=10)
-        separation = amari(loadings, unwhiten @ ica.mixing_)
-        return *scores, localization(loadings), separation, fitted.effective_sample_sizes_[-1], seconds
+    photographs = np.log1p(np.load(path)["train"].astype(float))
+    photographs -= photographs.mean(axis=1, keepdims=True)
 
-    table(("PCA", "FastICA", "importance", "Amari to ICA", "effective", "seconds"), map(row, range(args.seeds)))
+    def row(seed, n_components, **parameters):
+        rng = np.random.default_rng(seed)
+        X = photographs[rng.permutation(len(photographs))[:10_000]]
+        white, unwhiten = whitened(X, n_components)
+        axes = unwhiten / np.linalg.norm(unwhiten, axis=0)  # a filter's energy is to be seen as in whitened patches
+        rotations = ortho_group(n_components, seed=rng).rvs(20)
+        ica, other = (
+            FastICA(n_components, random_state=run, whiten="unit-variance", max_iter=1000).fit(white).mixing_
+            for run in (seed, seed + 1000)
+        )
+        loadings, fitted, seconds = components(
+            white, seed, 0.3, gradient="exponential", feature_map="additive", **parameters
+        )
+        chance = np.mean([localization(axes @ rotation) for rotation in rotations])
+        scores = [localization(axes @ matrix) for matrix in (np.eye(n_components), ica, loadings)]
+        way = (scores[-1] - chance) / (scores[-2] - chance)
+        noise = fitted.params_["noise_variance"][0]
+        return chance, *scores, way, amari(other, ica), amari(loadings, ica), noise, seconds
+
+    columns = ("random", "PCA", "FastICA", "additive", "way", "two FastICAs", "Amari to ICA", "noise", "seconds")
+    for n_components, parameters in PATCHES.items():
+        print(f"\n{n_components} components")
+        table(columns, (row(seed, n_components, **parameters) for seed in range(args.seeds)))
 
 
 # ---------------------------------------------------------------------- simulators
