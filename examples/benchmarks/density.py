@@ -39,19 +39,19 @@ from skwakesleep import HelmholtzMachine
 
 # Strides through the columns.
 FORWARDS, BACKWARDS = 1, -1
-# Hidden units, what sees its neighbours, where the recognition network learns, and the order of the columns. Dreams of
-# autoregressive columns take their time, and columns that see those to their right are not the model of columns that
-# see those to their left. Where rows are few, many latents learn them by heart. What is worth it is for the validation
-# rows to say.
+# Hidden units, what sees its neighbours, where the recognition network learns, from how many particles, and the order
+# of the columns. Dreams of autoregressive columns take their time, and columns that see those to their right are not
+# the model of columns that see those to their left. Where rows are few, many latents learn them by heart. What is
+# worth it is for the validation rows to say.
 STRUCTURES = [
-    ((100,), "prior", "both", FORWARDS),
-    ((100,), ("prior", "visible"), "wake", FORWARDS),
-    ((200,), ("prior", "visible"), "both", FORWARDS),
-    ((10,), ("prior", "visible"), "wake", BACKWARDS),
+    ((100,), "prior", "both", 5, FORWARDS),
+    ((100,), ("prior", "visible"), "wake", 5, FORWARDS),
+    ((200,), ("prior", "visible"), "both", 5, FORWARDS),
+    ((10,), ("prior", "visible"), "wake", 5, BACKWARDS),
 ]
-# Of a row. Without autoregressive connections, all is left to independent causes, which few particles explain badly:
-# after the first share of a seed's time there are more of them.
-N_PARTICLES, N_PLAIN_PARTICLES, BEGINNING = 5, 25, 0.25
+# Without autoregressive connections, all is left to independent causes, which few particles explain badly. Few at first
+# are ahead for some minutes, and end worse.
+PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
 PRECISIONS = [0.2, 0.7, 3]
@@ -99,13 +99,15 @@ def candidates(structures, n_rows):
                 "hidden_layer_sizes": widths,
                 "autoregressive": autoregressive,
                 "recognition_update": update,
-                "n_particles": N_PARTICLES,
+                "n_particles": n_particles,
                 "learning_rate_init": rate,
                 "alpha": precision / n_rows,
             },
             order,
         )
-        for (widths, autoregressive, update, order), rate, precision in product(structures, RATES, PRECISIONS)
+        for (widths, autoregressive, update, n_particles, order), rate, precision in product(
+            structures, RATES, PRECISIONS
+        )
     ]
 
 
@@ -126,11 +128,11 @@ class Trainee:
         self.score = -np.inf
         self.seconds = 0.0
 
-    def train(self, train, valid, seconds, checks=CHECKS):
+    def train(self, train, valid, seconds):
         """Train for so long, epoch by epoch, keeping the best on the validation rows."""
         train, valid = self._ordered(train), self._ordered(valid)
         start = time.perf_counter()
-        due = iter(seconds * np.geomspace(0.01, 1, checks))  # small sets are at their best early
+        due = iter(seconds * np.geomspace(0.01, 1, CHECKS))  # small sets are at their best early
         check = next(due)
         while (elapsed := time.perf_counter() - start) < seconds:
             self._epoch(train)
@@ -141,9 +143,9 @@ class Trainee:
         self.seconds += time.perf_counter() - start
         return self
 
-    def change(self, **parameters):
-        """Train with other parameters from now on."""
-        self.machine.set_params(**parameters)
+    def refine(self):
+        """Take smaller steps from now on."""
+        self.machine.set_params(learning_rate_init=REFINED_STEP * self.machine.learning_rate_init)
         return self
 
     def _ordered(self, rows):
@@ -202,14 +204,8 @@ def best_of_each_kind(trainees, n_best):
 
 def finish(candidate, seed, train, valid, test, seconds, scoring):
     """Train a machine and return its validation score and what its evaluation says."""
-    trainee = Trainee(candidate, seed)
-    beginning = 0.0
-    if candidate.parameters["autoregressive"] is None:
-        beginning = BEGINNING * seconds
-        trainee.train(train, valid, beginning, checks=1).change(n_particles=N_PLAIN_PARTICLES)
-    trainee.train(train, valid, (1 - REFINING) * seconds - beginning)
-    trainee.change(learning_rate_init=REFINED_STEP * candidate.parameters["learning_rate_init"])
-    trainee.train(train, valid, REFINING * seconds)
+    trainee = Trainee(candidate, seed).train(train, valid, (1 - REFINING) * seconds)
+    trainee.refine().train(train, valid, REFINING * seconds)
     return trainee.score, *trainee.evaluate(test, scoring)
 
 
@@ -270,7 +266,7 @@ def benchmark(dataset, options):
 def structures(options):
     """Return the structures to choose from."""
     if options.plain:
-        return [(tuple(options.widths or [100]), None, "both", FORWARDS)]
+        return [(tuple(options.widths or [100]), None, "both", PLAIN_PARTICLES, FORWARDS)]
     return [(tuple(options.widths or widths), *others) for widths, *others in STRUCTURES]
 
 
