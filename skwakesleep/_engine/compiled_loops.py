@@ -24,6 +24,8 @@ EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
 # Products pass over the zeros of a matrix of which no more than this part is not zero, where the other is so wide: else
 # the linear algebra library is faster. In double precision it seldom is.
 SPARSE, WIDE = 0.3, 64
+# Rows that are copied at a time from matrices that are not stored by rows.
+FEW = 16
 
 
 @compiled
@@ -59,6 +61,17 @@ def _multiply(left: NDArray, right: NDArray, out: NDArray) -> None:
                 out[row, j] += left[row, a] * right[a, j]
 
 
+@compiled
+def _multiply_rearranged(left: NDArray, right: NDArray, out: NDArray) -> None:
+    """As `_multiply`, for a matrix that is stored otherwise than by rows."""
+    n_rows, n_inner = left.shape
+    few = np.empty((FEW, n_inner), left.dtype)
+    for start in range(0, n_rows, FEW):
+        stop = min(start + FEW, n_rows)
+        few[: stop - start] = left[start:stop]
+        _multiply(few[: stop - start], right, out[start:stop])
+
+
 def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
     """As in `array_loops`."""
     if out.shape[-1] < WIDE or sparse.issparse(left):
@@ -67,7 +80,8 @@ def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
     # Scores, in double precision, depend on nothing but their row: neither may what computes them.
     if out.dtype == np.float32 and _count_nonzero(rows if rows.flags.c_contiguous else rows.T) > SPARSE * rows.size:
         return array_loops.multiply(left, right, out)
-    _multiply(np.ascontiguousarray(rows), right, out.reshape(-1, out.shape[-1]))
+    product = _multiply if rows.flags.c_contiguous else _multiply_rearranged
+    product(rows, right, out.reshape(-1, out.shape[-1]))
     return out
 
 
