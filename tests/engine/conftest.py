@@ -8,3 +8,21 @@ import pytest
 def rng():
     """Return a generator with a fixed seed."""
     return np.random.default_rng(20)
+
+
+@pytest.fixture
+def x(rng):
+    """Return inputs of a regression."""
+    return rng.normal(size=(60, 3))
+
+
+@pytest.fixture
+def targets(x, rng):
+    """Return two functions of the inputs, one of them noisy, far from zero."""
+    return np.column_stack([np.sin(x[:, 0]) + 5, x[:, 1] ** 2 + 0.5 * rng.normal(size=len(x))])
+
+
+@pytest.fixture
+def x_new(rng):
+    """Return other inputs, further out."""
+    return 2 * rng.normal(size=(11, 3))

@@ -17,22 +17,6 @@ from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, l
 BANDWIDTH, RIDGE = 1.7, 1e-3
 
 
-@pytest.fixture
-def x(rng):
-    return rng.normal(size=(60, 3))
-
-
-@pytest.fixture
-def targets(x, rng):
-    """Two functions of the inputs, one of them noisy, far from zero."""
-    return np.column_stack([np.sin(x[:, 0]) + 5, x[:, 1] ** 2 + 0.5 * rng.normal(size=len(x))])
-
-
-@pytest.fixture
-def x_new(rng):
-    return 2 * rng.normal(size=(11, 3))
-
-
 def feature_ridge(features, targets, ridge=RIDGE):
     return Ridge(alpha=ridge, fit_intercept=False).fit(features, targets)
 

@@ -22,22 +22,6 @@ from skwakesleep._engine.kernel_regression import (
 BANDWIDTH, RIDGE = 1.7, 1e-3
 
 
-@pytest.fixture
-def x(rng):
-    return rng.normal(size=(60, 3))
-
-
-@pytest.fixture
-def targets(x, rng):
-    """Two functions of the inputs, one of them noisy, far from zero."""
-    return np.column_stack([np.sin(x[:, 0]) + 5, x[:, 1] ** 2 + 0.5 * rng.normal(size=len(x))])
-
-
-@pytest.fixture
-def x_new(rng):
-    return 2 * rng.normal(size=(11, 3))
-
-
 def sklearn_ridge(x, targets, ridge=RIDGE):
     return KernelRidge(kernel="rbf", gamma=0.5 / BANDWIDTH**2, alpha=ridge).fit(x, targets)
 
