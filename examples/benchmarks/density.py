@@ -49,8 +49,7 @@ STRUCTURES = [
     ((200,), ("prior", "visible"), "both", 5, FORWARDS),
     ((10,), ("prior", "visible"), "wake", 5, BACKWARDS),
 ]
-# Without autoregressive connections, all is left to independent causes, which few particles explain badly. Few at first
-# are ahead for some minutes, and end worse.
+# Without autoregressive connections, all is left to independent causes, which few particles explain badly.
 PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
 # Of a normal prior on each weight; the penalty of a row is this over the number of rows.
