@@ -3,10 +3,10 @@
 One recipe for every set. Candidates that differ in structure, step size and penalty train side by side. At each rung,
 those behind the others of their kind, of like structure and step size, on the validation rows give up their share of
 the time (successive halving, Jamieson and Talwalkar 2016); at last, the kinds meet: those that end well may start
-slowly. The best candidate is then trained from several seeds, at the end with smaller steps. Of each training, the
-parameters that scored best on validation rows are kept, and they alone meet the test rows. Beside it, the same machine
-with a single latent says what the latents are worth: its visible units see each other wherever those of the chosen
-machine do.
+slowly. The best candidate is then trained from several seeds, with steps that shrink to next to nothing. Of each
+training, the parameters that scored best on validation rows are kept, and they alone meet the test rows. Beside it, the
+same machine with a single latent says what the latents are worth: its visible units see each other wherever those of
+the chosen machine do.
 
     python examples/benchmarks/density.py --data-dir DIR [--datasets NAME ...] [--budget-minutes 10] [--csv FILE]
     python examples/benchmarks/density.py --data-dir DIR --datasets mnist_fixed --widths 200 200 --plain
@@ -61,8 +61,8 @@ RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
 # Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
 # machines whose latents do more.
 N_VALID, N_VALID_PARTICLES, CHECKS = 2000, 100, 15
-# The last share of a seed's time, and how large its steps are then.
-REFINING, REFINED_STEP = 0.4, 0.2
+# How large a seed's last steps are, of the first. In between they shrink evenly.
+LAST_STEP = 0.03
 # The share of a seed's time that suits a machine with a single latent.
 ONE_LATENT = 0.2
 
@@ -127,14 +127,15 @@ class Trainee:
         self.score = -np.inf
         self.seconds = 0.0
 
-    def train(self, train, valid, seconds):
-        """Train for so long, epoch by epoch, keeping the best on the validation rows."""
+    def train(self, train, valid, seconds, last_step=1.0):
+        """Train for so long, epoch by epoch with shrinking steps, keeping the best on the validation rows."""
         train, valid = self._ordered(train), self._ordered(valid)
+        first_step = self.candidate.parameters["learning_rate_init"]
         start = time.perf_counter()
         due = iter(seconds * np.geomspace(0.01, 1, CHECKS))  # small sets are at their best early
         check = next(due)
         while (elapsed := time.perf_counter() - start) < seconds:
-            self._epoch(train)
+            self._epoch(train, first_step * (1 - (1 - last_step) * elapsed / seconds))
             if elapsed >= check:
                 self._check(valid)
                 check = next(due, seconds)
@@ -142,18 +143,13 @@ class Trainee:
         self.seconds += time.perf_counter() - start
         return self
 
-    def refine(self):
-        """Take smaller steps from now on."""
-        self.machine.set_params(learning_rate_init=REFINED_STEP * self.machine.learning_rate_init)
-        return self
-
     def _ordered(self, rows):
         return np.ascontiguousarray(rows[:, :: self.candidate.order])
 
-    def _epoch(self, train):
+    def _epoch(self, train, step):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self.machine.fit(train)
+            self.machine.set_params(learning_rate_init=step).fit(train)
 
     def _check(self, valid):
         with warnings.catch_warnings():
@@ -203,8 +199,7 @@ def best_of_each_kind(trainees, n_best):
 
 def finish(candidate, seed, train, valid, test, seconds, scoring):
     """Train a machine and return its validation score and what its evaluation says."""
-    trainee = Trainee(candidate, seed).train(train, valid, (1 - REFINING) * seconds)
-    trainee.refine().train(train, valid, REFINING * seconds)
+    trainee = Trainee(candidate, seed).train(train, valid, seconds, LAST_STEP)
     return trainee.score, *trainee.evaluate(test, scoring)
 
 

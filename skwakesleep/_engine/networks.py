@@ -12,8 +12,6 @@ from skwakesleep._engine.parameters import ParameterLayout, Views
 from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace, allocated
 
-# Hidden units start out active a quarter of the time: sparse causes are told apart sooner than dense ones.
-HIDDEN_INTERCEPT = -1.0
 # How fast units that have causes learn from each other: if as fast as from the causes, they would leave these little to
 # explain, and learn by heart.
 LATERAL_PACE = 0.03
@@ -213,14 +211,18 @@ class Machine:
         return flat[flat.size - sum(views.size for layer in self.bind(flat).recognition for views in layer.values()) :]
 
     def initial_parameters(self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype) -> NDArray:
-        """Return a flat vector: random weights, rarely active hidden units, and the visible means reproduced."""
+        """Return a flat vector: random weights, rarely active hidden units, and the visible means reproduced.
+
+        The odds of a hidden unit are one to the root of their number: sparse causes are told apart sooner than dense
+        ones, and what many active units do at first is noise, for which they would be silenced, once and for all.
+        """
         flat = allocated((self.layout.size,), dtype, "hidden_layer_sizes")
         for views in self.layout.bind(flat).values():
             if "weights" in views:
                 views["weights"][...] = _glorot_weights(views["weights"].shape, generator)
             if "triangle" in views:
                 views["triangle"][...] = 0
-            views["intercept"][...] = HIDDEN_INTERCEPT
+            views["intercept"][...] = -0.5 * np.log(len(views["intercept"]))
         for name, values in self.visible.initial(visible_means).items():
             self.bind(flat).generative[-1][name][...] = values
         return flat
@@ -230,10 +232,13 @@ class Machine:
 
         Adam moves all weights of a unit alike, so a common step size would move a unit with many active parents
         further than one with few: weights take steps of one over the root of their number. The intercept is the weight
-        of a parent that is always active. Units that have causes hear each other `LATERAL_PACE` times as fast.
+        of a parent that is always active. A prior takes the steps of units that see each other, whether or not they
+        do: a faster one follows units into silence. Units that have causes hear each other `LATERAL_PACE` times as
+        fast.
         """
         flat = np.ones(self.layout.size, dtype)
         for group, views in self.layout.bind(flat).items():
+            views["intercept"][...] = 1 / np.sqrt(len(views["intercept"]))
             for name, seen in (("triangle", "generative.0"), ("weights", "recognition.0")):
                 if name in views:
                     n_active = self._n_active if group == seen else len(views[name])
