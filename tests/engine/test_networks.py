@@ -163,21 +163,33 @@ def test_initial_parameters(dtype):
     np.testing.assert_allclose(visible, means, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n_units", "activity"), [(1, 1 / 2), (4, 1 / 3), (100, 1 / 11)])
+def test_the_wider_a_layer_the_rarer_its_units_are_active_at_first(n_units, activity):
+    """The odds of each are one to the root of their number, in both networks."""
+    machine = Machine(Bernoulli(), (6, n_units, n_units), n_active=3.0)
+    flat = machine.initial_parameters(np.full(6, 0.5), np.random.default_rng(0), np.float64)
+    hidden = [views for name, views in machine.layout.bind(flat).items() if name != "generative.0"]
+    assert len(hidden) == 4
+    for views in hidden:
+        np.testing.assert_allclose(expit(views["intercept"]), activity)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_step_scales_undo_the_number_of_active_parents(dtype):
     machine = Machine(Bernoulli(), (100, 16, 4), n_active=64.0)
     scales = machine.step_scales(dtype)
     assert scales.dtype == dtype
     by_name = {
-        name: set(views["weights"].ravel()) for name, views in machine.layout.bind(scales).items() if "weights" in views
+        name: {scale for view in views.values() for scale in view.flat}
+        for name, views in machine.layout.bind(scales).items()
     }
-    assert by_name == {
+    assert by_name == {  # a prior, which has no parents, counts its own units
+        "prior": {1 / 2},
         "generative.1": {1 / 2},
         "generative.0": {1 / 4},
         "recognition.0": {1 / 8},
         "recognition.1": {1 / 4},
     }
-    assert (scales[machine.layout.mask("intercept", bool)] == 1).all()
 
 
 def test_units_learn_from_each_other_more_slowly_than_from_their_causes():
