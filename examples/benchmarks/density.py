@@ -128,7 +128,7 @@ class Trainee:
         self.seconds = 0.0
 
     def train(self, train, valid, seconds, last_step=1.0):
-        """Train for so long, with steps that shrink to `last_step` of the first, keeping the best on validation rows."""
+        """Train for so long, keeping the best on validation rows; steps shrink to `last_step` of the first."""
         train, valid = self._ordered(train), self._ordered(valid)
         first_step = self.candidate.parameters["learning_rate_init"]
         start = time.perf_counter()
