@@ -72,7 +72,7 @@ def test_bars_are_recovered(rule):
     """All of them by the reweighted rule; by the classic one most, since it tends to merge the last two."""
     n_expected, options = BARS_RULES[rule]
     X = bar_images(1000)
-    assert bars_found(best_of(3, X, 12, alpha=0.002, max_iter=40, **options)) >= n_expected
+    assert bars_found(best_of(3, X, 12, alpha=0.001, max_iter=40, **options)) >= n_expected
     untrained = build(12, **(options | {"learning_rate_init": 1e-9, "max_iter": 1})).fit(X)
     assert bars_found(untrained) <= 1
 

@@ -52,8 +52,8 @@ STRUCTURES = [
 # Without autoregressive connections, all is left to independent causes, which few particles explain badly.
 PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
-# Of a normal prior on each weight; the penalty of a row is this over the number of rows.
-PRECISIONS = [0.2, 0.7, 3]
+# Of all rows together; with one, each weight has a Cauchy prior.
+PENALTIES = [0.15, 0.4, 1]
 # Shares of the time: for each structure that there is to choose from, the seeds having the rest; for each rung of
 # choosing, with the number of each kind's candidates that go on.
 CHOOSING = 0.35 / len(STRUCTURES)
@@ -100,13 +100,11 @@ def candidates(structures, n_rows):
                 "recognition_update": update,
                 "n_particles": n_particles,
                 "learning_rate_init": rate,
-                "alpha": precision / n_rows,
+                "alpha": penalty / n_rows,
             },
             order,
         )
-        for (widths, autoregressive, update, n_particles, order), rate, precision in product(
-            structures, RATES, PRECISIONS
-        )
+        for (widths, autoregressive, update, n_particles, order), rate, penalty in product(structures, RATES, PENALTIES)
     ]
 
 

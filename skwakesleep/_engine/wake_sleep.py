@@ -23,6 +23,8 @@ NEGLIGIBLE = 0.05
 # A visible unit whose mean is right to within so much is left alone. Adam makes full steps of the smallest gradients,
 # and would make impossible what did not occur among the rows it saw.
 SETTLED = 1e-5
+# Below this, in log-odds, a weight is pulled towards zero as by a quadratic penalty; well above, it is left alone.
+PENALTY_SCALE = 0.1
 
 RecognitionUpdate = Literal["wake", "sleep", "both"]
 
@@ -42,7 +44,7 @@ class WakeSleep:
         Where the recognition network learns: from the weighted particles (needs ``K >= 2``), from dreams, or
         from the mean of the two gradients.
     alpha : float
-        Strength of the L2 penalty ``alpha / 2 * sum(weights ** 2)`` per row.
+        Strength of the penalty on the weights per row, see `WeightPenalty`; zero for none.
     streams : Streams
         Provides the streams "particles" and "dreams".
 
@@ -67,7 +69,8 @@ class WakeSleep:
         self.recognition_update = recognition_update
         self.gradient = np.zeros_like(parameters)
         self._parameters = parameters
-        self._penalty = alpha * machine.layout.mask({"weights", "triangle"}, parameters.dtype) if alpha else None
+        weights = machine.layout.mask({"weights", "triangle"}, parameters.dtype)
+        self._penalty = WeightPenalty(alpha * weights) if alpha else None
         self._theta = machine.bind(parameters)
         self._grad = machine.bind(self.gradient)
         sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
@@ -90,7 +93,7 @@ class WakeSleep:
         if self.recognition_update == "both":
             self._learned_awake += self._learned_asleep
         if self._penalty is not None:
-            self.gradient -= self._penalty * self._parameters
+            self._penalty.subtract_gradient(self._parameters, self.gradient)
         return bound
 
     def _wake(self, batch: Batch) -> float:
@@ -121,6 +124,32 @@ class WakeSleep:
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full(n_dreams, share / n_dreams, dtype=x.dtype)
         self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition, self._asleep)
+
+
+class WeightPenalty:
+    """The penalty ``sum(strengths * log(1 + (parameters / PENALTY_SCALE) ** 2))``.
+
+    A log penalty (Candes, Wakin & Boyd 2008), smooth at zero: minus the logarithm of independent Cauchy densities, to
+    the power of the strengths. Most weights hardly matter and end near zero; those that do may be as large as they
+    need to be, where a quadratic penalty would hold them back.
+
+    Parameters
+    ----------
+    strengths : ndarray of shape (n_parameters,)
+        Zero for parameters that go free.
+    """
+
+    def __init__(self, strengths: NDArray) -> None:
+        self._twice = 2 * strengths
+        self._scratch = np.empty_like(strengths)
+
+    def subtract_gradient(self, parameters: NDArray, gradient: NDArray) -> None:
+        """Subtract the penalty's gradient, ``2 * strengths * w / (w ** 2 + PENALTY_SCALE ** 2)``, in place."""
+        pull = np.square(parameters, out=self._scratch)
+        pull += PENALTY_SCALE**2
+        np.divide(parameters, pull, out=pull)
+        pull *= self._twice
+        gradient -= pull
 
 
 def settle(grad: Views) -> None:

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.stats import cauchy
 
 from skwakesleep._engine.random import CoarseNoise
 from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.training import LOST_EPOCH
-from skwakesleep._engine.wake_sleep import NEGLIGIBLE, thin
+from skwakesleep._engine.wake_sleep import NEGLIGIBLE, WeightPenalty, thin
 from tests import oracle
 from tests.engine.machines import model_of, random_machine, wake_sleep
 
@@ -151,15 +152,27 @@ def test_with_the_posterior_the_baseline_takes_all_noise_from_the_wake_update():
     assert np.abs(flat(gradient.generative)).min() > 1e-3
 
 
-def test_penalty_shrinks_the_weights_alone():
+def test_penalty_is_a_cauchy_prior_on_the_weights_alone():
+    """With ``alpha = 1 / n_samples``; its gradient is taken by finite differences of the density of SciPy."""
     _, machine, parameters = random_machine((3, 2, 2), seed=8)
     plain, penalized = (wake_sleep(machine, parameters, "wake", 3, alpha=alpha) for alpha in (0.0, 0.25))
     plain(Batch.dense(np.eye(3)))
     penalized(Batch.dense(np.eye(3)))
+    step, prior = 1e-6, cauchy(scale=0.1)
     for name, views in machine.layout.bind(plain.gradient - penalized.gradient).items():
-        for kind, difference in views.items():
-            expected = 0.25 * machine.layout.bind(parameters)[name][kind] if kind == "weights" else 0.0
-            np.testing.assert_allclose(difference, expected + np.zeros_like(difference), atol=1e-15)
+        for kind, pull in views.items():
+            w = machine.layout.bind(parameters)[name][kind]
+            slope = (prior.logpdf(w + step) - prior.logpdf(w - step)) / (2 * step)
+            np.testing.assert_allclose(pull, -0.25 * slope if kind == "weights" else np.zeros_like(w), atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_penalty_of_extreme_weights(dtype):
+    """It has no slope at zero and next to none far out: a weight that is large stays so."""
+    weights, gradient = np.array([0, 1e-30, -1e-30, 1e15, -1e15], dtype), np.zeros(5, dtype)
+    WeightPenalty(np.ones(5, dtype)).subtract_gradient(weights, gradient)
+    np.testing.assert_allclose(gradient, [0, -2e-28, 2e-28, -2e-15, 2e-15], rtol=1e-6)
+    assert gradient.dtype == dtype
 
 
 @pytest.mark.parametrize("gaussian", [False, True])
