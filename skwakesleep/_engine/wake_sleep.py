@@ -15,6 +15,7 @@ from skwakesleep._engine.numerics import log_sum_exp
 from skwakesleep._engine.parameters import Views
 from skwakesleep._engine.random import CoarseNoise, Noise, Streams
 from skwakesleep._engine.rows import Batch
+from skwakesleep._engine.weight_penalty import WeightPenalty
 from skwakesleep._engine.workspace import Workspace
 
 # The share of an equal weight below which weights are thinned out, lest the matrix products work for next to nothing:
@@ -23,8 +24,6 @@ NEGLIGIBLE = 0.05
 # A visible unit whose mean is right to within so much is left alone. Adam makes full steps of the smallest gradients,
 # and would make impossible what did not occur among the rows it saw.
 SETTLED = 1e-5
-# Below this, in log-odds, a weight is pulled towards zero as by a quadratic penalty; well above, it is left alone.
-PENALTY_SCALE = 0.1
 
 RecognitionUpdate = Literal["wake", "sleep", "both"]
 
@@ -124,32 +123,6 @@ class WakeSleep:
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full(n_dreams, share / n_dreams, dtype=x.dtype)
         self.machine.recognition.gradient(theta.recognition, q, weights, self._sleep_grad.recognition, self._asleep)
-
-
-class WeightPenalty:
-    """The penalty ``sum(strengths * log(1 + (parameters / PENALTY_SCALE) ** 2))``.
-
-    A log penalty (Candes, Wakin & Boyd 2008), smooth at zero: minus the logarithm of independent Cauchy densities, to
-    the power of the strengths. Most weights hardly matter and end near zero; those that do may be as large as they
-    need to be, where a quadratic penalty would hold them back.
-
-    Parameters
-    ----------
-    strengths : ndarray of shape (n_parameters,)
-        Zero for parameters that go free.
-    """
-
-    def __init__(self, strengths: NDArray) -> None:
-        self._twice = 2 * strengths
-        self._scratch = np.empty_like(strengths)
-
-    def subtract_gradient(self, parameters: NDArray, gradient: NDArray) -> None:
-        """Subtract the penalty's gradient, ``2 * strengths * w / (w ** 2 + PENALTY_SCALE ** 2)``, in place."""
-        pull = np.square(parameters, out=self._scratch)
-        pull += PENALTY_SCALE**2
-        np.divide(parameters, pull, out=pull)
-        pull *= self._twice
-        gradient -= pull
 
 
 def settle(grad: Views) -> None:

@@ -1,0 +1,15 @@
+"""The penalty on weights, alone; its place in the learning rule is tested there."""
+
+import numpy as np
+import pytest
+
+from skwakesleep._engine.weight_penalty import WeightPenalty
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_penalty_of_extreme_weights(dtype):
+    """It has no slope at zero and next to none far out: a weight that is large stays so."""
+    weights, gradient = np.array([0, 1e-30, -1e-30, 1e15, -1e15], dtype), np.zeros(5, dtype)
+    WeightPenalty(np.ones(5, dtype)).subtract_gradient(weights, gradient)
+    np.testing.assert_allclose(gradient, [0, -2e-28, 2e-28, -2e-15, 2e-15], rtol=1e-6)
+    assert gradient.dtype == dtype
