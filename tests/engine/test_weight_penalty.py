@@ -13,3 +13,11 @@ def test_penalty_of_extreme_weights(dtype):
     WeightPenalty(np.ones(5, dtype)).subtract_gradient(weights, gradient)
     np.testing.assert_allclose(gradient, [0, -2e-28, 2e-28, -2e-15, 2e-15], rtol=1e-6)
     assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_penalty_of_weights_on_their_way_to_infinity(dtype):
+    """Their squares would overflow; that the training diverges is found out elsewhere."""
+    gradient = np.zeros(2, dtype)
+    WeightPenalty(np.ones(2, dtype)).subtract_gradient(np.array([1e30, -1e30], dtype), gradient)
+    assert np.isfinite(gradient).all()
