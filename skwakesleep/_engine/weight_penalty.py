@@ -5,8 +5,6 @@ from numpy.typing import NDArray
 
 # Below this, in log-odds, a weight is pulled towards zero as by a quadratic penalty; well above, it is left alone.
 SCALE = 0.1
-# The square of what is larger may overflow in single precision; only a training that diverges gets there.
-LARGEST = 1e15
 
 
 class WeightPenalty:
@@ -28,8 +26,8 @@ class WeightPenalty:
 
     def subtract_gradient(self, parameters: NDArray, gradient: NDArray) -> None:
         """Subtract the penalty's gradient, ``2 * strengths * w / (w ** 2 + SCALE ** 2)``, in place."""
-        pull = np.clip(parameters, -LARGEST, LARGEST, out=self._scratch)
-        np.square(pull, out=pull)
+        with np.errstate(over="ignore"):  # of weights on their way to infinity, which are pulled no more
+            pull = np.square(parameters, out=self._scratch)
         pull += SCALE**2
         np.divide(parameters, pull, out=pull)
         pull *= self._twice
