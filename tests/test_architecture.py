@@ -27,6 +27,7 @@ ENGINE_ORDER = (
     "random",
     "parameters",
     "optimizers",
+    "weight_penalty",
     "kernel_regression",
     "feature_regression",
     "feature_maps",

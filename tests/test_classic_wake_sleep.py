@@ -146,9 +146,17 @@ def test_other_noise_gives_other_steps():
 @DEPTHS
 def test_the_estimator_takes_these_steps(hidden):
     X = data(20)
-    options = {"n_particles": 1, "recognition_update": "sleep", "solver": "sgd", "autoregressive": None, "tol": None}
     machine = HelmholtzMachine(
-        hidden, **options, learning_rate_init=LEARNING_RATE, batch_size=6, shuffle=False, random_state=0, max_iter=1
+        hidden,
+        autoregressive=None,
+        n_particles=1,
+        recognition_update="sleep",
+        alpha=0,
+        learning_rate_init=LEARNING_RATE,
+        solver="sgd",
+        batch_size=6,
+        shuffle=False,
+        random_state=0,
     )
     machine.partial_fit(X)
     state = machine._state.copy()

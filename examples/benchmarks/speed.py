@@ -115,6 +115,7 @@ def classic_epoch(X):
         autoregressive=None,
         n_particles=1,
         recognition_update="sleep",
+        alpha=0,
         solver="sgd",
         batch_size=100,
         random_state=0,
