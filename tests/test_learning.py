@@ -127,6 +127,29 @@ def independent(X, fresh, gaussian):
     return bernoulli(means).logpmf(fresh).sum(axis=1)
 
 
+def flipped_copies(n_rows, rng):
+    """Eight fair coins and copies of them, of which one in twenty is wrong; what that has in nats is known."""
+    coins = rng.random((n_rows, 8)) < 0.5
+    return np.concatenate([coins, coins ^ (rng.random((n_rows, 8)) < 0.05)], axis=1).astype(float)
+
+
+def test_a_cauchy_prior_on_the_weights_spares_those_that_matter():
+    """Of 120 pairs of columns eight matter. What noise adds to the others costs more than half of the shortfall."""
+    rng = np.random.default_rng(0)
+    X, fresh = flipped_copies(200, rng), flipped_copies(2000, rng)
+    truth = -8 * (np.log(2) + bernoulli(0.05).entropy())
+    options = {"autoregressive": "visible", "learning_rate_init": 3.0, "max_iter": 100}
+
+    def shortfall(strength):
+        return truth - build(1, alpha=strength / len(X), **options).fit(X).score(fresh)
+
+    free, prior = shortfall(0), shortfall(1)
+    assert prior < 0.15
+    assert free > 2 * prior
+    # Negative control: a penalty that the copies do not survive leaves independent columns.
+    assert shortfall(100) == pytest.approx(8 * np.log(2) - 8 * bernoulli(0.05).entropy(), abs=0.1)
+
+
 @pytest.mark.parametrize("gaussian", [False, True])
 def test_scores_are_the_oracles_at_the_fitted_attributes(gaussian):
     _, X = oracle.sample(oracle.random_model([4, 2], seed=3, gaussian=gaussian), 200, np.random.default_rng(4))

@@ -1,6 +1,6 @@
 """Exact log-likelihood on the Mushrooms set: reweighted wake-sleep beside classic wake-sleep.
 
-Classic wake-sleep follows the plain gradient and has independent causes and free weights, as published by Hinton, Dayan,
+Classic wake-sleep follows the plain gradient, with independent causes and no penalty, as published by Hinton, Dayan,
 Frey & Neal (1995). Further rows give it what reweighted wake-sleep has by default: the solver and the penalty, then the
 autoregressive prior as well, after which the two differ in nothing but the learning rule.
 
