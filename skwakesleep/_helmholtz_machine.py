@@ -78,9 +78,9 @@ class HelmholtzMachine(
 
     alpha : float, default=3e-5
         Strength of the penalty on the weights, ``alpha * sum(log(1 + (weights / 0.1) ** 2))`` per row in nats. It
-        draws what hardly matters to zero and leaves large weights alone [5]_. Best for the likelihood of new rows are
-        ``0.1 / n_samples`` to ``1 / n_samples``; the latter is a Cauchy prior of scale 0.1 on each weight. The default
-        suits some ten thousand rows.
+        draws what hardly matters to zero and leaves large weights alone [5]_. With thousands of rows, the likelihood of
+        new ones is best at ``0.1 / n_samples`` to ``1 / n_samples``; the latter is a Cauchy prior of scale 0.1 on each
+        weight. With hundreds, these may keep all weights at zero. The default suits some ten thousand rows.
 
     learning_rate_init : float, default=0.2
         Step size of the solver. With "adam", the parameters of a unit with ``n`` active parents take steps

@@ -68,8 +68,9 @@ class WakeSleep:
         self.recognition_update = recognition_update
         self.gradient = np.zeros_like(parameters)
         self._parameters = parameters
-        weights = machine.layout.mask({"weights", "triangle"}, parameters.dtype)
-        self._penalty = WeightPenalty(alpha * weights) if alpha else None
+        self._penalty = None
+        if alpha:
+            self._penalty = WeightPenalty(alpha * machine.layout.mask({"weights", "triangle"}, parameters.dtype))
         self._theta = machine.bind(parameters)
         self._grad = machine.bind(self.gradient)
         sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
