@@ -156,10 +156,9 @@ bars_curves = learning_curves(bars_classifiers, bars_sizes, X, y, X_test, y_test
 # Where they save none
 # --------------------
 #
-# The digits of scikit-learn are close to linearly separable as they are. Here, the same pipeline does not do better
-# than pixels with few labels, and at most a little with many. What helps with few labels is to spread them to
-# neighboring images: digits of one class lie close together. ``LabelSpreading`` sees all training images, and takes a
-# label of -1 for none.
+# The digits of scikit-learn are close to linearly separable as they are. Here, the same pipeline does hardly better
+# than pixels, with few labels or with many. What helps with few labels is to spread them to neighboring images: digits
+# of one class lie close together. ``LabelSpreading`` sees all training images, and takes a label of -1 for none.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
