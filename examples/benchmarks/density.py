@@ -54,9 +54,9 @@ PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
 # Of all rows together; with one, each weight has a Cauchy prior.
 PENALTIES = [0.15, 0.4, 1]
-# Shares of the time: for each structure that there is to choose from, the seeds having the rest; for each rung of
-# choosing, with the number of each kind's candidates that go on.
-CHOOSING = 0.35 / len(STRUCTURES)
+# Shares of the time: for choosing, the seeds having the rest; for each rung of it, with the number of each kind's
+# candidates that go on.
+CHOOSING = 0.35
 RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
 # Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
 # machines whose latents do more.
@@ -214,7 +214,7 @@ def benchmark(dataset, options):
     valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, budget = time.perf_counter(), 60 * options.budget_minutes
-    choosing = CHOOSING * len(structures(options)) * budget
+    choosing = CHOOSING * budget
     trainees = [Trainee(candidate, seed=0) for candidate in candidates(structures(options), len(train))]
     chosen = choose(trainees, train, valid, choosing, options.n_jobs)
 
