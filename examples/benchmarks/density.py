@@ -15,8 +15,8 @@ The second form trains machines of given widths without autoregressive connectio
 networks are.
 
 DIR holds one compressed NumPy file NAME.npz for each set: binary rows "train", "valid" and "test", each packed by
-numpy.packbits(rows, axis=1), the number of columns "n_features", and "kind", which is "binary-packed"; and a table
-reference.csv with the columns dataset, model, test_ll (nats per row) and origin.
+numpy.packbits(rows, axis=1), the number of columns "n_features", and "kind", which is "binary-packed"; and, for what
+others have measured, a table reference.csv with the columns dataset, model, test_ll (nats per row) and origin.
 """
 
 import argparse
@@ -203,7 +203,9 @@ def finish(candidate, seed, train, valid, test, seconds, scoring):
 
 def references(path, dataset):
     """Return the models that others have measured on a set, the best first."""
-    with open(path, newline="") as file:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["dataset"] == dataset]
     return sorted(((float(row["test_ll"]), row["model"], row["origin"]) for row in rows), reverse=True)
 
