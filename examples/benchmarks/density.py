@@ -14,9 +14,9 @@ the chosen machine do.
 The second form trains machines of given widths without autoregressive connections, as the published sigmoid belief
 networks are.
 
-DIR holds one compressed NumPy file NAME.npz for each set: binary rows "train", "valid" and "test", each packed by
-numpy.packbits(rows, axis=1), the number of columns "n_features", and "kind", which is "binary-packed"; and, for what
-others have measured, a table reference.csv with the columns dataset, model, test_ll (nats per row) and origin.
+DIR holds one file NAME.npz for each set, in the form that packed_rows.py describes, with "kind", which is
+"binary-packed"; and, for what others have measured, a table reference.csv with the columns dataset, model, test_ll
+(nats per row) and origin.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 from joblib import Parallel, delayed
+from packed_rows import load
 from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
@@ -161,15 +162,6 @@ class Trainee:
         scores = self.best.set_params(**scoring).score_samples(self._ordered(test))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return scores.mean(), scores.std() / np.sqrt(len(scores)), memory
-
-
-def load(path):
-    """Return the training, validation and test rows."""
-    with np.load(path) as data:
-        n_features = int(data["n_features"])
-        return [
-            np.unpackbits(data[part], axis=1)[:, :n_features].astype(np.float32) for part in ("train", "valid", "test")
-        ]
 
 
 def choose(trainees, train, valid, seconds, n_jobs):

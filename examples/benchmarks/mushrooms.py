@@ -11,9 +11,8 @@ rows, by the mean over the seeds, from multiples of the default.
 
     python examples/benchmarks/mushrooms.py --data-dir DIR
 
-DIR holds mushrooms.npz, the one-hot encoded mushrooms of the UCI repository as split by Larochelle & Murray (2011):
-binary rows "train", "valid" and "test", each packed by numpy.packbits(rows, axis=1), and the number of columns
-"n_features".
+DIR holds mushrooms.npz, the one-hot encoded mushrooms of the UCI repository as split by Larochelle & Murray (2011), in
+the form that packed_rows.py describes.
 """
 
 import argparse
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from packed_rows import load
 from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
@@ -74,15 +74,6 @@ def make_parser():
     )
     parser.add_argument("--n-jobs", type=int, default=1, help="processes (default: 1)")
     return parser
-
-
-def load(path):
-    """Return the training, validation and test rows."""
-    with np.load(path) as data:
-        n_features = int(data["n_features"])
-        return [
-            np.unpackbits(data[part], axis=1)[:, :n_features].astype(np.float32) for part in ("train", "valid", "test")
-        ]
 
 
 def train_and_score(rule, rate, seed, train, valid, test):
