@@ -5,7 +5,7 @@ row, on fresh data, to the model fitted by the best other means: the exact gradi
 scikit-learn's estimator where there is one.
 
     python examples/benchmarks/amortised.py
-    python examples/benchmarks/amortised.py ring mixture --seeds 2
+    python examples/benchmarks/amortised.py --tables ring mixture --seeds 2
 
 The tables are: gradient (its direction against the exact gradient), ring, mixture, binary, factors (factor analysis
 from 4 to 12 factors, beside importance weighting) and speed.
@@ -41,7 +41,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], default=list(TABLES), help="default: all")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all")
     parser.add_argument("--seeds", type=int, default=5, help="repetitions with other data and starts (default: 5)")
     return parser.parse_args()
 
