@@ -32,7 +32,7 @@ RULES = {
     "reweighted wake-sleep": {},
     "classic wake-sleep": {**CLASSIC, "autoregressive": None, "alpha": 0, "solver": "sgd"},
     "classic, Adam": {**CLASSIC, "autoregressive": None},
-    "classic, Adam and prior": CLASSIC,
+    "classic, all else equal": CLASSIC,
 }
 
 
@@ -46,10 +46,12 @@ def main():
 
     default_rate = HelmholtzMachine().learning_rate_init
     rates = [default_rate * factor for factor in sorted({1.0, *args.factors})]
+    common = {"autoregressive": tuple(args.autoregressive)}
     valid_scores, test_scores = {}, {}
     for name, rule in RULES.items():
         scores = Parallel(n_jobs=args.n_jobs)(
-            delayed(train_and_score)(rule, *choice, train, valid, test) for choice in product(rates, range(args.seeds))
+            delayed(train_and_score)({**common, **rule}, *choice, train, valid, test)
+            for choice in product(rates, range(args.seeds))
         )
         scores = np.reshape(scores, (len(rates), args.seeds, 2))
         valid_scores[name], test_scores[name] = scores[..., 0], scores[..., 1]
@@ -71,6 +73,12 @@ def make_parser():
         nargs="+",
         default=[0.25, 0.5, 1, 2, 4, 8],
         help="learning rates to choose from, as multiples of the default (default: 1/4 to 8)",
+    )
+    parser.add_argument(
+        "--autoregressive",
+        nargs="*",
+        default=["prior"],
+        help="autoregressive layers of reweighted wake-sleep, and of classic with all else equal (default: prior)",
     )
     parser.add_argument("--n-jobs", type=int, default=1, help="processes (default: 1)")
     return parser
