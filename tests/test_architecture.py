@@ -31,6 +31,7 @@ ENGINE_ORDER = (
     "kernel_regression",
     "feature_regression",
     "feature_maps",
+    "moments",
     "families",
     "rows",
     "layers",
@@ -43,6 +44,7 @@ ENGINE_ORDER = (
     "likelihood",
     "certification",
     "training",
+    "units",
     "dreams",
     "dream_regression",
     "gradient_forms",
@@ -61,6 +63,7 @@ FLOORS = (
 # What a module that is imported on demand may import.
 EXTRAS = {
     f"{ENGINE}.compiled_loops": {"numba"},
+    f"{PACKAGE}._adapters.threads": {"threadpoolctl"},  # which scikit-learn requires
     f"{PACKAGE}.onnx": {"onnx", "skl2onnx"},
     f"{PACKAGE}.plotting._drawing": {"matplotlib"},
 }

@@ -97,6 +97,7 @@ class AmortisedGradient:
         log_joint: Callable[[NDArray, Latents, NDArray], NDArray] | None = None,
     ) -> None:
         self.gradient = np.zeros_like(parameters)
+        self.damping = None
         self.failure = ""
         self.followed = parameters.copy()
         self._phases = phases

@@ -146,6 +146,15 @@ class Layer:
             self._product(activation.target, weights, residual, grad["triangle"], workspace)
             np.copyto(grad["triangle"], 0, where=_lower_triangle(self.n_units))
 
+    def damp(self, theta: Views, factors: Views) -> bool:
+        """Write the factors by which steps of the parameters are to be shortened; false if there are none."""
+        damping = self.family.damping(theta)
+        if damping is None:
+            return False
+        for name in factors.keys() & {"weights", "triangle", "intercept"}:
+            factors[name][...] = damping
+        return True
+
     def _used(self, activation: Activation, weights: NDArray, workspace: Workspace) -> tuple[Activation, NDArray]:
         """Leave out what has no weight, where that saves products."""
         used = np.nonzero(weights)

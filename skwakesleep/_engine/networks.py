@@ -1,6 +1,7 @@
 """Chains of layers, and the machine made of two of them."""
 
 from collections.abc import Collection, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -188,6 +189,10 @@ class Machine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         Machine.__init__(self, **state)
 
+    def with_visible(self, visible: Family) -> "Machine":
+        """Return the same machine with another family of the same shape for the columns."""
+        return Machine(**{**self.__getstate__(), "visible": visible})
+
     @property
     def layers(self) -> list[Layer]:
         """The layers of both networks, in chain order."""
@@ -197,6 +202,11 @@ class Machine:
     def n_latents(self) -> int:
         """Number of hidden units in all layers."""
         return sum(self.sizes[1:])
+
+    @property
+    def largest_matrix(self) -> int:
+        """Number of weights in the largest matrix of a layer."""
+        return max(prod(shape) for layer in self.layers for shape in layer.shapes().values())
 
     def bind(self, flat: NDArray) -> Parameters:
         """Return the views of a flat parameter vector."""

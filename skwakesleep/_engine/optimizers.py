@@ -20,8 +20,14 @@ class Optimizer(Protocol):
     def join(self, others: Sequence[Any]) -> None:
         """Remember the mean of what this and other optimizers of the same kind do."""
 
-    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
-        """Update `parameters` in place; `gradient` may be overwritten."""
+    def rescale(self, factors: NDArray) -> None:
+        """Adapt what is remembered to parameters that have been multiplied by `factors`."""
+
+    def ascend(self, parameters: NDArray, gradient: NDArray, damping: NDArray | None = None) -> None:
+        """Update `parameters` in place; `gradient` may be overwritten.
+
+        Steps of a fixed size are multiplied by `damping`, where there is one.
+        """
 
 
 class SGD:
@@ -36,8 +42,11 @@ class SGD:
     def join(self, others: Sequence["SGD"]) -> None:
         """Remember the mean of what all remember: there is nothing to remember."""
 
-    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
-        """Update `parameters` in place; `gradient` is overwritten."""
+    def rescale(self, factors: NDArray) -> None:
+        """Adapt what is remembered: there is nothing to adapt."""
+
+    def ascend(self, parameters: NDArray, gradient: NDArray, damping: NDArray | None = None) -> None:
+        """Update `parameters` in place; `gradient` is overwritten. Steps are not of a fixed size: no damping."""
         gradient *= self.learning_rate
         parameters += gradient
 
@@ -80,11 +89,17 @@ class Adam:
         self._second[...] = np.mean([one._second for one in everyone], axis=0)
         self._n_steps = max(one._n_steps for one in everyone)
 
-    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
-        """Update `parameters` in place; `gradient` is overwritten."""
+    def rescale(self, factors: NDArray) -> None:
+        """Adapt the moments of the gradient to parameters that have been multiplied by `factors`."""
+        self._first /= factors
+        self._second /= np.square(factors)
+
+    def ascend(self, parameters: NDArray, gradient: NDArray, damping: NDArray | None = None) -> None:
+        """Update `parameters` in place, with steps multiplied by `damping`; `gradient` is overwritten."""
         self._n_steps += 1
         scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self._n_steps)
         scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self._n_steps)) ** 0.5
         numbers = self.BETA_1, self.BETA_2, self.learning_rate * scale_1 / scale_2, self.EPSILON / scale_2
-        arrays = parameters, gradient, self._first, self._second, self._scales
+        scales = self._scales if damping is None else self._scales * damping
+        arrays = parameters, gradient, self._first, self._second, scales
         LOOPS.adam(*arrays, *map(parameters.dtype.type, numbers))
