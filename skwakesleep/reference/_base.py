@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import Interval
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
+from skwakesleep._adapters.tables import check_table
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.rows import Table
 
@@ -76,7 +77,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         16
         """
         self._validate_params()
-        X, header = validation.check_table(self, X, reset=True)
+        X, header = check_table(self, X, reset=True)
         attributes = self._fitted_attributes(self._binary(X))
         vars(self).pop("feature_names_in_", None)
         vars(self).update(header | attributes)
@@ -114,7 +115,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         (3,)
         """
         check_is_fitted(self)
-        X, _ = validation.check_table(self, X, reset=False)
+        X, _ = check_table(self, X, reset=False)
         X = self._binary(X)
         return np.concatenate([self._log_prob(dense(X[batch])) for batch in gen_batches(X.shape[0], BATCH)])
 
