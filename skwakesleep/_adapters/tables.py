@@ -20,19 +20,21 @@ from skwakesleep._engine.rows import Table
 
 # Tables of these dtypes keep their precision, others become float64. The byte order is made native afterwards.
 FLOAT_DTYPES = tuple(map(np.dtype, ("=f8", "=f4", "<f8", "<f4", ">f8", ">f4")))
+# The single precision of NumPy, pandas and polars, and Arrow.
+SINGLE = {"float32", "Float32", "float[pyarrow]"}
 FITTED = ("n_features_in_", "feature_names_in_")
 TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.time, datetime.timedelta)
 NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-learn
 
 
 def check_table(
-    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = FLOAT_DTYPES
+    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = None
 ) -> tuple[Table, dict[str, Any]]:
     """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
 
-    Arrays are in C order and in native byte order, so that results do not depend on the container. They share memory
-    with `X` where it is such an array; neither is written to. The estimator is left alone, too: a call that fails later
-    on has changed nothing.
+    By default the dtype is float32 where all columns are, and float64 otherwise. Arrays are in C order and in native
+    byte order, so that results do not depend on the container. They share memory with `X` where it is such an array;
+    neither is written to. The estimator is left alone, too: a call that fails later on has changed nothing.
 
     Raises
     ------
@@ -42,24 +44,22 @@ def check_table(
         For strings, missing or infinite values, column names that are not unique, and what scikit-learn rejects.
     """
     draft = copy(estimator)
-    table = _read(X, partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse, dtype=dtype))
-    return table, {
-        name: value for name, value in vars(draft).items() if name in ("n_features_in_", "feature_names_in_")
-    }
+    table = _read(X, partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse), dtype)
+    return table, {name: value for name, value in vars(draft).items() if name in FITTED}
 
 
 def check_matrix(X: Any) -> NDArray:
     """Return `X` as a float array, as `check_table` does, where no fit has fixed its columns."""
-    return _read(X, partial(check_array, dtype=FLOAT_DTYPES, input_name="X"))
+    return _read(X, partial(check_array, input_name="X"))
 
 
-def _read(X: Any, convert: Callable[..., Table]) -> Any:
+def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
     _check_type(X)
     _check_names(X)
     for place, cells in _columns_of_objects(X):
         _check_cells(place, cells)
     with np.errstate(over="ignore"):  # a long double may be too large for float64, which is reported as infinity
-        table = convert(X, ensure_all_finite=False, order="C")
+        table = convert(X, dtype=dtype or _precision(X), ensure_all_finite=False, order="C")
     table = table.astype(table.dtype.newbyteorder("="), copy=False)
     if sparse.issparse(table) and not table.has_canonical_format:
         table = table.copy()  # sort the entries and add up those of one place, but not in the user's table
@@ -70,6 +70,11 @@ def _read(X: Any, convert: Callable[..., Table]) -> Any:
 
 def _is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def _precision(X: Any) -> Any:
+    """Return the dtypes to convert to, as scikit-learn takes them, which does not know of dtypes other than NumPy's."""
+    return np.float32 if _is_frame(X) and all(str(dtype) in SINGLE for dtype in X.dtypes) else FLOAT_DTYPES
 
 
 def _check_type(X: Any) -> None:
