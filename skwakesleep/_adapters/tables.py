@@ -48,9 +48,9 @@ def check_table(
     return table, {name: value for name, value in vars(draft).items() if name in FITTED}
 
 
-def check_matrix(X: Any) -> NDArray:
-    """Return `X` as a float array, as `check_table` does, where no fit has fixed its columns."""
-    return _read(X, partial(check_array, input_name="X"))
+def check_matrix(X: Any, *, accept_sparse: Any = False) -> Any:
+    """Return `X` as `check_table` does, where no fit has fixed its columns."""
+    return _read(X, partial(check_array, accept_sparse=accept_sparse, input_name="X"))
 
 
 def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
@@ -110,13 +110,13 @@ def _columns_of_objects(X: Any) -> Iterator[tuple[str, Iterable[Any]]]:
     if _is_frame(X):
         for name, dtype in zip(X.columns, X.dtypes, strict=True):
             if not _is_numeric(dtype):
-                yield _place(name), X[name]
+                yield place_of(name), X[name]
         return
     values = np.asarray(X) if not isinstance(X, Sequence) else _objects(X)
     if _is_numeric(values.dtype):
         return
     if values.ndim == 2:
-        yield from ((_place(position), cells) for position, cells in enumerate(values.T))
+        yield from ((place_of(position), cells) for position, cells in enumerate(values.T))
     else:
         yield "X", values.ravel()
 
@@ -147,7 +147,8 @@ def _objects(rows: Sequence) -> NDArray:
     return values
 
 
-def _place(name: Any) -> str:
+def place_of(name: Any) -> str:
+    """Return what messages call a column, by its name or its position."""
     return f"column {name!r} of X"
 
 
@@ -189,17 +190,20 @@ def _check_finite(table: Table, names: Sequence[Any]) -> None:
         assert_all_finite(table)
     except ValueError:
         for wrong, error in ((np.isnan, _missing_values), (np.isinf, _infinite_values)):
-            counts = column_counts(table, wrong)
-            if counts.any():
-                first = int((counts > 0).argmax())
-                raise error(_place(names[first]), int(counts[first])) from None
+            if found := first_column(table, wrong):
+                column, values = found
+                raise error(place_of(names[column]), len(values)) from None
 
 
-def column_counts(table: Table, condition: Callable[[NDArray], NDArray]) -> NDArray:
-    """Return for each column the number of values, of a sparse table entries, for which a condition holds."""
+def first_column(table: Table, condition: Callable[[NDArray], NDArray]) -> tuple[int, NDArray] | None:
+    """Return the first column in which values meet a condition, which zeros must not, and these values."""
     if isinstance(table, np.ndarray):
-        return np.count_nonzero(condition(table), axis=0)
-    return np.bincount(table.indices[condition(table.data)], minlength=table.shape[1])
+        found = condition(table)
+        columns = np.flatnonzero(found.any(axis=0))
+        return (int(columns[0]), table[found[:, columns[0]], columns[0]]) if columns.size else None
+    found = condition(table.data)
+    columns = table.indices[found]
+    return (int(columns.min()), table.data[found][columns == columns.min()]) if columns.size else None
 
 
 def _missing_values(place: str, count: int) -> ValueError:
