@@ -250,6 +250,7 @@ BAD_TABLES = {
     "NaN and inf": ([[np.inf] * 5 + [np.nan]], ValueError, "Input X contains NaN: column 5 of X"),
     "sparse NaN": (sparse.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN: column 2 of X has 1 missing"),
     "None in a cell": (spoiled(None, object), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."),
+    "nan as a string": ([["1.5", "nan"]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
     "None in a list": ([[1.0, None]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
     "complex": (BINARY + 1j, ValueError, "Complex data not supported"),
     "sparse complex": (sparse.csr_array(BINARY + 1j), ValueError, "Complex data not supported"),

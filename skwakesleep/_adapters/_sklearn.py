@@ -4,7 +4,7 @@ from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
-from sklearn.utils._missing import is_pandas_na, is_scalar_nan
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -21,7 +21,6 @@ __all__ = [
     "InvalidParameterError",
     "StrOptions",
     "is_pandas_na",
-    "is_scalar_nan",
     "validate_parameter_constraints",
     "with_callbacks",
 ]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
+from math import isnan
 from numbers import Number
 from reprlib import repr as shortened
 from typing import Any
@@ -15,7 +16,7 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import validate_data
 
-from skwakesleep._adapters._sklearn import is_pandas_na, is_scalar_nan
+from skwakesleep._adapters._sklearn import is_pandas_na
 from skwakesleep._engine.rows import Table
 
 # Tables of these dtypes keep their precision, others become float64. The byte order is made native afterwards.
@@ -105,14 +106,14 @@ def _check_names(X: Any) -> None:
 
 def _columns_of_objects(X: Any) -> Iterator[tuple[str, Iterable[Any]]]:
     """Yield place and cells of the columns whose dtype is not numeric, so that each cell has to be checked."""
-    if sparse.issparse(X):
-        return
     if _is_frame(X):
         for name, dtype in zip(X.columns, X.dtypes, strict=True):
             if not _is_numeric(dtype):
                 yield place_of(name), X[name]
         return
-    values = np.asarray(X) if not isinstance(X, Sequence) else _objects(X)
+    if _is_numeric(getattr(X, "dtype", None)):  # without the work to make an array of it
+        return
+    values = _objects(X) if isinstance(X, Sequence) else np.asarray(X)
     if _is_numeric(values.dtype):
         return
     if values.ndim == 2:
@@ -122,9 +123,10 @@ def _columns_of_objects(X: Any) -> Iterator[tuple[str, Iterable[Any]]]:
 
 
 def _is_numeric(dtype: Any) -> bool:
-    """Whether a dtype of NumPy, pandas or polars is one of numbers."""
-    kind = getattr(dtype, "kind", None)  # which polars does not have
-    return kind in NUMERIC_KINDS or (kind is None and (dtype.is_numeric() or str(dtype) == "Boolean"))
+    """Whether a dtype of NumPy, pandas or polars is known to be one of numbers."""
+    if hasattr(dtype, "kind"):
+        return dtype.kind in NUMERIC_KINDS
+    return str(dtype) == "Boolean" or (hasattr(dtype, "is_numeric") and dtype.is_numeric())
 
 
 def _objects(rows: Sequence) -> NDArray:
@@ -154,34 +156,48 @@ def place_of(name: Any) -> str:
 
 def _check_cells(place: str, cells: Iterable[Any]) -> None:
     """Raise for the first cell that is not a number, and for missing values."""
-    n_missing = 0
-    for cell in cells:
-        if cell is None or is_pandas_na(cell) or is_scalar_nan(cell):
-            n_missing += 1
-        else:
-            _check_cell(place, cell)
+    n_missing = sum(_is_missing(cell, place) for cell in cells)
     if n_missing:
         raise _missing_values(place, n_missing)
 
 
-def _check_cell(place: str, cell: Any) -> None:
+def _is_missing(cell: Any, place: str) -> bool:
+    """Return whether a cell is a missing value; raise if it is not a number either."""
+    if cell is None:
+        return True
     if isinstance(cell, TEMPORAL):
         kind = type(cell).__name__
         raise TypeError(f"Expected numeric data, but {place} holds the {kind} {cell}. Convert dates to numbers first.")
-    value = cell.item() if isinstance(cell, np.generic) else cell
-    kind = "string" if isinstance(value, str) else type(value).__name__
-    problem = f"Expected numeric data, but {place} holds the {kind} {shortened(value)}."
-    if isinstance(value, np.ndarray):
-        raise TypeError(f"{problem} Every cell must be a number.")
     try:
-        float(value)
+        return isnan(_to_float(cell))
     except OverflowError:
         raise _infinite_values(place, 1) from None
-    except TypeError as error:
-        raise TypeError(f"{problem} Every cell must be a number ({error}).") from None
-    except ValueError:
-        advice = "Encode it first, for instance with sklearn.preprocessing.OneHotEncoder."
-        raise ValueError(f"{problem} {advice}") from None
+    except (TypeError, ValueError) as error:
+        if is_pandas_na(cell):
+            return True
+        raise _not_a_number(cell, place, error) from None
+
+
+def _to_float(cell: Any) -> float:
+    """Convert a cell as Python does, but for arrays of one number and complex numbers of NumPy, which it lets pass."""
+    if isinstance(cell, np.ndarray):
+        raise TypeError("an array is no number")
+    return float(_python_value(cell))
+
+
+def _python_value(cell: Any) -> Any:
+    return cell.item() if isinstance(cell, np.generic) else cell
+
+
+def _not_a_number(cell: Any, place: str, error: Exception) -> Exception:
+    value = _python_value(cell)
+    kind = "string" if isinstance(value, str) else type(value).__name__
+    advice = (
+        f"Every cell must be a number ({error})."
+        if isinstance(error, TypeError)
+        else "Encode it first, for instance with sklearn.preprocessing.OneHotEncoder."
+    )
+    return type(error)(f"Expected numeric data, but {place} holds the {kind} {shortened(value)}. {advice}")
 
 
 def _check_finite(table: Table, names: Sequence[Any]) -> None:
