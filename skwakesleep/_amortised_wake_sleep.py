@@ -13,6 +13,7 @@ from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.tables import check_table
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState
 from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
@@ -384,8 +385,7 @@ class AmortisedWakeSleep(
         return interrupted or trainer.notices(state)
 
     def _check_table(self, X, *, reset):
-        X, header = validation.check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
-        return np.ascontiguousarray(X), header  # products of another layout differ in their last bits
+        return check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
 
     def _asked_model(self, n_features):
         model = LatentFactors(n_features, min(2, n_features)) if self.model is None else self.model

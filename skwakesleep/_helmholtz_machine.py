@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep._adapters import kinds, validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.tables import check_matrix, check_table
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.certification import certify
@@ -379,7 +379,7 @@ class HelmholtzMachine(
     def _train(self, X, *, fresh, partial=False):
         """Train a copy of the state, set the fitted attributes on success, and return what to warn of."""
         sizes = self._check_parameters()
-        X, header = validation.check_table(self, X, reset=fresh)
+        X, header = check_table(self, X, reset=fresh)
         header["visible_"] = kinds.resolve_visible(self.visible, X) if fresh else self.visible_
         if not fresh:
             self._check_unchanged(sizes)
@@ -688,7 +688,7 @@ class HelmholtzMachine(
         (3, 16)
         """
         check_is_fitted(self)
-        H = check_array(X, dtype=validation.FLOAT_DTYPES, input_name="X")
+        H = check_matrix(X)
         if H.shape[1] != self._n_features_out:
             raise ValueError(
                 f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
@@ -919,7 +919,7 @@ class HelmholtzMachine(
 
     def _check_X(self, X):
         check_is_fitted(self)
-        X, header = validation.check_table(self, X, reset=False)
+        X, header = check_table(self, X, reset=False)
         self._check_columns(X, {**header, "visible_": self.visible_})
         return X
 

@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 import skwakesleep
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters._sklearn import InvalidParameterError
+from skwakesleep._adapters.tables import check_table
 from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep.reference import BernoulliMixture, IndependentBernoulli
 
 FITS = ["fit", "partial_fit"]
 TABLE_METHODS = [*FITS, "transform", "score_samples", "score"]
@@ -166,46 +170,117 @@ def spoiled(value, dtype=float):
     return spoiled
 
 
+def objects(cell):
+    """An array of one cell."""
+    array = np.empty((1, 1), object)
+    array[0, 0] = cell
+    return array
+
+
 def frame(library, **columns):
     return pytest.importorskip(library).DataFrame({"height": [0.0, 1.0], **columns})
 
 
 BAD_TABLES = {
-    "None": (None, ValueError, "Expected 2D array"),
+    "None": (
+        None,
+        TypeError,
+        "Expected an array, a data frame or a sparse matrix as X, but got an object of type 'NoneType'",
+    ),
     "scalar": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
-    "string": ("abc", ValueError, "could not convert string to float: 'abc'"),
-    "strings": ([["a", "b"]], ValueError, "could not convert string to float"),
+    "string": ("abc", ValueError, "Expected numeric data, but X holds the string 'abc'"),
+    "strings": (
+        [[1.0, "Paris"], [2.0, "Rome"]],
+        ValueError,
+        "Expected numeric data, but column 1 of X holds the string 'Paris'. Encode it first, for instance with "
+        "sklearn.preprocessing.OneHotEncoder",
+    ),
+    "array of strings": (np.array([["1", "Rome"]]), ValueError, "column 1 of X holds the string 'Rome'. Encode it"),
+    "list of strings": (["Rome", "Paris"], ValueError, "X holds the string 'Rome'"),
+    "bytes": ([[1.0, b"Rome"]], ValueError, "column 1 of X holds the bytes b'Rome'"),
+    "boolean beside a string": ([[True, "Rome"]], ValueError, "column 1 of X holds the string 'Rome'"),
+    "long string": (
+        spoiled("Rome" * 99, object),
+        ValueError,
+        "column 2 of X holds the string 'RomeRomeRome...eRomeRomeRome'.",
+    ),
+    "dict in a cell": (
+        spoiled({"a": 1}, object),
+        TypeError,
+        "column 2 of X holds the dict {'a': 1}. Every cell must be",
+    ),
+    "list in a cell": (spoiled([1, 2], object), TypeError, "column 2 of X holds the list [1, 2]. Every cell must be"),
+    "list in a list": ([[1, [2, 3]], [4, 5]], TypeError, "column 1 of X holds the list [2, 3]"),
+    "array in a cell": (objects(np.ones(1)), TypeError, "column 0 of X holds the ndarray array([1.]). Every cell"),
+    "NumPy scalar in a cell": (objects(np.complex128(1j)), TypeError, "column 0 of X holds the complex 1j"),
+    "large int": ([[10**400, 1]], ValueError, "Input X contains infinity or a value too large for float64: column 0"),
+    "large long double": (
+        spoiled(np.longdouble("1e4000"), np.longdouble),
+        ValueError,
+        "too large for float64: column 2",
+    ),
     "1-D": (BINARY[0], ValueError, "Expected 2D array, got 1D array instead"),
     "3-D": (BINARY[np.newaxis], ValueError, "Found array with dim 3"),
     "no rows": (BINARY[:0], ValueError, "Found array with 0 sample(s)"),
     "no columns": (BINARY[:, :0], ValueError, "Found array with 0 feature(s)"),
-    "ragged": ([[1, 2], [3]], ValueError, "inhomogeneous shape"),
-    "inf": (spoiled(np.inf), ValueError, "Input X contains infinity"),
+    "ragged": (
+        [[1, 2], [1, 2], [3]],
+        ValueError,
+        "Rows of X must have the same length, but row 0 has 2 values and row 2 has 1.",
+    ),
+    "inf": (
+        spoiled(np.inf),
+        ValueError,
+        "Input X contains infinity or a value too large for float64: column 2 of X has 1 such value.",
+    ),
     "-inf": (spoiled(-np.inf), ValueError, "Input X contains infinity"),
     "sparse inf": (sparse.csr_array(spoiled(np.inf)), ValueError, "Input X contains infinity"),
     "float32 inf": (spoiled(np.inf, np.float32), ValueError, "Input X contains infinity"),
-    "NaN": (spoiled(np.nan), ValueError, "Input X contains NaN"),
-    "sparse NaN": (sparse.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN"),
+    "NaN": (
+        spoiled(np.nan),
+        ValueError,
+        "Input X contains NaN: column 2 of X has 1 missing value. Drop the rows or fill them, for instance with "
+        "sklearn.impute.SimpleImputer.",
+    ),
+    "NaNs": (
+        np.where(BINARY, BINARY, np.nan),
+        ValueError,
+        f"column 0 of X has {40 - BINARY[:, 0].sum():.0f} missing values",
+    ),
+    "NaN and inf": ([[np.inf] * 5 + [np.nan]], ValueError, "Input X contains NaN: column 5 of X"),
+    "sparse NaN": (sparse.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN: column 2 of X has 1 missing"),
+    "None in a cell": (spoiled(None, object), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."),
+    "nan as a string": ([["1.5", "nan"]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
+    "None in a list": ([[1.0, None]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
     "complex": (BINARY + 1j, ValueError, "Complex data not supported"),
     "sparse complex": (sparse.csr_array(BINARY + 1j), ValueError, "Complex data not supported"),
-    "dict": ({"a": 1}, TypeError, "not 'dict'"),
-    "generator": ((row for row in BINARY), TypeError, "not 'generator'"),
-    "structured": (np.zeros(3, [("a", float)]), ValueError, "Expected 2D array"),
+    "dict": ({"a": 1}, TypeError, "got an object of type 'dict'. Pass pandas.DataFrame(X)."),
+    "generator": ((row for row in BINARY), TypeError, "got an object of type 'generator'. Pass list(X) or an array."),
+    "iterator": (iter(BINARY), TypeError, "got an object of type 'iterator'. Pass list(X) or an array."),
+    "zip": (zip([1], [2], strict=True), TypeError, "got an object of type 'zip'. Pass list(X) or an array."),
+    "set": ({1, 2}, TypeError, "got an object of type 'set'. Pass list(X) or an array."),
+    "object": (object(), TypeError, "but got an object of type 'object'."),
+    "class": (np.ndarray, TypeError, "but got an object of type 'type'."),
+    "structured": (np.zeros(3, [("a", float)]), TypeError, "X holds the tuple (0.0,)"),
     "structured 2-D": (
         np.zeros((3, 1), [("a", float), ("b", float)]),
         TypeError,
-        "Cannot cast array data from dtype([('a'",
+        "column 0 of X holds the tuple (0.0, 0.0)",
     ),
     "np.matrix": (BINARY.view(np.matrix), TypeError, "np.matrix is not supported"),
     "masked": (np.ma.array(BINARY), TypeError, "X is a masked array, and its mask would be ignored"),
-    "datetime64": (BINARY.astype("datetime64[D]"), TypeError, "Expected numeric data, but X has dtype datetime64[D]"),
-    "timedelta64": (
-        BINARY.astype("timedelta64[s]"),
+    "datetime64": (
+        BINARY.astype("datetime64[D]"),
         TypeError,
-        "Expected numeric data, but X has dtype timedelta64[s]",
+        "Expected numeric data, but column 0 of X holds the datetime64 1970-01-02. Convert dates to numbers first.",
     ),
-    "list of datetime64": ([[np.datetime64("2020-01-01")] * 6], TypeError, "Expected numeric data"),
-    "objects of datetime64": (np.array([[np.datetime64("2020")] * 6], object), TypeError, "Expected numeric data"),
+    "timedelta64": (BINARY.astype("timedelta64[s]"), TypeError, "column 0 of X holds the timedelta64 1 seconds"),
+    "list of datetime64": (
+        [[np.datetime64("2020-01-01")] * 6],
+        TypeError,
+        "2020-01-01. Convert dates to numbers first.",
+    ),
+    "objects of datetime64": (np.array([[np.datetime64("2020")] * 6], object), TypeError, "datetime64 2020. Convert"),
 }
 
 
@@ -233,8 +308,94 @@ def test_a_first_fit_that_fails_leaves_the_machine_unfitted(name, fit, small):
 @pytest.mark.parametrize("kind", ["datetime64[ms]", "timedelta64[ms]"])
 def test_a_column_of_dates_is_named(kind, library, method, small):
     machine = small(batch_size="auto").fit(frame(library, when=[1.0, 2.0]))
-    with rejected(machine, TypeError, "Expected numeric data", "'when'", "has dtype"):
+    with rejected(machine, TypeError, "Expected numeric data", "column 'when'", "Convert dates"):
         getattr(machine, method)(frame(library, when=np.array([1, 2]).astype(kind)))
+
+
+def pandas_column(values, dtype):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    return frame("pandas", city=pandas.Series(values, dtype=dtype))
+
+
+def polars_column(values, dtype):
+    polars = pytest.importorskip("polars")
+    dtype = polars.Enum(["Paris", "Rome"]) if dtype == "Enum" else getattr(polars, dtype)
+    return frame("polars", city=polars.Series(values, dtype=dtype))
+
+
+STRING_COLUMNS = [
+    *((pandas_column, dtype) for dtype in ["object", "string", "category", "string[pyarrow]"]),
+    *((polars_column, dtype) for dtype in ["String", "Categorical", "Enum", "Object"]),
+]
+
+
+@pytest.mark.parametrize(("column", "dtype"), STRING_COLUMNS)
+def test_a_column_of_strings_is_named(column, dtype, small):
+    advice = "column 'city' of X holds the string 'Paris'. Encode it first, for instance with sklearn.preprocessing."
+    with rejected(machine := small(), ValueError, advice):
+        machine.fit(column(["Paris", "Rome"], dtype))
+    with rejected(machine, ValueError, advice):
+        machine.fit(column([None, "Paris"], dtype))
+
+
+MISSING_COLUMNS = [
+    *((pandas_column, dtype) for dtype in ["object", "float", "Float64", "Int64", "boolean", "double[pyarrow]"]),
+    *((polars_column, dtype) for dtype in ["Float32", "Int64", "Boolean", "Decimal"]),
+]
+
+
+@pytest.mark.parametrize(("column", "dtype"), MISSING_COLUMNS)
+def test_a_column_with_missing_values_is_named(column, dtype, small):
+    with rejected(machine := small(), ValueError, "Input X contains NaN: column 'city' of X has 1 missing value."):
+        machine.fit(column([dtype == "Boolean" or 1, None], dtype))
+
+
+def test_pandas_own_missing_value_in_an_array_of_objects(small):
+    pandas = pytest.importorskip("pandas")
+    with rejected(machine := small(), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."):
+        machine.fit(spoiled(pandas.NA, object))
+
+
+@pytest.mark.parametrize(("names", "repeated"), [("abca", "'a'"), ("abab", "'a', 'b'"), ([0, 1, 0, 2], "0")])
+def test_columns_of_the_same_name_are_named(names, repeated, small):
+    pandas = pytest.importorskip("pandas")
+    with rejected(machine := small(), ValueError, "must be unique", f"several columns named {repeated}."):
+        machine.fit(pandas.DataFrame(BINARY[:, :4], columns=list(names)))
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_TABLES if name != "sparse complex"])
+def test_bad_hidden_values_are_rejected_like_a_bad_table(name, small):
+    table, error, words = BAD_TABLES[name]
+    machine = small().fit(BINARY)
+    if sparse.issparse(table):
+        error, words = TypeError, "Sparse data was passed"
+    with rejected(machine, error, words):
+        machine.inverse_transform(table)
+
+
+ESTIMATORS = {
+    "machine": HelmholtzMachine(2),
+    "amortised": AmortisedWakeSleep(),
+    "density": IndependentBernoulli(),
+    "mixture": BernoulliMixture(2),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_reads_tables_alike(name):
+    for table in ("strings", "zip", "NaN", "large int", "dict in a cell"):
+        X, error, words = BAD_TABLES[table]
+        with rejected(ESTIMATORS[name], error, words):
+            ESTIMATORS[name].fit(X)
+
+
+def test_scikit_learn_may_be_told_that_values_are_finite(small):
+    with config_context(assume_finite=True):
+        check_table(small(), spoiled(np.inf), reset=True)
+    with pytest.raises(ValueError, match="contains infinity"):
+        check_table(small(), spoiled(np.inf), reset=True)
 
 
 OUTSIDE = {"above": 1.5, "below": -0.25}

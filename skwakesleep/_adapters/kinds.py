@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skwakesleep._adapters.tables import first_column
 from skwakesleep._engine.families import Bernoulli, Family, Gaussian
 from skwakesleep._engine.moments import EXTREME_RANGES, Moments, measure
 from skwakesleep._engine.rows import Table
@@ -39,6 +40,14 @@ def _outside(values: NDArray) -> NDArray:
     return (values < -UNIT_TOLERANCE) | (values > 1 + UNIT_TOLERANCE)
 
 
+def first_outside(X: Table) -> tuple[int, float]:
+    """Return the first column of `X` with a value outside [0, 1], and its first such value."""
+    found = first_column(X, _outside)
+    assert found is not None
+    column, values = found
+    return column, float(values[0])
+
+
 def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> None:
     """Check that every value of `X` belongs to the domain of the visible family.
 
@@ -60,7 +69,7 @@ def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) 
     """
     if visible != "bernoulli" or resolve_visible("auto", X) == "bernoulli":
         return
-    column, value = _first_outside(X)
+    column, value = first_outside(X)
     fixed = " (found in the data of the first fit or partial_fit)" if found else ""
     negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
     folds = (
@@ -73,18 +82,6 @@ def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) 
         f"{negative}Bernoulli columns must be in [0, 1]{fixed}, but {_label(column, names)} of X holds {value:.7g}. "
         f"Rescale or clip X, for example by MinMaxScaler(clip=True), or set visible='gaussian'.{folds}"
     )
-
-
-def _first_outside(X: Table) -> tuple[int, float]:
-    """Return the first column of `X` with a value outside [0, 1], and its first such value."""
-    if not isinstance(X, np.ndarray):
-        entries = X.tocoo()
-        outside = _outside(entries.data)
-        first = np.argmin(entries.col[outside])
-        return int(entries.col[outside][first]), float(entries.data[outside][first])
-    outside = _outside(X)
-    column = int(outside.any(axis=0).argmax())
-    return column, float(X[outside[:, column].argmax(), column])
 
 
 def visible_family(visible: str, X: Table, names: NDArray | None) -> tuple[Family, NDArray, float]:
@@ -137,7 +134,7 @@ def notices(X: Table, visible: str, names: NDArray | None) -> list[UserWarning]:
     n_values = X.shape[0] * X.shape[1]
     n_outside = _n_outside(X.data if sparse.issparse(X) else X)
     if n_outside <= FEW_OUTSIDE * n_values:
-        column, value = _first_outside(X)
+        column, value = first_outside(X)
         return [
             UserWarning(
                 f"visible='auto' takes X for real-valued because of {n_outside} of {n_values} values, which are not in "
@@ -181,7 +178,7 @@ def _discrete(X: Table) -> tuple[NDArray, NDArray]:
 
 
 def _label(column: Any, names: NDArray | None) -> str:
-    return f"column {column}" if names is None else f"column {column} ({names[column]!r})"
+    return f"column {column}" if names is None else f"column {str(names[column])!r}"
 
 
 def _labels(columns: NDArray, names: NDArray | None) -> str:

@@ -1,7 +1,5 @@
 """Checks of what users pass in, in scikit-learn's manner: what was expected, what came, what to do."""
 
-import datetime
-from copy import copy
 from hashlib import blake2b
 from numbers import Integral, Real
 from typing import Any
@@ -9,57 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
 
 from skwakesleep._adapters._sklearn import Interval, InvalidParameterError, validate_parameter_constraints
 from skwakesleep._engine.rows import Table
 
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
-FLOAT_DTYPES = (np.float64, np.float32)
-TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
-
-
-def check_table(
-    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = FLOAT_DTYPES
-) -> tuple[Table, dict[str, Any]]:
-    """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
-
-    Defers to scikit-learn's `validate_data`, but leaves the estimator alone: a call that fails later on then
-    has changed nothing.
-
-    Raises
-    ------
-    TypeError
-        For a masked array, whose mask would be lost, and for dates.
-    ValueError
-        For whatever scikit-learn rejects.
-    """
-    if isinstance(X, np.ma.MaskedArray):
-        raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
-    _reject_dates(X)
-    draft = copy(estimator)
-    X = validate_data(draft, X, accept_sparse=accept_sparse, dtype=dtype, reset=reset)
-    if not isinstance(X, np.ndarray) and not X.has_canonical_format:
-        X = X.copy()  # entries of one place are to be added up, but not in the user's table
-        X.sum_duplicates()
-    return X, {name: value for name, value in vars(draft).items() if name in ("n_features_in_", "feature_names_in_")}
-
-
-def _reject_dates(X: Any) -> None:
-    """Raise where NumPy would silently turn dates into numbers of some unit."""
-    for column, dtype in _dtypes(np.asarray(X) if isinstance(X, list | tuple) else X):
-        temporal = getattr(dtype, "kind", None) in ("M", "m") or str(dtype).startswith(("Date", "Time", "Duration"))
-        if temporal or (
-            isinstance(X, np.ndarray) and X.dtype.kind == "O" and any(isinstance(x, TEMPORAL) for x in X.flat)
-        ):
-            raise TypeError(f"Expected numeric data, but {column} has dtype {dtype}. Convert dates to numbers first.")
-
-
-def _dtypes(X: Any) -> list[tuple[str, Any]]:
-    """Pairs of a description and a dtype, for each column where columns have their own."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
-        return [(f"column {name!r} of X", dtype) for name, dtype in zip(X.columns, X.dtypes, strict=True)]
-    return [("X", X.dtype)] if hasattr(X, "dtype") else []
 
 
 def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
