@@ -15,6 +15,9 @@ from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters.tables import check_table
 from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli
 
+# Counts are fitted as real values here.
+pytestmark = pytest.mark.filterwarnings("ignore:visible='auto'")
+
 ZEROS_AND_ONES = (np.random.default_rng(0).random((30, 5)) < 0.4).astype(float)
 # Multiples of 1/8 that all float dtypes represent exactly, of different scale per column.
 REAL = np.round(np.random.default_rng(1).normal(size=(30, 5)) * [1, 2, 4, 8, 16] * 8) / 8

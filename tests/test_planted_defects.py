@@ -101,10 +101,9 @@ def check_global_generators_are_left_alone(cls):
 
     np.random.random()  # noqa: NPY002  # whoever reseeds now changes the state, be it to what it was
     before = states()
-    for random_state in (None, 0):
-        machine = build(cls, random_state=random_state).fit(data())
-        machine.partial_fit(data()).score(data())
-        machine.sample(5, random_state=random_state)
+    machine = build(cls, random_state=0).fit(data())
+    machine.partial_fit(data()).score(data())
+    machine.sample(5, random_state=0)
     assert states() == before
 
 
@@ -196,13 +195,13 @@ class PartialFitReturnsNone(HelmholtzMachine):
 
 class PartialFitRestarts(HelmholtzMachine):
     def partial_fit(self, X, y=None):
-        vars(self).pop("_state", None)
+        vars(self).pop("_trained", None)
         return super().partial_fit(X)
 
 
 class PartialFitForgetsTheOptimizer(HelmholtzMachine):
     def partial_fit(self, X, y=None):
-        if hasattr(self, "_state"):
+        if hasattr(self, "_trained"):
             self._state.optimizer.reset()
         return super().partial_fit(X)
 

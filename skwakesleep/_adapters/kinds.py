@@ -4,19 +4,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from skwakesleep._adapters.tables import first_column
 from skwakesleep._engine.families import Bernoulli, Family, Gaussian
 from skwakesleep._engine.moments import EXTREME_RANGES, Moments, measure
 from skwakesleep._engine.rows import Table
 
-# Values this far outside [0, 1] are taken for rounding errors and clipped: scalers return 1 + 2e-16.
+# Values this far outside [0, 1] are taken for rounding errors and clipped: scalers return 1 + 2e-16. While the kind is
+# not known yet, the distance is relative to the largest value of the column, whose values may all be this small.
 UNIT_TOLERANCE = 1e-6
 # If fewer values than this share are outside [0, 1], the kind found depends on them alone.
 FEW_OUTSIDE = 0.01
 # Rows looked at for whole numbers and two-valued columns, at most.
 MAX_ROWS = 10_000
+# All floats beyond this are whole numbers.
+LARGEST_COUNT = 2**53
 # Columns named in a message.
 MAX_NAMED = 5
 
@@ -25,27 +27,37 @@ def resolve_visible(visible: str, X: Table) -> str:
     """Return the family that "auto" stands for on `X`: Bernoulli where all values are in [0, 1], else Gaussian."""
     if visible != "auto":
         return visible
-    values = X.data if sparse.issparse(X) else X
-    return "gaussian" if _n_outside(values) else "bernoulli"
+    return "gaussian" if _is_outside(X, _tolerances(X)) else "bernoulli"
 
 
-def _n_outside(values: NDArray) -> int:
-    """Return the number of values outside [0, 1]."""
-    if values.size == 0 or (values.min() >= -UNIT_TOLERANCE and values.max() <= 1 + UNIT_TOLERANCE):
-        return 0
-    return int(_outside(values).sum())
+def _tolerances(X: Table) -> NDArray | float:
+    """Return how far outside [0, 1] a value of each column may be."""
+    if not _is_outside(X, 0.0):
+        return 0.0
+    largest = abs(X).max(axis=0)
+    largest = largest if isinstance(X, np.ndarray) else largest.toarray().ravel()
+    return UNIT_TOLERANCE * np.minimum(largest, 1)
 
 
-def _outside(values: NDArray) -> NDArray:
-    return (values < -UNIT_TOLERANCE) | (values > 1 + UNIT_TOLERANCE)
+def _is_outside(X: Table, tolerance: NDArray | float) -> bool:
+    return first_outside(X, tolerance) is not None
 
 
-def first_outside(X: Table) -> tuple[int, float]:
+def first_outside(X: Table, tolerance: NDArray | float = UNIT_TOLERANCE) -> tuple[int, float] | None:
     """Return the first column of `X` with a value outside [0, 1], and its first such value."""
-    found = first_column(X, _outside)
-    assert found is not None
-    column, values = found
-    return column, float(values[0])
+    values = X if isinstance(X, np.ndarray) else X.data
+    if values.size == 0 or (values.min() >= 0 and values.max() <= 1):
+        return None
+    if not isinstance(X, np.ndarray) and isinstance(tolerance, np.ndarray):
+        tolerance = tolerance[X.indices]
+    found = first_column(X, lambda values: (values < -tolerance) | (values > 1 + tolerance))
+    return None if found is None else (found[0], float(found[1][0]))
+
+
+def n_outside(X: Table) -> int:
+    """Return the number of values outside [0, 1]."""
+    values = X if isinstance(X, np.ndarray) else X.data
+    return int(((values < 0) | (values > 1)).sum())
 
 
 def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> None:
@@ -67,9 +79,10 @@ def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) 
     ValueError
         Naming the first column outside, its offending value, and what to set.
     """
-    if visible != "bernoulli" or resolve_visible("auto", X) == "bernoulli":
+    outside = first_outside(X) if visible == "bernoulli" else None
+    if outside is None:
         return
-    column, value = first_outside(X)
+    column, value = outside
     fixed = " (found in the data of the first fit or partial_fit)" if found else ""
     negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
     folds = (
@@ -132,12 +145,12 @@ def notices(X: Table, visible: str, names: NDArray | None) -> list[UserWarning]:
     if visible != "gaussian":
         return []
     n_values = X.shape[0] * X.shape[1]
-    n_outside = _n_outside(X.data if sparse.issparse(X) else X)
-    if n_outside <= FEW_OUTSIDE * n_values:
-        column, value = first_outside(X)
+    count = n_outside(X)
+    if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X)):
+        column, value = outside
         return [
             UserWarning(
-                f"visible='auto' takes X for real-valued because of {n_outside} of {n_values} values, which are not in "
+                f"visible='auto' takes X for real-valued because of {count} of {n_values} values, which are not in "
                 f"[0, 1]; the first is {value:.7g} in {_label(column, names)}. Correct or clip them and set "
                 "visible='bernoulli', or set visible='gaussian'."
             )
@@ -172,7 +185,7 @@ def _discrete(X: Table) -> tuple[NDArray, NDArray]:
             continue
         if ((column == low) | (column == high)).all():
             two_valued.append(number)
-        elif low >= 0 and (column == np.floor(column)).all():
+        elif low >= 0 and high < LARGEST_COUNT and (column == np.floor(column)).all():
             whole.append(number)
     return np.array(whole, int), np.array(two_valued, int)
 

@@ -208,8 +208,9 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
 
 def _unit_interval(X: Table, header: dict[str, Any]) -> Table:
     """Return `X` if its values are in [0, 1], clipped where they are outside by no more than rounding errors."""
-    if kinds.resolve_visible("auto", X) == "gaussian":
-        column, value = kinds.first_outside(X)
+    outside = kinds.first_outside(X)
+    if outside:
+        column, value = outside
         place = place_of(header["feature_names_in_"][column] if "feature_names_in_" in header else column)
         negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
         raise ValueError(
