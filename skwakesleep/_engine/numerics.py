@@ -1,9 +1,9 @@
 """Element-wise functions and reductions that neither overflow nor allocate."""
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
+
+from skwakesleep._engine.caching import cached
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
@@ -42,6 +42,6 @@ def row_sums(values: NDArray) -> NDArray:
     return np.vecdot(values, _ones(values.shape[-1], values.dtype))
 
 
-@lru_cache(maxsize=64)
+@cached(2**20)
 def _ones(n: int, dtype: np.dtype) -> NDArray:
     return np.ones(n, dtype)

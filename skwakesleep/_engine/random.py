@@ -1,7 +1,6 @@
 """Explicit randomness: one stream for each purpose, and interchangeable sources of noise."""
 
 from copy import deepcopy
-from functools import lru_cache
 from math import prod
 from typing import Protocol
 
@@ -9,8 +8,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.stats import qmc
 
+from skwakesleep._engine.caching import cached
 from skwakesleep._engine.loops import LOOPS
 from skwakesleep._engine.workspace import Workspace, allocated
+
+# Bytes of common random numbers that are kept for later calls. Those of 128 particles of 1000 units take 1 MB.
+MAX_TABLE_BYTES = 2**25
 
 
 class Streams:
@@ -131,7 +134,7 @@ class CommonNoise:
         raise NotImplementedError("common random numbers are drawn for binary hidden units only")
 
 
-@lru_cache(maxsize=4)
+@cached(MAX_TABLE_BYTES)
 def _uniform_table(n_particles: int, n_dimensions: int, seed: int) -> NDArray:
     """Return uniforms ``(n_particles, n_dimensions)``, equidistributed as far as Sobol sequences go."""
     table = allocated((n_particles, n_dimensions), np.float64, "n_score_particles or hidden_layer_sizes")
