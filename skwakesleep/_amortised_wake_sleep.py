@@ -13,6 +13,7 @@ from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState
 from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
@@ -46,6 +47,7 @@ def _model_has(method):
 class AmortisedWakeSleep(
     DocumentationLinkMixin,
     VersionedPickleMixin,
+    DiscardableTrainingMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -399,7 +401,7 @@ class AmortisedWakeSleep(
                 f"model is {self.model!r}, but the one to continue from is {self.model_!r}. Restore it, or start anew "
                 "with fit and warm_start=False."
             )
-        state = self._state.copy()
+        state = self._training_state().copy()
         state.optimizer.learning_rate = float(self.learning_rate_init)
         return state
 
@@ -508,7 +510,7 @@ class AmortisedWakeSleep(
         (100,)
         """
         X = self._check_X(X)
-        return _Trainer(self, self.model_, X).expectation(self._state, self.theta_, f)
+        return _Trainer(self, self.model_, X).expectation(self._state.validation_seed, self.theta_, f)
 
     def transform(self, X):
         """Estimate the posterior expectation of the model's default function of its latents.
@@ -875,13 +877,13 @@ class _Trainer:
             raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
         return objective.gradient
 
-    def expectation(self, state: AmortisedState, theta: Any, f: Any) -> Any:
+    def expectation(self, seed: int, theta: Any, f: Any) -> Any:
         """Return the posterior expectation of a function of the latents at each row."""
-        rng = np.random.default_rng(state.streams.validation_seed)
+        rng = np.random.default_rng(seed)
         dreams = self._phases.dream(theta, int(self._estimator.n_sleep), self._rows, rng)
         values = np.asarray(f(dreams.z), dtype=np.float64)
         targets = values.reshape(len(dreams.x), -1)
-        if state.regression.form == "importance":
+        if self._estimator.gradient_ == "importance":
             log_prob = self._model.log_prob_x_given_z(theta, dreams.z, self._rows)
             expected = importance_weights(log_prob).T @ targets
         else:

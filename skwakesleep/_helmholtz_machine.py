@@ -14,6 +14,7 @@ from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.certification import certify
 from skwakesleep._engine.likelihood import estimate, log_likelihood
@@ -36,6 +37,7 @@ TELLING_ROWS = 10
 class HelmholtzMachine(
     DocumentationLinkMixin,
     VersionedPickleMixin,
+    DiscardableTrainingMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -503,7 +505,7 @@ class HelmholtzMachine(
 
     def _resumable(self):
         """Return the machine and a copy of its state, with the optimizer that the parameters ask for now."""
-        state = self._state.copy()
+        state = self._training_state().copy()
         optimizer = self._optimizer(self._machine, state.parameters.dtype)
         if type(state.optimizer) is type(optimizer):
             state.optimizer.learning_rate = optimizer.learning_rate

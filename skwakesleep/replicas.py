@@ -43,7 +43,7 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
         If the machine is not fitted: copies that start apart would learn different causes, with no meaningful mean.
 
     ValueError
-        If `n_replicas` is less than one.
+        If `n_replicas` is less than one, or if the training state of the machine was discarded.
 
     See Also
     --------
@@ -68,7 +68,7 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
     """
     check_is_fitted(machine)
     replicas = []
-    for streams in machine._state.streams.replicas(check_n_samples(n_replicas, "n_replicas")):
+    for streams in machine._training_state().streams.replicas(check_n_samples(n_replicas, "n_replicas")):
         state = copy(machine._state)
         state.streams = streams
         replicas.append(_with_state(machine, state))
@@ -94,7 +94,8 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
     Raises
     ------
     ValueError
-        If there are none, or if they are not replicas of one machine, trained for as many epochs.
+        If there are none, if they are not replicas of one machine, trained for as many epochs, or if the training state
+        of one was discarded.
 
     See Also
     --------
@@ -126,7 +127,7 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
     """
     replicas = list(replicas)
     _check_replicas(replicas)
-    return _with_state(replicas[0], mean_state([replica._state for replica in replicas]))
+    return _with_state(replicas[0], mean_state([replica._training_state() for replica in replicas]))
 
 
 def _check_replicas(replicas: list[HelmholtzMachine]) -> None:

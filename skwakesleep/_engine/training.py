@@ -121,9 +121,18 @@ class TrainingState:
         return len(self.lower_bounds)
 
     @property
+    def validation_seed(self) -> int:
+        """Seed of what is to be drawn alike again and again."""
+        return self.streams.validation_seed
+
+    @property
     def selected_parameters(self) -> NDArray:
         """The parameters to use: the best on held-out rows, or else the average."""
         return self.average if self.best_parameters is None else self.best_parameters
+
+    def for_inference(self) -> "InferenceState":
+        """Return what is needed when training will not go on; the array is shared."""
+        return InferenceState(self.selected_parameters, self.validation_seed)
 
     def average_iterate(self, scratch: NDArray) -> None:
         """Count the current iterate and, when one is due, take it into the average; `scratch` is overwritten.
@@ -181,6 +190,14 @@ class TrainingState:
             if validation_score is not None:
                 self.best_parameters = self.average.copy()
         self.converged = stopping is not None and self.n_stale >= stopping.n_iter_no_change
+
+
+@dataclass
+class InferenceState:
+    """What is left of a `TrainingState` when all that only training needs is discarded."""
+
+    selected_parameters: NDArray
+    validation_seed: int
 
 
 def mean_state(states: Sequence[TrainingState]) -> TrainingState:
