@@ -21,7 +21,7 @@ from skwakesleep._engine.dreams import LocalFactors, Pairs, WholeObservations, i
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import TrainingDivergedError, train
+from skwakesleep._engine.training import InferenceState, TrainingDivergedError, check_vector, train
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import EXPONENTIAL, LOCAL, GuardedModel, check_protocol, probe
 
@@ -423,6 +423,16 @@ class AmortisedWakeSleep(
         vars(self).update(attributes)
 
     # ------------------------------------------------------------------ what was learned
+
+    _LEARNED = ("model_", "_state", "theta_", "gradient_", "n_features_in_")
+
+    def _check_learned(self):
+        if not isinstance(self._state, AmortisedState | InferenceState) or self.gradient_ not in NEEDS:
+            raise ValueError("_state or gradient_ is none that training makes")
+        if self.model_.n_features != self.n_features_in_:
+            raise ValueError(f"model_ has {self.model_.n_features} columns, but n_features_in_={self.n_features_in_}")
+        check_vector("theta_", self.theta_, self.model_.n_params)
+        self._state.check(self.model_.n_params)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_state")

@@ -72,6 +72,14 @@ def test_so_does_an_amortised_fit_of_a_model_of_the_package(model, binary):
     assert_array_equal(loaded.partial_fit(binary).theta_, fitted.partial_fit(binary).theta_)
 
 
+def test_a_file_holds_registered_names_and_no_module(binary):
+    saved = pickle.dumps(amortised(LatentFactors(6)).fit(binary))
+    assert b"amortised-state" in saved
+    assert b"latent-factors" in saved
+    assert b"_engine" not in saved
+    assert b"skwakesleep.models" not in saved
+
+
 def test_the_reader_of_names_sees_them():
     """Negative control."""
     assert loaded_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors", "Normal", "IndependentNoise"}

@@ -47,6 +47,12 @@ class AmortisedState(TrainingState):
         other.regression = deepcopy(self.regression)
         return other
 
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        super().check(n_parameters)
+        if self.regression.memory is not None:
+            self.regression.memory.check()
+
 
 class AmortisedGradient:
     """Gradient of the mean log-likelihood of a mini-batch, for ascent.

@@ -5,7 +5,7 @@ one gradient with respect to the natural parameters, ``residual = T(target) - E[
 broadcast freely: natural parameters and targets may each lack the particle axis, or the row axis too.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,6 +17,7 @@ from skwakesleep._engine.random import Noise
 from skwakesleep._engine.workspace import Workspace
 
 
+@runtime_checkable
 class Family(Protocol):
     """What a layer asks of the distribution of its units.
 

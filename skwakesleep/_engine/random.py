@@ -29,6 +29,9 @@ class Streams:
 
     PURPOSES = ("initialization", "shuffle", "particles", "dreams", "thinning")
 
+    validation_seed: int
+    _generators: dict[str, np.random.Generator]
+
     def __init__(self, entropy: int | list[int] | None) -> None:
         validation, *seeds = np.random.SeedSequence(entropy).spawn(1 + len(self.PURPOSES))
         self.validation_seed = int(validation.generate_state(1)[0])
@@ -39,6 +42,12 @@ class Streams:
 
     def __getitem__(self, purpose: str) -> np.random.Generator:
         return self._generators[purpose]
+
+    def check(self) -> None:
+        """Raise ValueError unless there is a stream for each purpose."""
+        for purpose in self.PURPOSES:
+            if purpose not in self._generators:
+                raise ValueError(f"there is no random stream for {purpose!r}")
 
     def replicas(self, n: int) -> list["Streams"]:
         """Return streams that are independent of each other and of these, which are left alone.

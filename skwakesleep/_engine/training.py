@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -130,6 +131,16 @@ class TrainingState:
         """The parameters to use: the best on held-out rows, or else the average."""
         return self.average if self.best_parameters is None else self.best_parameters
 
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        for part in (self, self.optimizer):
+            for name, value in vars(part).items():
+                if isinstance(value, np.ndarray):
+                    check_vector(name, value, n_parameters)
+                elif isinstance(value, Integral) and value < 0:
+                    raise ValueError(f"{name} is negative: {value!r}")
+        self.streams.check()
+
     def for_inference(self) -> "InferenceState":
         """Return what is needed when training will not go on; the array is shared."""
         return InferenceState(self.selected_parameters, self.validation_seed)
@@ -198,6 +209,18 @@ class InferenceState:
 
     selected_parameters: NDArray
     validation_seed: int
+
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError unless the parameters are finite and of the right number."""
+        check_vector("selected_parameters", self.selected_parameters, n_parameters)
+
+
+def check_vector(name: str, vector: NDArray, size: int) -> None:
+    """Raise ValueError unless a vector has a given size, and finite floats."""
+    if vector.shape != (size,) or vector.dtype.kind != "f":
+        raise ValueError(f"{name} has shape {vector.shape} and dtype {vector.dtype}, not {size} floats")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{name} is not finite")
 
 
 def mean_state(states: Sequence[TrainingState]) -> TrainingState:
