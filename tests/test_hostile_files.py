@@ -13,6 +13,7 @@ from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters.plain import CLASS, PATHS, fits, from_plain
 from skwakesleep._engine.networks import MAX_LAYERS, Machine
 from skwakesleep.models import BlowflyDynamics, LatentFactors
+from skwakesleep.reference import IndependentBernoulli
 
 pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
 
@@ -170,9 +171,9 @@ ARRAYS = {
     "short history": (BLOWFLY, put("model.history", lambda array: array[:1]), "history must have"),
 }
 NUMBERS = {
-    "a negative width": (MACHINE, put("_machine.sizes", (6, -4, 2)), "the smallest layer of -4 units"),
-    "no hidden layer": (MACHINE, put("_machine.sizes", (6,)), "got 0 hidden layers"),
-    "300 000 layers": (MACHINE, put("_machine.sizes", (6,) * 300_000), "got 299999 hidden layers"),
+    "a negative width": (MACHINE, put("_machine.sizes", (6, -4, 2)), "the smallest of -4 units"),
+    "no hidden layer": (MACHINE, put("_machine.sizes", (6,)), "Got 0 layers"),
+    "300 000 layers": (MACHINE, put("_machine.sizes", (6,) * 300_000), "Got 299999 layers"),
     "a wide layer": (MACHINE, put("_machine.sizes", (6, 10**12, 2)), r"parameters has .* not \d+ floats"),
     "many columns": (MACHINE, put("_machine.sizes", (10**12, 4, 2)), "has 1000000000000 columns, but n_features_in_=6"),
     "many columns, twice": (
@@ -310,5 +311,17 @@ def test_values_of_annotated_types(value, annotation, expected):
 
 def test_a_machine_has_so_many_layers():
     assert len(Machine(MACHINE._machine.visible, (6,) * (MAX_LAYERS + 1), 6.0).layers) == 2 * MAX_LAYERS + 1
-    with pytest.raises(ValueError, match="a machine has 1 to 1000 hidden layers"):
+    with pytest.raises(ValueError, match="hidden_layer_sizes must have 1 to 1000 layers"):
         HelmholtzMachine((1,) * (MAX_LAYERS + 1)).fit(X)
+
+
+def test_reference_densities_are_loaded_with_the_same_care():
+    density = IndependentBernoulli().fit(X)
+    state = saved(density)
+    del state["smoothing"]
+    other = object.__new__(IndependentBernoulli)
+    other.__setstate__(state)
+    assert other.smoothing == IndependentBernoulli().smoothing
+    assert_array_equal(other.score_samples(X), density.score_samples(X))
+    with pytest.raises(ValueError, match="A saved IndependentBernoulli is damaged: 'score_samples'"):
+        load(IndependentBernoulli, state | {"score_samples": 0})

@@ -93,11 +93,11 @@ def from_plain(value: Any, memo: Memo | None = None, depth: int = 0) -> Any:
         raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     if id(value) not in memo:
         parts = {name: from_plain(item, memo, depth + 1) for name, item in value.items()}
-        memo[id(value)] = _whole(parts) if CLASS in parts else parts
+        memo[id(value)] = _object(parts) if CLASS in parts else parts
     return memo[id(value)]
 
 
-def _whole(parts: dict[Any, Any]) -> Any:
+def _object(parts: dict[Any, Any]) -> Any:
     """Return the object that parts belong to."""
     name = parts.pop(CLASS)
     if not isinstance(name, str) or name not in PATHS:

@@ -1,6 +1,7 @@
 """Saved estimators that remember which version of the package wrote them, and hold nothing but plain types."""
 
 import warnings
+from functools import cache
 from inspect import Parameter, signature
 from typing import Any
 
@@ -35,7 +36,7 @@ class VersionedPickleMixin:
             super().__setstate__(_attributes(type(self), state))
             self._check_loaded()
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"A saved {type(self).__name__} is damaged: {error}.") from error
+            raise ValueError(f"A saved {type(self).__name__} is damaged: {str(error).rstrip('.')}.") from error
 
     def __copy__(self):
         """Return a shallow copy, which shares what was learned: nothing is taken apart for it."""
@@ -52,23 +53,24 @@ class VersionedPickleMixin:
             raise ValueError(f"{missing[0]} is missing")
 
     def _check_learned(self) -> None:
-        """Raise ValueError unless what was learned fits together."""
-        raise NotImplementedError
+        """Raise ValueError unless what was learned fits together. There may be nothing to check."""
 
 
 def _attributes(cls: type, state: dict[Any, Any]) -> dict[str, Any]:
     """Return the attributes of a saved estimator; parameters that its version did not have get their defaults."""
-    defaults = {
-        name: parameter.default
-        for name, parameter in signature(cls).parameters.items()
-        if parameter.default is not Parameter.empty
-    }
     for name in state:
         if not isinstance(name, str) or any(name in vars(base) for base in _bases(cls)):
             raise ValueError(f"{name!r} cannot be an attribute of a saved estimator")
     memo: Memo = {}
     saved = {name: from_plain(item, memo) for name, item in state.items() if name != "_skwakesleep_version"}
-    return {**defaults, **saved}
+    return {**_defaults(cls), **saved}
+
+
+@cache
+def _defaults(cls: type) -> dict[str, Any]:
+    """Return the defaults of the parameters of a constructor."""
+    parameters = signature(cls).parameters.items()
+    return {name: parameter.default for name, parameter in parameters if parameter.default is not Parameter.empty}
 
 
 def _bases(cls: type) -> list[type]:

@@ -149,8 +149,8 @@ class Machine:
     ) -> None:
         if not 2 <= len(sizes) <= 1 + MAX_LAYERS or min(sizes) < 1:
             raise ValueError(
-                f"a machine has 1 to {MAX_LAYERS} hidden layers of 1 unit or more; got {len(sizes) - 1} hidden layers, "
-                f"the smallest layer of {min(sizes, default=0)} units"
+                f"hidden_layer_sizes must have 1 to {MAX_LAYERS} layers of 1 unit or more. Got {len(sizes) - 1} "
+                f"layers, the smallest of {min(sizes, default=0)} units."
             )
         self.sizes = tuple(sizes)
         self.autoregressive = frozenset(autoregressive)
