@@ -59,7 +59,7 @@ class VersionedPickleMixin:
 def _attributes(cls: type, state: dict[Any, Any]) -> dict[str, Any]:
     """Return the attributes of a saved estimator; parameters that its version did not have get their defaults."""
     for name in state:
-        if not isinstance(name, str) or any(name in vars(base) for base in _bases(cls)):
+        if not isinstance(name, str) or name in _reserved(cls):
             raise ValueError(f"{name!r} cannot be an attribute of a saved estimator")
     memo: Memo = {}
     saved = {name: from_plain(item, memo) for name, item in state.items() if name != "_skwakesleep_version"}
@@ -73,6 +73,8 @@ def _defaults(cls: type) -> dict[str, Any]:
     return {name: parameter.default for name, parameter in parameters if parameter.default is not Parameter.empty}
 
 
-def _bases(cls: type) -> list[type]:
-    """Return the classes whose attributes must not be hidden; subclasses of users may do as they like."""
-    return [base for base in cls.__mro__ if base.__module__.partition(".")[0] in ("skwakesleep", "sklearn", "builtins")]
+@cache
+def _reserved(cls: type) -> frozenset[str]:
+    """Return the names that attributes must not hide: those in a class of ours, not those in a subclass of a user's."""
+    ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in ("skwakesleep", "sklearn", "builtins")]
+    return frozenset(name for base in ours for name in vars(base))
