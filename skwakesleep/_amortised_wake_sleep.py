@@ -21,7 +21,7 @@ from skwakesleep._engine.dreams import LocalFactors, Pairs, WholeObservations, i
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import InferenceState, TrainingDivergedError, check_vector, train
+from skwakesleep._engine.training import TrainingDivergedError, check_vector, train
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import EXPONENTIAL, LOCAL, GuardedModel, check_protocol, probe
 
@@ -427,8 +427,8 @@ class AmortisedWakeSleep(
     _LEARNED = ("model_", "_state", "theta_", "gradient_", "n_features_in_")
 
     def _check_learned(self):
-        if not isinstance(self._state, AmortisedState | InferenceState) or self.gradient_ not in NEEDS:
-            raise ValueError("_state or gradient_ is none that training makes")
+        if not isinstance(self._state, AmortisedState) or self.gradient_ not in NEEDS:
+            raise ValueError("_state is of the wrong type, or gradient_ is unknown")
         if self.model_.n_features != self.n_features_in_:
             raise ValueError(f"model_ has {self.model_.n_features} columns, but n_features_in_={self.n_features_in_}")
         check_vector("theta_", self.theta_, self.model_.n_params)
@@ -520,7 +520,7 @@ class AmortisedWakeSleep(
         (100,)
         """
         X = self._check_X(X)
-        return _Trainer(self, self.model_, X).expectation(self._state.validation_seed, self.theta_, f)
+        return _Trainer(self, self.model_, X).expectation(self._state, self.theta_, f)
 
     def transform(self, X):
         """Estimate the posterior expectation of the model's default function of its latents.
@@ -887,13 +887,13 @@ class _Trainer:
             raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
         return objective.gradient
 
-    def expectation(self, seed: int, theta: Any, f: Any) -> Any:
+    def expectation(self, state: AmortisedState, theta: Any, f: Any) -> Any:
         """Return the posterior expectation of a function of the latents at each row."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(state.streams.validation_seed)
         dreams = self._phases.dream(theta, int(self._estimator.n_sleep), self._rows, rng)
         values = np.asarray(f(dreams.z), dtype=np.float64)
         targets = values.reshape(len(dreams.x), -1)
-        if self._estimator.gradient_ == "importance":
+        if state.regression.form == "importance":
             log_prob = self._model.log_prob_x_given_z(theta, dreams.z, self._rows)
             expected = importance_weights(log_prob).T @ targets
         else:

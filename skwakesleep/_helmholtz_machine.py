@@ -22,7 +22,7 @@ from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.random import FineNoise, Streams
 from skwakesleep._engine.rows import Rows
-from skwakesleep._engine.training import InferenceState, Stopping, TrainingDivergedError, TrainingState, train
+from skwakesleep._engine.training import Stopping, TrainingDivergedError, TrainingState, train
 from skwakesleep._engine.wake_sleep import WakeSleep
 from skwakesleep._engine.workspace import Workspace
 
@@ -526,7 +526,7 @@ class HelmholtzMachine(
     _LEARNED = ("_machine", "_state", "n_features_in_", "visible_")
 
     def _check_learned(self):
-        if not isinstance(self._machine, Machine) or not isinstance(self._state, TrainingState | InferenceState):
+        if not isinstance(self._machine, Machine) or not isinstance(self._state, TrainingState):
             raise ValueError("_machine or _state is of the wrong type")
         if self._machine.sizes[0] != self.n_features_in_:
             raise ValueError(f"_machine has {self._machine.sizes[0]} columns, but n_features_in_={self.n_features_in_}")

@@ -111,7 +111,7 @@ CLASSES = {
     "a state of the other estimator": (
         AMORTISED,
         put("_state", MACHINE.__getstate__()["_state"]),
-        "_state or gradient_",
+        "_state is of the wrong type, or gradient_",
     ),
 }
 ATTRIBUTES = {
@@ -121,7 +121,6 @@ ATTRIBUTES = {
     "no machine": (MACHINE, drop("_machine"), "_machine is missing"),
     "no state": (MACHINE, drop("_state"), "_state is missing"),
     "no kind of columns": (MACHINE, drop("visible_"), "visible_ is missing"),
-    "no parameters": (DISCARDED, drop("_state.selected_parameters"), "selected_parameters of 'inference-state'"),
     "no model": (AMORTISED, drop("model_"), "model_ is missing"),
     "no stream": (MACHINE, drop("_state.streams._generators.dreams"), "no random stream for 'dreams'"),
     "unknown form": (AMORTISED, put("gradient_", "none"), "gradient_"),
@@ -155,11 +154,11 @@ ARRAYS = {
     "short moments": (MACHINE, put("_state.optimizer._first", short), r"_first has shape \(5,\)"),
     "short step sizes": (MACHINE, put("_state.optimizer._scales", short), r"_scales has shape \(5,\)"),
     "short locations": (MACHINE, put("_machine.visible.location", short), "not one of 6 columns"),
-    "no numbers": (DISCARDED, put("_state.selected_parameters", np.zeros(0)), r"_parameters has shape \(0,\)"),
+    "no numbers": (DISCARDED, put("_state.average", np.zeros(0)), r"average has shape \(0,\)"),
     "a table": (MACHINE, put("_state.average", lambda array: array[:, np.newaxis]), "average has shape"),
     "NaN": (MACHINE, put("_state.best_parameters", first(np.nan)), "best_parameters is not finite"),
     "infinity": (MACHINE, put("_state.parameters", first(np.inf)), "parameters is not finite"),
-    "NaN for inference": (DISCARDED, put("_state.selected_parameters", first(np.nan)), "is not finite"),
+    "NaN for inference": (DISCARDED, put("_state.average", first(np.nan)), "average is not finite"),
     "NaN for a location": (MACHINE, put("_machine.visible.location", first(np.nan)), "no finite location"),
     "scale of zero": (MACHINE, put("_machine.visible.scale", first(0.0)), "no finite location and scale"),
     "negative scale": (MACHINE, put("_machine.visible.scale", first(-1.0)), "no finite location and scale"),

@@ -25,7 +25,6 @@ CONSTRUCTED = {
     "dreams": "skwakesleep._engine.dreams.Memory",
     "gaussian": "skwakesleep._engine.families.Gaussian",
     "hodgkin-huxley": "skwakesleep.models._hodgkin_huxley.HodgkinHuxley",
-    "inference-state": "skwakesleep._engine.training.InferenceState",
     "latent-factors": "skwakesleep.models._latent_factors.LatentFactors",
     "linear-map": "skwakesleep._engine.feature_maps.LinearMap",
     "machine": "skwakesleep._engine.networks.Machine",

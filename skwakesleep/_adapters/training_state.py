@@ -10,7 +10,7 @@ from skwakesleep._engine.training import TrainingState
 class DiscardableTrainingMixin:
     """An estimator whose training state, the attribute ``_state``, can be discarded."""
 
-    _state: Any
+    _state: TrainingState
 
     def discard_training_state(self):
         """Discard what only further training needs, to save memory and to make saved files small.
@@ -43,8 +43,7 @@ class DiscardableTrainingMixin:
         True
         """
         check_is_fitted(self)
-        if isinstance(self._state, TrainingState):
-            self._state = self._state.for_inference()
+        self._state = self._state.for_inference()
         return self
 
     def _training_state(self) -> Any:
@@ -55,7 +54,7 @@ class DiscardableTrainingMixin:
         ValueError
             If it was discarded.
         """
-        if not isinstance(self._state, TrainingState):
+        if self._state.discarded:
             raise ValueError(
                 f"This {type(self).__name__} cannot be trained further: discard_training_state was called, and what "
                 "training needs is gone. Train anew by fit with warm_start=False, or go on from a copy that was saved "

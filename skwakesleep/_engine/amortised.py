@@ -7,7 +7,7 @@ data (Wenliang, Moskovitz, Kanagawa & Sahani 2020). The posterior is never repre
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,13 @@ class AmortisedState(TrainingState):
         other = super().copy()
         assert isinstance(other, AmortisedState)
         other.regression = deepcopy(self.regression)
+        return other
+
+    def for_inference(self) -> "AmortisedState":
+        """Return a state that serves inference alone; it keeps how the regression was set and how it did."""
+        other = super().for_inference()
+        assert isinstance(other, AmortisedState)
+        other.regression = replace(self.regression, feature_map=None, memory=None)
         return other
 
     def check(self, n_parameters: int) -> None:

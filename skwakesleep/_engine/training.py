@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.optimizers import Optimizer
+from skwakesleep._engine.optimizers import SGD, Optimizer
 from skwakesleep._engine.random import Streams
 
 # Beyond so many nats per unit, training has diverged: even a coin costs 0.7. A single batch may hold outliers.
@@ -98,6 +98,8 @@ class TrainingState:
         Epochs since the score last improved.
     converged : bool
         Whether the last training ended because the score improved no more.
+    discarded : bool
+        Whether what only training needs was discarded, so that training cannot go on.
     """
 
     parameters: NDArray
@@ -112,6 +114,7 @@ class TrainingState:
     best_parameters: NDArray | None = None
     n_stale: int = 0
     converged: bool = False
+    discarded: bool = False
 
     def __post_init__(self) -> None:
         self.average = self.parameters.copy()
@@ -120,11 +123,6 @@ class TrainingState:
     def n_epochs(self) -> int:
         """Number of epochs trained so far."""
         return len(self.lower_bounds)
-
-    @property
-    def validation_seed(self) -> int:
-        """Seed of what is to be drawn alike again and again."""
-        return self.streams.validation_seed
 
     @property
     def selected_parameters(self) -> NDArray:
@@ -141,9 +139,14 @@ class TrainingState:
                     raise ValueError(f"{name} is negative: {value!r}")
         self.streams.check()
 
-    def for_inference(self) -> "InferenceState":
-        """Return what is needed when training will not go on; the array is shared."""
-        return InferenceState(self.selected_parameters, self.validation_seed)
+    def for_inference(self) -> "TrainingState":
+        """Return a state that serves inference alone, with one array for all parameters."""
+        other = copy(self)
+        other.parameters = other.average = self.selected_parameters
+        other.best_parameters = None
+        other.optimizer = SGD(self.optimizer.learning_rate)  # which remembers nothing
+        other.discarded = True
+        return other
 
     def average_iterate(self, scratch: NDArray) -> None:
         """Count the current iterate and, when one is due, take it into the average; `scratch` is overwritten.
@@ -201,18 +204,6 @@ class TrainingState:
             if validation_score is not None:
                 self.best_parameters = self.average.copy()
         self.converged = stopping is not None and self.n_stale >= stopping.n_iter_no_change
-
-
-@dataclass
-class InferenceState:
-    """What is left of a `TrainingState` when all that only training needs is discarded."""
-
-    selected_parameters: NDArray
-    validation_seed: int
-
-    def check(self, n_parameters: int) -> None:
-        """Raise ValueError unless the parameters are finite and of the right number."""
-        check_vector("selected_parameters", self.selected_parameters, n_parameters)
 
 
 def check_vector(name: str, vector: NDArray, size: int) -> None:
