@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
-from skwakesleep._adapters.plain import CLASS, PATHS, fits, from_plain
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models
+from skwakesleep._adapters.plain import CLASS, NAMES, PATHS, fits, from_plain
+from skwakesleep._engine import families
 from skwakesleep._engine.networks import MAX_LAYERS, Machine
 from skwakesleep.models import BlowflyDynamics, LatentFactors
 from skwakesleep.reference import IndependentBernoulli
@@ -282,6 +283,16 @@ def test_registered_classes_are_where_they_are_said_to_be(name):
     __import__(module)
     cls = getattr(__import__("sys").modules[module], attribute)
     assert (cls.__module__, cls.__qualname__) == (module, attribute)
+
+
+def test_all_models_and_families_are_registered():
+    """Those but `FunctionModel`, which is made of functions of users."""
+    shipped = [getattr(models, name) for name in models.__all__] + list(vars(families).values())
+    own = (models.__name__, families.__name__)
+    classes = {cls for cls in shipped if isinstance(cls, type) and cls.__module__.startswith(own)}
+    concrete = {cls for cls in classes if not getattr(cls, "_is_protocol", False) and hasattr(cls, "sample")}
+    assert len(concrete) >= 8
+    assert {f"{cls.__module__}.{cls.__qualname__}" for cls in concrete - {models.FunctionModel}} <= NAMES.keys()
 
 
 ANNOTATED = [
