@@ -184,6 +184,7 @@ NUMBERS = {
     "other columns": (MACHINE, put("n_features_in_", 7), "_machine has 6 columns, but n_features_in_=7"),
     "negative steps": (MACHINE, put("_state.n_steps", -1), "n_steps is negative: -1"),
     "negative steps of Adam": (MACHINE, put("_state.optimizer._n_steps", -3), "_n_steps is negative: -3"),
+    "a negative seed": (MACHINE, put("_state.streams.validation_seed", -1), "validation_seed is negative: -1"),
     "a negative model": (AMORTISED, put("model_.n_features", -6), "n_features of LatentFactors must be an int"),
     "an unknown model": (AMORTISED, put("model_.latents", "magic"), "latents of LatentFactors must be one of"),
     "a wide model": (AMORTISED, both(WIDE, put("model_.noise", "full")), "model_ has 1000000 columns"),

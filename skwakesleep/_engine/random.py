@@ -44,7 +44,9 @@ class Streams:
         return self._generators[purpose]
 
     def check(self) -> None:
-        """Raise ValueError unless there is a stream for each purpose."""
+        """Raise ValueError unless there are a seed and a stream for each purpose."""
+        if self.validation_seed < 0:
+            raise ValueError(f"validation_seed is negative: {self.validation_seed!r}")
         for purpose in self.PURPOSES:
             if purpose not in self._generators:
                 raise ValueError(f"there is no random stream for {purpose!r}")
