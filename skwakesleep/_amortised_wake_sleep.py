@@ -14,6 +14,7 @@ from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Int
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.tables import check_table
+from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState
 from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
@@ -21,7 +22,7 @@ from skwakesleep._engine.dreams import LocalFactors, Pairs, WholeObservations, i
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import TrainingDivergedError, train
+from skwakesleep._engine.training import TrainingDivergedError, check_vector, train
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import EXPONENTIAL, LOCAL, GuardedModel, check_protocol, probe
 
@@ -47,6 +48,7 @@ def _model_has(method):
 class AmortisedWakeSleep(
     DocumentationLinkMixin,
     VersionedPickleMixin,
+    DiscardableTrainingMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -399,7 +401,7 @@ class AmortisedWakeSleep(
                 f"model is {self.model!r}, but the one to continue from is {self.model_!r}. Restore it, or start anew "
                 "with fit and warm_start=False."
             )
-        state = self._state.copy()
+        state = self._training_state().copy()
         state.optimizer.learning_rate = float(self.learning_rate_init)
         return state
 
@@ -421,6 +423,16 @@ class AmortisedWakeSleep(
         vars(self).update(attributes)
 
     # ------------------------------------------------------------------ what was learned
+
+    _LEARNED = ("model_", "_state", "theta_", "gradient_", "n_features_in_")
+
+    def _check_learned(self):
+        if not isinstance(self._state, AmortisedState) or self.gradient_ not in NEEDS:
+            raise ValueError("_state is of the wrong type, or gradient_ is unknown")
+        if self.model_.n_features != self.n_features_in_:
+            raise ValueError(f"model_ has {self.model_.n_features} columns, but n_features_in_={self.n_features_in_}")
+        check_vector("theta_", self.theta_, self.model_.n_params)
+        self._state.check(self.model_.n_params)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_state")

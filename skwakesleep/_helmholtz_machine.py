@@ -15,16 +15,18 @@ from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.tables import check_matrix, check_table
 from skwakesleep._adapters.threads import limited_threads
+from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.certification import certify
+from skwakesleep._engine.fitted import FittedMachine
 from skwakesleep._engine.likelihood import estimate, log_likelihood
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.numerics import bounded_mean
 from skwakesleep._engine.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.random import FineNoise, Streams
+from skwakesleep._engine.restandardization import follow, restandardized
 from skwakesleep._engine.rows import Rows
-from skwakesleep._engine.training import Stopping, Trained, TrainingDivergedError, TrainingState, train
-from skwakesleep._engine.units import follow, restandardized
+from skwakesleep._engine.training import Stopping, TrainingDivergedError, TrainingState, train
 from skwakesleep._engine.wake_sleep import WakeSleep
 from skwakesleep._engine.workspace import Workspace
 
@@ -43,6 +45,7 @@ TELLING_ROWS = 10
 class HelmholtzMachine(
     DocumentationLinkMixin,
     VersionedPickleMixin,
+    DiscardableTrainingMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -394,7 +397,7 @@ class HelmholtzMachine(
         def attributes(state):
             return {**header, **_fitted_attributes(trained.machine, state)}
 
-        seen_before = None if fresh else getattr(self._machine.visible, "seen", None)
+        seen_before = None if fresh else getattr(self._fitted.machine.visible, "seen", None)
         n_epochs = 1 if partial else self.max_iter
         n_before = trained.state.n_epochs
         monitor = FitMonitor(self, X, n_epochs, attributes)
@@ -502,10 +505,11 @@ class HelmholtzMachine(
 
     def _check_unchanged(self, sizes):
         """Check that training can go on with the networks there are."""
+        machine = self._fitted.machine
         asked = {
-            "hidden_layer_sizes": (sizes, self._machine.sizes[1:]),
+            "hidden_layer_sizes": (sizes, machine.sizes[1:]),
             "visible": (self.visible_ if self.visible == "auto" else self.visible, self.visible_),
-            "autoregressive": (validation.check_autoregressive(self.autoregressive), self._machine.autoregressive),
+            "autoregressive": (validation.check_autoregressive(self.autoregressive), machine.autoregressive),
         }
         for name, (new, old) in asked.items():
             if new != old:
@@ -526,13 +530,13 @@ class HelmholtzMachine(
         streams = Streams(validation.entropy(self.random_state))
         try:
             parameters = machine.initial_parameters(means, streams["initialization"], X.dtype)
-            return Trained(machine, TrainingState(parameters, self._optimizer(machine, X.dtype), streams))
+            return FittedMachine(machine, TrainingState(parameters, self._optimizer(machine, X.dtype), streams))
         except MemoryError as error:
             raise MemoryError(f"hidden_layer_sizes={self.hidden_layer_sizes!r}: {error}") from error
 
     def _resumable(self, X, rows_id, names):
         """Return the machine and a copy of its state, ready for the rows of `X`."""
-        machine, state = self._machine, self._state.copy()
+        machine, state = self._fitted.machine, self._training_state().copy()
         optimizer = self._optimizer(machine, state.parameters.dtype)
         if type(state.optimizer) is type(optimizer):
             state.optimizer.learning_rate = optimizer.learning_rate
@@ -541,7 +545,7 @@ class HelmholtzMachine(
         if self.visible_ == "gaussian" and (not rows_id or rows_id != state.rows_id):
             moments = kinds.column_moments(X, names)
             machine = restandardized(machine, moments) if rows_id else follow(machine, state, moments)
-        return Trained(machine, state)
+        return FittedMachine(machine, state)
 
     def _optimizer(self, machine, dtype) -> Optimizer:
         learning_rate = float(self.learning_rate_init)
@@ -554,20 +558,22 @@ class HelmholtzMachine(
 
     # ------------------------------------------------------------------ what was learned
 
+    _LEARNED = ("_fitted", "n_features_in_", "visible_")
+
+    def _check_learned(self):
+        if not isinstance(self._fitted, FittedMachine):
+            raise ValueError("_fitted is of the wrong type")
+        machine = self._fitted.machine
+        if machine.sizes[0] != self.n_features_in_:
+            raise ValueError(f"the machine has {machine.sizes[0]} columns, but n_features_in_={self.n_features_in_}")
+        self._fitted.check()
+
     def __sklearn_is_fitted__(self):
-        return "_trained" in vars(self)
-
-    @property
-    def _machine(self):
-        return self._trained.machine
-
-    @property
-    def _state(self):
-        return self._trained.state
+        return "_fitted" in vars(self)
 
     @property
     def _n_features_out(self):
-        return self._machine.sizes[-1]
+        return self._fitted.machine.sizes[-1]
 
     @property
     def generative_coefs_(self):
@@ -597,9 +603,9 @@ class HelmholtzMachine(
     @property
     def autoregressive_coefs_(self):
         """Strictly upper triangular weights of the autoregressive layers, by layer."""
-        trained = self._trained
-        views = trained.machine.bind(trained.parameters)
-        named = zip(trained.machine.layers, [*views.generative, *views.recognition], strict=True)
+        fitted = self._fitted
+        views = fitted.machine.bind(fitted.parameters)
+        named = zip(fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
         return {layer.name: own["triangle"] for layer, own in named if layer.autoregressive}
 
     @property
@@ -610,8 +616,8 @@ class HelmholtzMachine(
     def _views(self):
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"This {type(self).__name__} is not fitted yet and has no parameters.")
-        trained = self._trained
-        return trained.machine.bind(trained.parameters)
+        fitted = self._fitted
+        return fitted.machine.bind(fitted.parameters)
 
     # ------------------------------------------------------------------ features, density, samples
 
@@ -647,9 +653,9 @@ class HelmholtzMachine(
         (3, 8)
         """
         X = self._check_X(X)
-        trained = self._trained
-        machine = trained.machine
-        theta = machine.bind(trained.parameters.astype(X.dtype))
+        fitted = self._fitted
+        machine = fitted.machine
+        theta = machine.bind(fitted.parameters.astype(X.dtype))
         H = np.empty((X.shape[0], machine.sizes[-1]), X.dtype)
         workspace = Workspace()
         for block, batch in Rows(X, machine.visible, X.dtype).blocks(TRANSFORM_BLOCK):
@@ -694,10 +700,10 @@ class HelmholtzMachine(
                 f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
                 f"{self._n_features_out} units."
             )
-        trained = self._trained
-        theta = trained.machine.bind(trained.parameters.astype(H.dtype))
-        means = trained.machine.generative.means(theta.generative, H, Workspace(), first=1)
-        return trained.machine.visible.decode(means)
+        fitted = self._fitted
+        theta = fitted.machine.bind(fitted.parameters.astype(H.dtype))
+        means = fitted.machine.generative.means(theta.generative, H, Workspace(), first=1)
+        return fitted.machine.visible.decode(means)
 
     def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
@@ -751,10 +757,10 @@ class HelmholtzMachine(
         ((4,), np.True_)
         """
         X = self._check_X(X)
-        trained = self._trained
-        rows = Rows(X, trained.machine.visible, np.float64)
-        parameters = trained.parameters.astype(np.float64)
-        scores = estimate(trained.machine, parameters, rows, int(self.n_score_particles), int(self.n_score_steps))
+        fitted = self._fitted
+        rows = Rows(X, fitted.machine.visible, np.float64)
+        parameters = fitted.parameters.astype(np.float64)
+        scores = estimate(fitted.machine, parameters, rows, int(self.n_score_particles), int(self.n_score_steps))
         self._warn_of_few_particles(scores.effective_size)
         return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
 
@@ -844,10 +850,10 @@ class HelmholtzMachine(
         """
         check_is_fitted(self)
         n_samples = validation.check_certification(n_samples, confidence, self.n_score_particles)
-        trained = self._trained
+        fitted = self._fitted
         certificate = certify(
-            trained.machine,
-            trained.parameters.astype(np.float64),
+            fitted.machine,
+            fitted.parameters.astype(np.float64),
             validation.entropy(random_state),
             n_dreams=n_samples,
             n_particles=int(self.n_score_particles),
@@ -910,8 +916,8 @@ class HelmholtzMachine(
         """
         check_is_fitted(self)
         n_samples = validation.check_n_samples(n_samples)
-        trained = self._trained
-        machine, parameters = trained.machine, trained.parameters
+        fitted = self._fitted
+        machine, parameters = fitted.machine, fitted.parameters
         noise = FineNoise(np.random.default_rng(validation.entropy(random_state)))
         theta = machine.bind(parameters).generative
         states = machine.generative.sample(theta, None, (n_samples,), noise, Workspace())
@@ -939,5 +945,5 @@ def _fitted_attributes(machine: Machine, state: TrainingState) -> dict[str, Any]
         "validation_scores_": list(state.validation_scores),
         "converged_": state.converged,
         "n_iter_": state.n_epochs,
-        "_trained": Trained(machine, state),
+        "_fitted": FittedMachine(machine, state),
     }

@@ -19,6 +19,7 @@ PRIVATE_SKLEARN = f"{PACKAGE}._adapters._sklearn"
 
 # The engine, ground floor first: a module imports from modules named before it, and from no others.
 ENGINE_ORDER = (
+    "caching",
     "numerics",
     "workspace",
     "array_loops",
@@ -44,7 +45,8 @@ ENGINE_ORDER = (
     "likelihood",
     "certification",
     "training",
-    "units",
+    "fitted",
+    "restandardization",
     "dreams",
     "dream_regression",
     "gradient_forms",

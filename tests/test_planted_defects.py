@@ -195,14 +195,14 @@ class PartialFitReturnsNone(HelmholtzMachine):
 
 class PartialFitRestarts(HelmholtzMachine):
     def partial_fit(self, X, y=None):
-        vars(self).pop("_trained", None)
+        vars(self).pop("_fitted", None)
         return super().partial_fit(X)
 
 
 class PartialFitForgetsTheOptimizer(HelmholtzMachine):
     def partial_fit(self, X, y=None):
-        if hasattr(self, "_trained"):
-            self._state.optimizer.reset()
+        if hasattr(self, "_fitted"):
+            self._fitted.state.optimizer.reset()
         return super().partial_fit(X)
 
 
@@ -214,7 +214,7 @@ class ScoreSetsAnAttribute(HelmholtzMachine):
 
 class SampleAdvancesTheStreams(HelmholtzMachine):
     def sample(self, n_samples=1, random_state=None):
-        self._state.streams["dreams"].random()
+        self._fitted.state.streams["dreams"].random()
         return super().sample(n_samples, random_state)
 
 

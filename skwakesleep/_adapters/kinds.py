@@ -34,7 +34,7 @@ def _tolerances(X: Table) -> NDArray | float:
     """Return how far outside [0, 1] a value of each column may be."""
     if not _is_outside(X, 0.0):
         return 0.0
-    largest = abs(X).max(axis=0)
+    largest: Any = abs(X).max(axis=0)  # type: ignore[attr-defined]
     largest = largest if isinstance(X, np.ndarray) else largest.toarray().ravel()
     return UNIT_TOLERANCE * np.minimum(largest, 1)
 

@@ -7,7 +7,7 @@ data (Wenliang, Moskovitz, Kanagawa & Sahani 2020). The posterior is never repre
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,19 @@ class AmortisedState(TrainingState):
         assert isinstance(other, AmortisedState)
         other.regression = deepcopy(self.regression)
         return other
+
+    def for_inference(self) -> "AmortisedState":
+        """Return a state that serves inference alone; it keeps how the regression was set and how it did."""
+        other = super().for_inference()
+        assert isinstance(other, AmortisedState)
+        other.regression = replace(self.regression, feature_map=None, memory=None)
+        return other
+
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        super().check(n_parameters)
+        if self.regression.memory is not None:
+            self.regression.memory.check()
 
 
 class AmortisedGradient:
@@ -97,7 +110,7 @@ class AmortisedGradient:
         log_joint: Callable[[NDArray, Latents, NDArray], NDArray] | None = None,
     ) -> None:
         self.gradient = np.zeros_like(parameters)
-        self.damping = None
+        self.damping: NDArray | None = None
         self.failure = ""
         self.followed = parameters.copy()
         self._phases = phases

@@ -5,7 +5,7 @@ one gradient with respect to the natural parameters, ``residual = T(target) - E[
 broadcast freely: natural parameters and targets may each lack the particle axis, or the row axis too.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -27,6 +27,7 @@ RESOLVED_VARIANCE = 1e-12
 UNDAMPED_DEVIATION = 0.1
 
 
+@runtime_checkable
 class Family(Protocol):
     """What a layer asks of the distribution of its units.
 

@@ -1,13 +1,13 @@
 """A layer: an affine map of the parent units feeding a family."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.caching import cached
 from skwakesleep._engine.families import Family
 from skwakesleep._engine.loops import LOOPS
 from skwakesleep._engine.parameters import Shapes, Views
@@ -235,7 +235,7 @@ class Layer:
         return workspace.array((self.name, role), (*shape, self.n_units), dtype)
 
 
-@lru_cache(maxsize=8)
+@cached(2**23)
 def _lower_triangle(n: int) -> NDArray:
     """Return where a unit would see itself or one after it."""
     return np.tri(n, dtype=bool)

@@ -16,6 +16,8 @@ from skwakesleep._engine.workspace import Workspace, allocated
 # How fast units that have causes learn from each other: if as fast as from the causes, they would leave these little to
 # explain, and learn by heart.
 LATERAL_PACE = 0.03
+# Far more than can be trained, so that a damaged file does not make layers without end.
+MAX_LAYERS = 1000
 
 
 class Trace(NamedTuple):
@@ -146,6 +148,11 @@ class Machine:
     def __init__(
         self, visible: Family, sizes: Sequence[int], n_active: float, autoregressive: Collection[str] = ()
     ) -> None:
+        if not 2 <= len(sizes) <= 1 + MAX_LAYERS or min(sizes) < 1:
+            raise ValueError(
+                f"hidden_layer_sizes must have 1 to {MAX_LAYERS} layers of 1 unit or more. Got {len(sizes) - 1} "
+                f"layers, the smallest of {min(sizes, default=0)} units."
+            )
         self.sizes = tuple(sizes)
         self.autoregressive = frozenset(autoregressive)
         self.visible = visible
@@ -215,6 +222,17 @@ class Machine:
             [views[layer.name] for layer in self.generative.layers],
             [views[layer.name] for layer in self.recognition.layers],
         )
+
+    def check(self) -> None:
+        """Raise ValueError unless the visible family takes rows of as many columns as the machine has."""
+        n_columns = self.sizes[0]
+        try:
+            with np.errstate(all="ignore"):
+                encoded = self.visible.encode(np.zeros((1, n_columns)))
+        except ValueError as error:
+            raise ValueError(f"the visible family is not one of {n_columns} columns") from error
+        if not np.isfinite([self.visible.log_volume, *encoded.flat]).all():
+            raise ValueError("the visible columns have no finite location and scale")
 
     def recognition_part(self, flat: NDArray) -> NDArray:
         """Return the view of a flat parameter vector that holds the recognition network, which is laid out last."""

@@ -1,9 +1,9 @@
 """Element-wise functions and reductions that neither overflow nor allocate."""
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
+
+from skwakesleep._engine.caching import cached
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
@@ -52,6 +52,6 @@ def bounded_mean(scores: NDArray) -> float:
     return float(np.maximum(scores, low - 10 * max(high - low, 1.0)).mean())
 
 
-@lru_cache(maxsize=64)
+@cached(2**20)
 def _ones(n: int, dtype: np.dtype) -> NDArray:
     return np.ones(n, dtype)

@@ -1,7 +1,7 @@
 """Update rules over one flat parameter vector, all of them ascending."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from skwakesleep._engine.loops import LOOPS
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """Moves the parameters along a gradient; whatever it remembers is part of the training state."""
 
@@ -68,6 +69,12 @@ class Adam:
     BETA_1 = 0.9
     BETA_2 = 0.999
     EPSILON = 1e-8
+
+    learning_rate: float
+    _scales: NDArray
+    _first: NDArray
+    _second: NDArray
+    _n_steps: int
 
     def __init__(self, learning_rate: float, scales: NDArray) -> None:
         self.learning_rate = learning_rate

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.optimizers import Optimizer
+from skwakesleep._engine.optimizers import SGD, Optimizer
 from skwakesleep._engine.random import Streams
 
 # Training has diverged if an epoch costs more than this number of nats per unit on average; a fair binary unit costs
@@ -103,6 +104,8 @@ class TrainingState:
         Identifies the rows that the scores refer to; empty if they are parts of a stream.
     converged : bool
         Whether the last training ended because the score improved no more.
+    discarded : bool
+        Whether what only training needs was discarded, so that training cannot go on.
     """
 
     parameters: NDArray
@@ -119,6 +122,7 @@ class TrainingState:
     improved_at: int = 0
     rows_id: str = ""
     converged: bool = False
+    discarded: bool = False
 
     def __post_init__(self) -> None:
         self.average = self.parameters.copy()
@@ -138,6 +142,25 @@ class TrainingState:
         """The iterate, its average and, where there is one, the best average."""
         best = [] if self.best_parameters is None else [self.best_parameters]
         return [self.parameters, self.average, *best]
+
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        for part in (self, self.optimizer):
+            for name, value in vars(part).items():
+                if isinstance(value, np.ndarray):
+                    check_vector(name, value, n_parameters)
+                elif isinstance(value, Integral) and value < 0:
+                    raise ValueError(f"{name} is negative: {value!r}")
+        self.streams.check()
+
+    def for_inference(self) -> "TrainingState":
+        """Return a state that serves inference alone, with one array for all parameters."""
+        other = copy(self)
+        other.parameters = other.average = self.selected_parameters
+        other.best_parameters = None
+        other.optimizer = SGD(self.optimizer.learning_rate)  # which remembers nothing
+        other.discarded = True
+        return other
 
     def average_iterate(self, scratch: NDArray) -> None:
         """Count the current iterate and, when one is due, take it into the average; `scratch` is overwritten.
@@ -215,17 +238,12 @@ class TrainingState:
         vars(self).update(new, n_stale=n_stale, improved_at=improved_at)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model together with the state of its training, so that one is never read with another's."""
-
-    machine: Any
-    state: TrainingState
-
-    @property
-    def parameters(self) -> NDArray:
-        """The parameters to use."""
-        return self.state.selected_parameters
+def check_vector(name: str, vector: NDArray, size: int) -> None:
+    """Raise ValueError unless a vector has a given size, and finite floats."""
+    if vector.shape != (size,) or vector.dtype.kind != "f":
+        raise ValueError(f"{name} has shape {vector.shape} and dtype {vector.dtype}, not {size} floats")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{name} is not finite")
 
 
 def mean_state(states: Sequence[TrainingState]) -> TrainingState:

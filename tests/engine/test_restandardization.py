@@ -9,9 +9,9 @@ from skwakesleep._engine.moments import measure
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
+from skwakesleep._engine.restandardization import ChangeOfUnits, follow, restandardized
 from skwakesleep._engine.rows import Rows
 from skwakesleep._engine.training import TrainingState
-from skwakesleep._engine.units import ChangeOfUnits, follow, restandardized
 from skwakesleep._engine.workspace import Workspace
 
 RNG = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def machine_and_state(autoregressive=()):
 
 
 def other_units(machine):
-    """Return units with which the noise needs no widening: scales are not larger than before."""
+    """Return units that differ in location and scale from column to column."""
     old = machine.visible
     return Gaussian(old.location - SHIFT * old.scale, old.scale / (1 + RATIO), old.smallest_variance * (1 + RATIO) ** 2)
 
