@@ -658,9 +658,10 @@ class HelmholtzMachine(
         theta = machine.bind(fitted.parameters.astype(X.dtype))
         H = np.empty((X.shape[0], machine.sizes[-1]), X.dtype)
         workspace = Workspace()
-        for block, batch in Rows(X, machine.visible, X.dtype).blocks(TRANSFORM_BLOCK):
-            means = machine.recognition.means(theta.recognition, batch.root, workspace)
-            H[block] = means[: block.stop - block.start]
+        with limited_threads(TRANSFORM_BLOCK * machine.largest_matrix):
+            for block, batch in Rows(X, machine.visible, X.dtype).blocks(TRANSFORM_BLOCK):
+                means = machine.recognition.means(theta.recognition, batch.root, workspace)
+                H[block] = means[: block.stop - block.start]
         return H
 
     def inverse_transform(self, X):
@@ -702,7 +703,8 @@ class HelmholtzMachine(
             )
         fitted = self._fitted
         theta = fitted.machine.bind(fitted.parameters.astype(H.dtype))
-        means = fitted.machine.generative.means(theta.generative, H, Workspace(), first=1)
+        with limited_threads(len(H) * fitted.machine.largest_matrix):
+            means = fitted.machine.generative.means(theta.generative, H, Workspace(), first=1)
         return fitted.machine.visible.decode(means)
 
     def score_samples(self, X, return_std=False):
@@ -760,7 +762,8 @@ class HelmholtzMachine(
         fitted = self._fitted
         rows = Rows(X, fitted.machine.visible, np.float64)
         parameters = fitted.parameters.astype(np.float64)
-        scores = estimate(fitted.machine, parameters, rows, int(self.n_score_particles), int(self.n_score_steps))
+        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
+            scores = estimate(fitted.machine, parameters, rows, int(self.n_score_particles), int(self.n_score_steps))
         self._warn_of_few_particles(scores.effective_size)
         return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
 
@@ -851,15 +854,16 @@ class HelmholtzMachine(
         check_is_fitted(self)
         n_samples = validation.check_certification(n_samples, confidence, self.n_score_particles)
         fitted = self._fitted
-        certificate = certify(
-            fitted.machine,
-            fitted.parameters.astype(np.float64),
-            validation.entropy(random_state),
-            n_dreams=n_samples,
-            n_particles=int(self.n_score_particles),
-            n_steps=int(self.n_score_steps),
-            confidence=float(confidence),
-        )
+        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
+            certificate = certify(
+                fitted.machine,
+                fitted.parameters.astype(np.float64),
+                validation.entropy(random_state),
+                n_dreams=n_samples,
+                n_particles=int(self.n_score_particles),
+                n_steps=int(self.n_score_steps),
+                confidence=float(confidence),
+            )
         self._warn_of_few_particles(certificate.effective_sizes)
         return certificate
 
@@ -920,7 +924,8 @@ class HelmholtzMachine(
         machine, parameters = fitted.machine, fitted.parameters
         noise = FineNoise(np.random.default_rng(validation.entropy(random_state)))
         theta = machine.bind(parameters).generative
-        states = machine.generative.sample(theta, None, (n_samples,), noise, Workspace())
+        with limited_threads(n_samples * machine.largest_matrix):
+            states = machine.generative.sample(theta, None, (n_samples,), noise, Workspace())
         return machine.visible.decode(states[-1])
 
     def _check_X(self, X):

@@ -54,7 +54,8 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
     --------
     Two parts of the data, in three rounds. ``map`` stands for what runs functions elsewhere.
 
-    >>>     >>> from skwakesleep import HelmholtzMachine
+    >>> import numpy as np
+    >>> from skwakesleep import HelmholtzMachine
     >>> from skwakesleep.replicas import average, replicate
     >>> X = np.repeat(np.random.default_rng(0).integers(2, size=(200, 2)), 4, axis=1)
     >>> parts = X[:100], X[100:]

@@ -13,6 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from skwakesleep import HelmholtzMachine
 from skwakesleep._engine import wake_sleep
+from skwakesleep._helmholtz_machine import PATIENT_STEPS
 from skwakesleep.datasets import make_bars
 from tests import oracle
 
@@ -238,6 +239,15 @@ def test_early_stopping_keeps_the_best_epoch():
     np.testing.assert_array_equal(longest.components_, shorter.components_)
     np.testing.assert_array_equal(longest.prior_intercept_, shorter.prior_intercept_)
     assert (longest.components_ != shortest.components_).any()
+
+
+def test_early_stopping_of_a_small_table_waits_for_a_number_of_steps():
+    """Ten epochs of 60 rows are 10 steps, too few to tell; a number of epochs that is asked for is kept to."""
+    X = (np.random.default_rng(11).random((60, 12)) < 0.5).astype(float)
+    options = {"early_stopping": True, "tol": 1e9, "max_iter": 1000}
+    assert build(8, **options).fit(X).n_iter_ == PATIENT_STEPS + 1
+    assert build(8, n_iter_no_change=10, **options).fit(X).n_iter_ == 11
+    assert build(8, **{**options, "early_stopping": False}).fit(X).n_iter_ == 11
 
 
 def test_early_stopping_stops():

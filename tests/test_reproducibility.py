@@ -20,6 +20,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
+from skwakesleep import HelmholtzMachine
+from skwakesleep.datasets import make_bars
+
 SOLVERS = ["adam", "sgd"]
 RECOGNITION_UPDATES = ["wake", "sleep", "both"]
 
@@ -161,6 +164,52 @@ def test_a_memory_mapped_machine_works_and_learns(early_stopping, table, small, 
     assert_array_equal(mapped.transform(table), machine.transform(table))
     assert_array_equal(mapped.score_samples(table), machine.score_samples(table))
     assert_same(mapped.partial_fit(table).fit(table), machine.partial_fit(table).fit(table))
+
+
+def easy_and_hard():
+    """A table that is learned at once to a high score, and one that takes time to a lower one."""
+    rng = np.random.default_rng(0)
+    easy = np.repeat([[0.0, 1.0] * 8], 300, axis=0)
+    hard = make_bars(300, random_state=1)[0]
+    return easy, hard, rng
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_other_rows_are_not_judged_by_the_score_of_earlier_ones(early_stopping):
+    """A warm start on other rows trains as long as it takes, and what it keeps is best on those."""
+    easy, hard, _ = easy_and_hard()
+    options = {"early_stopping": early_stopping, "random_state": 0, "max_iter": 60, "tol": 1e-3}
+    fresh = HelmholtzMachine(8, **options)
+    machine = HelmholtzMachine(8, warm_start=True, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        machine.fit(easy).fit(hard)
+        fresh.fit(hard)
+    assert machine.score(hard) > fresh.score(hard) - 1
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_a_table_that_has_grown_is_learned(early_stopping, small):
+    """Held-out rows are other ones then: parameters kept from before are scored on these."""
+    X = make_bars(900, random_state=0)[0]
+    machine = small(hidden_layer_sizes=8, warm_start=True, early_stopping=early_stopping, max_iter=5).fit(X[:300])
+    before = machine.score(X)
+    machine.set_params(learning_rate_init=0.2, max_iter=20).fit(X)
+    assert machine.n_iter_ == 25
+    assert machine.score(X) > before + 1
+
+
+def test_the_best_parameters_of_before_stay_if_they_are_best_on_the_new_rows_too():
+    X = make_bars(600, random_state=0)[0]
+    options = {"early_stopping": True, "warm_start": True, "random_state": 0, "tol": None}
+    machine = HelmholtzMachine(8, max_iter=30, **options).fit(X[:300])
+    components = machine.components_.copy()
+    spoiled = machine.set_params(learning_rate_init=50.0, max_iter=1)
+    try:
+        spoiled.fit(X)
+    except ValueError:  # diverged
+        return
+    assert_array_equal(spoiled.components_, components)
 
 
 # ---------------------------------------------------------------------- nothing else changes

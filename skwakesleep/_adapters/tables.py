@@ -203,7 +203,8 @@ def _not_a_number(cell: Any, place: str, error: Exception) -> Exception:
 def _check_finite(table: Table, names: Sequence[Any]) -> None:
     """Raise for missing and infinite values, unless scikit-learn is configured to assume that there are none."""
     try:
-        assert_all_finite(table)
+        with np.errstate(all="ignore"):  # its sums may overflow
+            assert_all_finite(table)
     except ValueError:
         for wrong, error in ((np.isnan, _missing_values), (np.isinf, _infinite_values)):
             if found := first_column(table, wrong):

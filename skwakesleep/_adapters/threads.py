@@ -1,56 +1,23 @@
-"""One thread for matrix products that are too small to gain from more.
+"""One thread for matrix products that are too small to gain much from more.
 
-Threads of the linear algebra library wait for each other actively. On a machine with other work, small products then
-take ten or more times as long as on one thread.
+Threads of the linear algebra library wait for each other actively: on a machine with other work, small products can
+take more than ten times as long as on one thread.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from threading import Lock
-from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-# Multiplications in a product that two threads compute hardly faster than one, even on an idle machine.
+# Multiplications in a product that takes less than half a millisecond on one thread.
 SMALL_PRODUCT = 2e7
 # Whoever sets one of these decides the number of threads.
 VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-class _Limit:
-    """The limit of the process: set by the first to ask for it, lifted by the last, whichever thread they are in."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._n_users = 0
-        self._limit: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._n_users == 0:
-                self._limit = _controller().limit(limits=1, user_api="blas")
-            self._n_users += 1
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._n_users -= 1
-            if self._n_users == 0:
-                self._limit.restore_original_limits()
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-_LIMIT = _Limit()
-
-
-@contextmanager
-def limited_threads(n_multiplications: float) -> Iterator[None]:
-    """Compute with one thread of the linear algebra library if the largest product is this small.
+def limited_threads(n_multiplications: float) -> AbstractContextManager:
+    """Return a context in which the linear algebra library has one thread, if products are small.
 
     Parameters
     ----------
@@ -58,7 +25,10 @@ def limited_threads(n_multiplications: float) -> Iterator[None]:
         Multiplications in the largest product.
     """
     if n_multiplications > SMALL_PRODUCT or any(variable in os.environ for variable in VARIABLES):
-        yield
-        return
-    with _LIMIT:
-        yield
+        return nullcontext()
+    return _controller().limit(limits=1, user_api="blas")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()

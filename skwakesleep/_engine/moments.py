@@ -78,10 +78,10 @@ def measure(table: NDArray | sparse.csr_array) -> Moments:
         finite = np.isfinite(largest - smallest)
     if not finite.all():
         raise OverflowError(int(finite.argmin()))
-    ulps = np.spacing(np.maximum(np.abs(smallest), np.abs(largest)).astype(table.dtype)).astype(np.float64)
-    varying = largest - smallest > ROUNDING_ULPS * ulps
     order = _order_statistics(table)
     lowest, highest = np.maximum(order.lowest, smallest), np.minimum(order.highest, largest)
+    ulps = np.spacing(np.maximum(np.abs(lowest), np.abs(highest)).astype(table.dtype)).astype(np.float64)
+    varying = largest - smallest > ROUNDING_ULPS * ulps
     width = np.where(varying & (highest > lowest), highest - lowest, 1.0)  # unit of the deviations: squares stay finite
 
     def kept_deviations(center: NDArray) -> Iterator[tuple[NDArray, NDArray]]:

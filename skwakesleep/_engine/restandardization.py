@@ -19,6 +19,8 @@ TOLERATED_SHIFT = 0.1
 TOLERATED_RATIO = 1.1
 # The same for the smallest standard deviation.
 TOLERATED_RESOLUTION = 2.0
+# If a column's scale grows by more than this factor, the rows before did not show its spread.
+FIRST_SPREAD = 2.0
 
 
 def follow(machine: Machine, state: TrainingState, moments: Moments) -> Machine:
@@ -31,7 +33,7 @@ def follow(machine: Machine, state: TrainingState, moments: Moments) -> Machine:
     new = Gaussian.of_moments(seen)
     if are_close(old, new):
         return machine.with_visible(Gaussian(old.location, old.scale, old.smallest_variance, seen))
-    change = ChangeOfUnits(machine, new)
+    change = ChangeOfUnits(machine, new, first_spread=FIRST_SPREAD)
     change.apply_to_state(state)
     for parameters in state.parameter_vectors:
         change.widen_noise(parameters)
@@ -83,8 +85,9 @@ def _resolution(visible: Gaussian) -> NDArray:
 class ChangeOfUnits:
     """The map ``y' = ratio * y + shift`` between two standardizations of the columns, for a machine's parameters.
 
-    Afterwards both networks do what they did in the user's units. A column that was constant so far had no scale: its
-    parameters are taken to be in the new units already, and its noise to be as wide as the column.
+    Afterwards both networks do what they did in the user's units. That is of no use for a column whose spread was not
+    seen before: its weights would be far too small on the way out and far too large on the way in. Its parameters are
+    taken to be in the new units already, and its noise to be as wide as the column.
 
     Parameters
     ----------
@@ -92,16 +95,20 @@ class ChangeOfUnits:
         The machine, with its old units.
     new : Gaussian
         The new units.
+    first_spread : float
+        Growth of a scale beyond which the spread was not seen before.
     """
 
-    def __init__(self, machine: Machine, new: Gaussian) -> None:
+    def __init__(self, machine: Machine, new: Gaussian, first_spread: float = np.inf) -> None:
         old = cast(Gaussian, machine.visible)
         self._machine = machine
         self._old, self._new = old, new
-        constant = np.zeros(len(new.scale), bool) if old.seen is None else old.seen.deviations == 0
-        self._ratio = np.where(constant, 1.0, old.scale / new.scale)
-        self._shift = np.where(constant, 0.0, (old.location - new.location) / new.scale)
-        self._constant = constant
+        unseen = new.scale > first_spread * old.scale
+        if old.seen is not None:
+            unseen |= old.seen.deviations == 0
+        self._ratio = np.where(unseen, 1.0, old.scale / new.scale)
+        self._shift = np.where(unseen, 0.0, (old.location - new.location) / new.scale)
+        self._unseen = unseen
 
     def apply_to_state(self, state: TrainingState) -> None:
         """Rewrite all parameters of a state, and what its optimizer remembers."""
@@ -113,7 +120,7 @@ class ChangeOfUnits:
         """Rewrite a flat parameter vector in place."""
         networks = self._machine.bind(flat)
         visible, recognition = networks.generative[-1], networks.recognition[0]
-        variance = np.where(self._constant, 1.0, self._old.variance(visible) * np.square(self._ratio))
+        variance = np.where(self._unseen, 1.0, self._old.variance(visible) * np.square(self._ratio))
         self._set_variance(visible, variance)
         self._multiply(visible, recognition)
         visible["intercept"] += self._shift

@@ -15,7 +15,7 @@ from skwakesleep._engine.numerics import log_sum_exp
 from skwakesleep._engine.parameters import Views
 from skwakesleep._engine.random import CoarseNoise, Noise, Streams
 from skwakesleep._engine.rows import Batch
-from skwakesleep._engine.weight_penalty import WeightPenalty
+from skwakesleep._engine.weight_penalty import LARGEST_STRENGTH, WeightPenalty
 from skwakesleep._engine.workspace import Workspace
 
 # The share of an equal weight below which weights are thinned out, lest the matrix products work for next to nothing:
@@ -76,7 +76,9 @@ class WakeSleep:
         self._parameters = parameters
         self._penalty = None
         if alpha:
-            self._penalty = WeightPenalty(alpha * machine.layout.mask({"weights", "triangle"}, parameters.dtype))
+            self._penalty = WeightPenalty(
+                min(alpha, LARGEST_STRENGTH) * machine.layout.mask({"weights", "triangle"}, parameters.dtype)
+            )
         self.damping: NDArray | None = None
         factors = np.ones_like(parameters)
         self._factors = factors, machine.bind(factors).generative[-1]

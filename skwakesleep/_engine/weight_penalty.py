@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 # Below this, in log-odds, a weight is pulled towards zero as by a quadratic penalty; well above, it is left alone.
 SCALE = 0.1
+# Stronger penalties than this act alike, since the steps of Adam do not depend on the size of a gradient that decides
+# alone; and their squares would overflow in single precision.
+LARGEST_STRENGTH = 1e6
 
 
 class WeightPenalty:

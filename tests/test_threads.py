@@ -1,0 +1,118 @@
+"""The number of threads of the linear algebra library: one for small products, and afterwards what it was."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from skwakesleep import AmortisedWakeSleep
+from skwakesleep._adapters import threads
+from skwakesleep._adapters.threads import SMALL_PRODUCT, VARIABLES, limited_threads
+from skwakesleep._engine.wake_sleep import WakeSleep
+
+
+def n_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """A user who leaves the number of threads to the library, which takes two."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    with threadpool_limits(2, user_api="blas"):
+        if n_threads() != {2}:
+            pytest.skip("the linear algebra library has one thread")
+        yield
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_small_products_have_one_thread_and_large_ones_all():
+    with limited_threads(SMALL_PRODUCT):
+        assert n_threads() == {1}
+    assert n_threads() == {2}
+    with limited_threads(SMALL_PRODUCT + 1):
+        assert n_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_limit_is_lifted_after_an_error():
+    with pytest.raises(KeyError), limited_threads(1):
+        raise KeyError
+    assert n_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_whoever_sets_a_variable_decides(variable, monkeypatch):
+    monkeypatch.setenv(variable, "2")
+    with limited_threads(1):
+        assert n_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_of_several_users_the_last_lifts_the_limit():
+    inside, first_left = Barrier(2), Barrier(2)
+
+    def first():
+        with limited_threads(1):
+            inside.wait()
+        first_left.wait()
+
+    def last():
+        with limited_threads(1):
+            inside.wait()
+            first_left.wait()
+            return n_threads()
+
+    with ThreadPoolExecutor(2) as pool:
+        seen = [pool.submit(first), pool.submit(last)][1].result()
+    assert seen == {1}
+    assert n_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(
+    "method", ["fit", "partial_fit", "transform", "score", "sample", "inverse_transform", "certify"]
+)
+def test_methods_of_small_machines_use_one_thread(method, binary, small, monkeypatch):
+    seen, real = [], threads._LIMIT.__class__.__enter__
+
+    def entered(limit):
+        real(limit)
+        seen.append(n_threads())
+
+    machine = small().fit(binary)
+    monkeypatch.setattr(threads._LIMIT.__class__, "__enter__", entered)
+    arguments = {"sample": (), "certify": (4,), "inverse_transform": (np.zeros((4, 3)),)}.get(method, (binary,))
+    getattr(machine, method)(*arguments)
+    assert seen
+    assert seen[0] == {1}
+    assert n_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_interrupt_lifts_the_limit(binary, small, monkeypatch):
+    def interrupt(objective, batch):
+        assert n_threads() == {1}
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WakeSleep, "__call__", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        small().fit(binary)
+    assert n_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_amortised_fits_are_limited_too(real, monkeypatch):
+    seen = []
+    monkeypatch.setattr(threads._LIMIT.__class__, "__exit__", lambda limit, *error: seen.append(n_threads()))
+    try:
+        AmortisedWakeSleep(n_sleep=20, max_iter=1, random_state=0).fit(real)
+    finally:
+        monkeypatch.undo()
+        threads._LIMIT.__exit__()
+    assert seen
+    assert seen[0] == {1}
