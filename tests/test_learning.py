@@ -244,7 +244,7 @@ def test_early_stopping_keeps_the_best_epoch():
 def test_early_stopping_of_a_small_table_waits_for_a_number_of_steps():
     """Ten epochs of 60 rows are 10 steps, too few to tell; a number of epochs that is asked for is kept to."""
     X = (np.random.default_rng(11).random((60, 12)) < 0.5).astype(float)
-    options = {"early_stopping": True, "tol": 1e9, "max_iter": 1000}
+    options = {"early_stopping": True, "tol": 1e9, "max_iter": 1000, "batch_size": 54}
     assert build(8, **options).fit(X).n_iter_ == PATIENT_STEPS + 1
     assert build(8, n_iter_no_change=10, **options).fit(X).n_iter_ == 11
     assert build(8, **{**options, "early_stopping": False}).fit(X).n_iter_ == 11

@@ -1,4 +1,4 @@
-"""Real-valued columns as tables have them: constant, rounded, in clusters, with outliers, in streams, of other kinds."""
+"""Real-valued columns as tables have them: constant, rounded, in clusters, with outliers, in streams."""
 
 import warnings
 

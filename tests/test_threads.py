@@ -1,14 +1,14 @@
 """The number of threads of the linear algebra library: one for small products, and afterwards what it was."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skwakesleep import AmortisedWakeSleep
-from skwakesleep._adapters import threads
+from skwakesleep import AmortisedWakeSleep, _amortised_wake_sleep, _helmholtz_machine
 from skwakesleep._adapters.threads import SMALL_PRODUCT, VARIABLES, limited_threads
 from skwakesleep._engine.wake_sleep import WakeSleep
 
@@ -53,43 +53,45 @@ def test_whoever_sets_a_variable_decides(variable, monkeypatch):
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_of_several_users_the_last_lifts_the_limit():
-    inside, first_left = Barrier(2), Barrier(2)
+def test_several_threads_at_once_leave_the_number_as_it_was():
+    together = Barrier(2)
 
-    def first():
+    def limited(_):
         with limited_threads(1):
-            inside.wait()
-        first_left.wait()
-
-    def last():
-        with limited_threads(1):
-            inside.wait()
-            first_left.wait()
-            return n_threads()
+            together.wait()
 
     with ThreadPoolExecutor(2) as pool:
-        seen = [pool.submit(first), pool.submit(last)][1].result()
-    assert seen == {1}
+        list(pool.map(limited, range(2)))
     assert n_threads() == {2}
 
 
+@pytest.fixture
+def limits(monkeypatch):
+    """Numbers of threads in the contexts that are asked for."""
+    seen = []
+
+    @contextmanager
+    def recorded(n_multiplications):
+        with limited_threads(n_multiplications):
+            seen.append(n_threads())
+            yield
+
+    for module in _helmholtz_machine, _amortised_wake_sleep:
+        monkeypatch.setattr(module, "limited_threads", recorded)
+    return seen
+
+
+METHODS = ["fit", "partial_fit", "transform", "score", "sample", "inverse_transform", "certify"]
+
+
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(
-    "method", ["fit", "partial_fit", "transform", "score", "sample", "inverse_transform", "certify"]
-)
-def test_methods_of_small_machines_use_one_thread(method, binary, small, monkeypatch):
-    seen, real = [], threads._LIMIT.__class__.__enter__
-
-    def entered(limit):
-        real(limit)
-        seen.append(n_threads())
-
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_of_small_machines_use_one_thread(method, binary, small, limits):
     machine = small().fit(binary)
-    monkeypatch.setattr(threads._LIMIT.__class__, "__enter__", entered)
+    limits.clear()
     arguments = {"sample": (), "certify": (4,), "inverse_transform": (np.zeros((4, 3)),)}.get(method, (binary,))
     getattr(machine, method)(*arguments)
-    assert seen
-    assert seen[0] == {1}
+    assert limits == [{1}]
     assert n_threads() == {2}
 
 
@@ -106,13 +108,7 @@ def test_an_interrupt_lifts_the_limit(binary, small, monkeypatch):
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_amortised_fits_are_limited_too(real, monkeypatch):
-    seen = []
-    monkeypatch.setattr(threads._LIMIT.__class__, "__exit__", lambda limit, *error: seen.append(n_threads()))
-    try:
-        AmortisedWakeSleep(n_sleep=20, max_iter=1, random_state=0).fit(real)
-    finally:
-        monkeypatch.undo()
-        threads._LIMIT.__exit__()
-    assert seen
-    assert seen[0] == {1}
+def test_so_do_amortised_fits(real, limits):
+    AmortisedWakeSleep(n_sleep=20, max_iter=1, random_state=0).fit(real)
+    assert limits == [{1}]
+    assert n_threads() == {2}
