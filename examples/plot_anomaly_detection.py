@@ -116,7 +116,7 @@ def trial(rng):
 
 
 outcomes = np.array([trial(rng) for _ in range(300)])
-means, errors = outcomes.mean(axis=0), outcomes.std(axis=0) / np.sqrt(len(outcomes))
+means, errors = outcomes.mean(axis=0), outcomes.std(axis=0, ddof=1) / np.sqrt(len(outcomes))
 sources = ["dreams", "held-out images"]
 
 print("\nFalse discovery rate")

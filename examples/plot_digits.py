@@ -171,7 +171,7 @@ test_scores = {}
 for name, density in densities.items():
     test_scores[name] = intact = density.score_samples(test)
     areas = [roc_auc_score(is_intact, np.r_[intact, density.score_samples(images)]) for images in distorted.values()]
-    error = intact.std() / np.sqrt(len(test))
+    error = intact.std(ddof=1) / np.sqrt(len(test))
     print(f"  {name:26}{intact.mean():.2f} +- {error:.2f}" + "".join(f"{area:13.3f}" for area in areas))
 
 # %%

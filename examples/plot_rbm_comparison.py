@@ -154,7 +154,7 @@ difference = log_likelihoods["HelmholtzMachine"] - log_likelihoods["BernoulliRBM
 print(f"\n{'test images':34}{'nats per image':>16}")
 for name, values in log_likelihoods.items():
     print(f"  {name:32}{values.mean():16.2f}")
-print(f"  {'difference':32}{difference.mean():+16.2f} +- {difference.std() / np.sqrt(len(test)):.2f}")
+print(f"  {'difference':32}{difference.mean():+16.2f} +- {difference.std(ddof=1) / np.sqrt(len(test)):.2f}")
 print(
     f"  four times the steps change the Boltzmann machine's by "
     f"{log_likelihoods['BernoulliRBM'].mean() - rbm_score(rbm, test):+.2f}"

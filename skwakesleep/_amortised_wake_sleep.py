@@ -13,6 +13,8 @@ from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.tables import check_table
+from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState, Fit
 from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
@@ -33,7 +35,7 @@ from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form,
 from skwakesleep._engine.likelihood_watch import N_WATCHED_ROWS, LikelihoodWatch, remaining_gain, spread_rows
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import TrainingDivergedError, train
+from skwakesleep._engine.training import TrainingDivergedError, check_vector, train
 from skwakesleep._engine.units import Moments, Units, gradient_in_units
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import EXPONENTIAL, LOCAL, UNITS, GuardedModel, check_protocol, probe
@@ -72,6 +74,7 @@ def _model_has(method):
 class AmortisedWakeSleep(
     DocumentationLinkMixin,
     VersionedPickleMixin,
+    DiscardableTrainingMixin,
     CallbackSupportMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -456,9 +459,9 @@ class AmortisedWakeSleep(
             ) from error
 
     def _check_table(self, X, *, reset):
-        X, header = validation.check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
+        X, header = check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
         _check_magnitude(X)
-        return np.ascontiguousarray(X), header  # products of another layout differ in their last bits
+        return X, header
 
     def _asked_model(self, n_features):
         model = LatentFactors(n_features, min(2, n_features)) if self.model is None else self.model
@@ -473,7 +476,7 @@ class AmortisedWakeSleep(
                 f"model is {self.model!r}, but the one to continue from is {model!r}. Restore it, or start anew "
                 "with fit and warm_start=False."
             )
-        state = self._fitted.state.copy()
+        state = self._training_state().copy()
         state.set_learning_rate(float(self.learning_rate_init))
         state.moments = state.moments.joined(moments) if partial else moments
         units = _units(model, state.moments)
@@ -499,6 +502,16 @@ class AmortisedWakeSleep(
         vars(self).update(attributes)
 
     # ------------------------------------------------------------------ what was learned
+
+    _LEARNED = ("model_", "_fitted", "theta_", "gradient_", "n_features_in_")
+
+    def _check_learned(self):
+        if not isinstance(self._fitted, Fit) or self.gradient_ not in NEEDS:
+            raise ValueError("_fitted is of the wrong type, or gradient_ is unknown")
+        if self.model_.n_features != self.n_features_in_:
+            raise ValueError(f"model_ has {self.model_.n_features} columns, but n_features_in_={self.n_features_in_}")
+        check_vector("theta_", self.theta_, self.model_.n_params)
+        self._fitted.check()
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "_fitted")

@@ -81,7 +81,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     machine = operator.raw_operator
     double = isinstance(operator.inputs[0].type, DoubleTensorType)
     graph = _Graph(scope, container, np.float64 if double else np.float32)
-    values = _encoded(graph, machine._machine.visible, operator.inputs[0].full_name)
+    values = _encoded(graph, machine._fitted.machine.visible, operator.inputs[0].full_name)
     triangles = machine.autoregressive_coefs_
     layers = zip(machine.recognition_coefs_, machine.recognition_intercepts_, strict=True)
     for depth, (coefs, intercept) in enumerate(layers):

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from copy import copy
 from typing import Any
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep import HelmholtzMachine
 from skwakesleep._adapters.validation import check_n_samples
+from skwakesleep._engine.networks import Machine
+from skwakesleep._engine.restandardization import unified
 from skwakesleep._engine.training import TrainingState, mean_state
 from skwakesleep._helmholtz_machine import _fitted_attributes
 
@@ -43,7 +44,7 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
         If the machine is not fitted: copies that start apart would learn different causes, with no meaningful mean.
 
     ValueError
-        If `n_replicas` is less than one.
+        If `n_replicas` is less than one, or if the training state of the machine was discarded.
 
     See Also
     --------
@@ -53,8 +54,7 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
     --------
     Two parts of the data, in three rounds. ``map`` stands for what runs functions elsewhere.
 
-    >>> import numpy as np
-    >>> from skwakesleep import HelmholtzMachine
+    >>>     >>> from skwakesleep import HelmholtzMachine
     >>> from skwakesleep.replicas import average, replicate
     >>> X = np.repeat(np.random.default_rng(0).integers(2, size=(200, 2)), 4, axis=1)
     >>> parts = X[:100], X[100:]
@@ -68,10 +68,10 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
     """
     check_is_fitted(machine)
     replicas = []
-    for streams in machine._state.streams.replicas(check_n_samples(n_replicas, "n_replicas")):
-        state = copy(machine._state)
+    for streams in machine._training_state().streams.replicas(check_n_samples(n_replicas, "n_replicas")):
+        state = copy(machine._fitted.state)
         state.streams = streams
-        replicas.append(_with_state(machine, state))
+        replicas.append(_with(machine, machine._fitted.machine, state))
     return replicas
 
 
@@ -94,7 +94,8 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
     Raises
     ------
     ValueError
-        If there are none, or if they are not replicas of one machine, trained for as many epochs.
+        If there are none, if they are not replicas of one machine, trained for as many epochs, or if the training state
+        of one was discarded.
 
     See Also
     --------
@@ -126,7 +127,10 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
     """
     replicas = list(replicas)
     _check_replicas(replicas)
-    return _with_state(replicas[0], mean_state([replica._state for replica in replicas]))
+    for replica in replicas:
+        replica._training_state()  # raises if it was discarded
+    machine, states = unified([replica._fitted for replica in replicas])
+    return _with(replicas[0], machine, mean_state(states))
 
 
 def _check_replicas(replicas: list[HelmholtzMachine]) -> None:
@@ -135,7 +139,8 @@ def _check_replicas(replicas: list[HelmholtzMachine]) -> None:
     first = replicas[0]
     for replica in replicas:
         check_is_fitted(replica)
-        if replica._machine.layout.groups != first._machine.layout.groups or not _same_columns(replica, first):
+        groups, first_groups = (one._fitted.machine.layout.groups for one in (replica, first))
+        if groups != first_groups or replica.visible_ != first.visible_:
             raise ValueError(
                 "Machines of different networks or columns cannot be averaged: use replicas of one machine."
             )
@@ -146,13 +151,7 @@ def _check_replicas(replicas: list[HelmholtzMachine]) -> None:
             )
 
 
-def _same_columns(replica: HelmholtzMachine, other: HelmholtzMachine) -> bool:
-    """Whether Gaussian columns, if that is what they are, have the same units inside."""
-    constants, others = vars(replica._machine.visible), vars(other._machine.visible)
-    return replica.visible_ == other.visible_ and all(np.array_equal(constants[name], others[name]) for name in others)
-
-
-def _with_state(machine: HelmholtzMachine, state: TrainingState) -> HelmholtzMachine:
-    other: Any = copy(machine)
-    vars(other).update(_fitted_attributes(machine._machine, state))
+def _with(estimator: HelmholtzMachine, machine: Machine, state: TrainingState) -> HelmholtzMachine:
+    other: Any = copy(estimator)
+    vars(other).update(_fitted_attributes(machine, state))
     return other

@@ -3,6 +3,7 @@
 from inspect import signature
 
 import pytest
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 
@@ -12,3 +13,11 @@ def every_check(configurations):
     mark = parametrize_with_checks(configurations, **strict)
     names, checks = mark.args
     return pytest.mark.parametrize(names, list(checks), **mark.kwargs)  # before version 1.8, they were a generator
+
+
+def feed(monkeypatch, convert):
+    """Have the checks train on `convert(X)` where they would train on `X`."""
+    adapt = estimator_checks._enforce_estimator_tags_X
+    monkeypatch.setattr(
+        estimator_checks, "_enforce_estimator_tags_X", lambda *args, **kwargs: convert(adapt(*args, **kwargs))
+    )

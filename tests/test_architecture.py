@@ -19,6 +19,7 @@ PRIVATE_SKLEARN = f"{PACKAGE}._adapters._sklearn"
 
 # The engine, ground floor first: a module imports from modules named before it, and from no others.
 ENGINE_ORDER = (
+    "caching",
     "numerics",
     "workspace",
     "array_loops",
@@ -32,6 +33,7 @@ ENGINE_ORDER = (
     "kernel_regression",
     "feature_regression",
     "feature_maps",
+    "moments",
     "families",
     "rows",
     "layers",
@@ -44,6 +46,8 @@ ENGINE_ORDER = (
     "likelihood",
     "certification",
     "training",
+    "fitted",
+    "restandardization",
     "dreams",
     "dream_regression",
     "gradient_forms",
@@ -63,6 +67,7 @@ FLOORS = (
 # What a module that is imported on demand may import.
 EXTRAS = {
     f"{ENGINE}.compiled_loops": {"numba"},
+    f"{PACKAGE}._adapters.threads": {"threadpoolctl"},  # which scikit-learn requires
     f"{PACKAGE}.onnx": {"onnx", "skl2onnx"},
     f"{PACKAGE}.plotting._drawing": {"matplotlib"},
 }

@@ -6,18 +6,23 @@ Odd input that is good enough, and its results, are here too.
 import pickle
 import tracemalloc
 from contextlib import contextmanager
-from itertools import count
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 import skwakesleep
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters._sklearn import InvalidParameterError
-from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._adapters.tables import check_table
+from skwakesleep.reference import BernoulliMixture, IndependentBernoulli
+
+# Many tables here have columns of two values.
+pytestmark = pytest.mark.filterwarnings("ignore:visible='auto'")
 
 FITS = ["fit", "partial_fit"]
 TABLE_METHODS = [*FITS, "transform", "score_samples", "score"]
@@ -166,46 +171,117 @@ def spoiled(value, dtype=float):
     return spoiled
 
 
+def objects(cell):
+    """An array of one cell."""
+    array = np.empty((1, 1), object)
+    array[0, 0] = cell
+    return array
+
+
 def frame(library, **columns):
     return pytest.importorskip(library).DataFrame({"height": [0.0, 1.0], **columns})
 
 
 BAD_TABLES = {
-    "None": (None, ValueError, "Expected 2D array"),
+    "None": (
+        None,
+        TypeError,
+        "Expected an array, a data frame or a sparse matrix as X, but got an object of type 'NoneType'",
+    ),
     "scalar": (3.0, ValueError, "Expected 2D array, got scalar array instead"),
-    "string": ("abc", ValueError, "could not convert string to float: 'abc'"),
-    "strings": ([["a", "b"]], ValueError, "could not convert string to float"),
+    "string": ("abc", ValueError, "Expected numeric data, but X holds the string 'abc'"),
+    "strings": (
+        [[1.0, "Paris"], [2.0, "Rome"]],
+        ValueError,
+        "Expected numeric data, but column 1 of X holds the string 'Paris'. Encode it first, for instance with "
+        "sklearn.preprocessing.OneHotEncoder",
+    ),
+    "array of strings": (np.array([["1", "Rome"]]), ValueError, "column 1 of X holds the string 'Rome'. Encode it"),
+    "list of strings": (["Rome", "Paris"], ValueError, "X holds the string 'Rome'"),
+    "bytes": ([[1.0, b"Rome"]], ValueError, "column 1 of X holds the bytes b'Rome'"),
+    "boolean beside a string": ([[True, "Rome"]], ValueError, "column 1 of X holds the string 'Rome'"),
+    "long string": (
+        spoiled("Rome" * 99, object),
+        ValueError,
+        "column 2 of X holds the string 'RomeRomeRome...eRomeRomeRome'.",
+    ),
+    "dict in a cell": (
+        spoiled({"a": 1}, object),
+        TypeError,
+        "column 2 of X holds the dict {'a': 1}. Every cell must be",
+    ),
+    "list in a cell": (spoiled([1, 2], object), TypeError, "column 2 of X holds the list [1, 2]. Every cell must be"),
+    "list in a list": ([[1, [2, 3]], [4, 5]], TypeError, "column 1 of X holds the list [2, 3]"),
+    "array in a cell": (objects(np.ones(1)), TypeError, "column 0 of X holds the ndarray array([1.]). Every cell"),
+    "NumPy scalar in a cell": (objects(np.complex128(1j)), TypeError, "column 0 of X holds the complex 1j"),
+    "large int": ([[10**400, 1]], ValueError, "Input X contains infinity or a value too large for float64: column 0"),
+    "large long double": (
+        spoiled(np.longdouble("1e4000"), np.longdouble),
+        ValueError,
+        "too large for float64: column 2",
+    ),
     "1-D": (BINARY[0], ValueError, "Expected 2D array, got 1D array instead"),
     "3-D": (BINARY[np.newaxis], ValueError, "Found array with dim 3"),
     "no rows": (BINARY[:0], ValueError, "Found array with 0 sample(s)"),
     "no columns": (BINARY[:, :0], ValueError, "Found array with 0 feature(s)"),
-    "ragged": ([[1, 2], [3]], ValueError, "inhomogeneous shape"),
-    "inf": (spoiled(np.inf), ValueError, "Input X contains infinity"),
+    "ragged": (
+        [[1, 2], [1, 2], [3]],
+        ValueError,
+        "Rows of X must have the same length, but row 0 has 2 values and row 2 has 1.",
+    ),
+    "inf": (
+        spoiled(np.inf),
+        ValueError,
+        "Input X contains infinity or a value too large for float64: column 2 of X has 1 such value.",
+    ),
     "-inf": (spoiled(-np.inf), ValueError, "Input X contains infinity"),
     "sparse inf": (sparse.csr_array(spoiled(np.inf)), ValueError, "Input X contains infinity"),
     "float32 inf": (spoiled(np.inf, np.float32), ValueError, "Input X contains infinity"),
-    "NaN": (spoiled(np.nan), ValueError, "Input X contains NaN"),
-    "sparse NaN": (sparse.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN"),
+    "NaN": (
+        spoiled(np.nan),
+        ValueError,
+        "Input X contains NaN: column 2 of X has 1 missing value. Drop the rows or fill them, for instance with "
+        "sklearn.impute.SimpleImputer.",
+    ),
+    "NaNs": (
+        np.where(BINARY, BINARY, np.nan),
+        ValueError,
+        f"column 0 of X has {40 - BINARY[:, 0].sum():.0f} missing values",
+    ),
+    "NaN and inf": ([[np.inf] * 5 + [np.nan]], ValueError, "Input X contains NaN: column 5 of X"),
+    "sparse NaN": (sparse.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN: column 2 of X has 1 missing"),
+    "None in a cell": (spoiled(None, object), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."),
+    "nan as a string": ([["1.5", "nan"]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
+    "None in a list": ([[1.0, None]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
     "complex": (BINARY + 1j, ValueError, "Complex data not supported"),
     "sparse complex": (sparse.csr_array(BINARY + 1j), ValueError, "Complex data not supported"),
-    "dict": ({"a": 1}, TypeError, "not 'dict'"),
-    "generator": ((row for row in BINARY), TypeError, "not 'generator'"),
-    "structured": (np.zeros(3, [("a", float)]), ValueError, "Expected 2D array"),
+    "dict": ({"a": 1}, TypeError, "got an object of type 'dict'. Pass pandas.DataFrame(X)."),
+    "generator": ((row for row in BINARY), TypeError, "got an object of type 'generator'. Pass list(X) or an array."),
+    "iterator": (iter(BINARY), TypeError, "got an object of type 'iterator'. Pass list(X) or an array."),
+    "zip": (zip([1], [2], strict=True), TypeError, "got an object of type 'zip'. Pass list(X) or an array."),
+    "set": ({1, 2}, TypeError, "got an object of type 'set'. Pass list(X) or an array."),
+    "object": (object(), TypeError, "but got an object of type 'object'."),
+    "class": (np.ndarray, TypeError, "but got an object of type 'type'."),
+    "structured": (np.zeros(3, [("a", float)]), TypeError, "X holds the tuple (0.0,)"),
     "structured 2-D": (
         np.zeros((3, 1), [("a", float), ("b", float)]),
         TypeError,
-        "Cannot cast array data from dtype([('a'",
+        "column 0 of X holds the tuple (0.0, 0.0)",
     ),
     "np.matrix": (BINARY.view(np.matrix), TypeError, "np.matrix is not supported"),
     "masked": (np.ma.array(BINARY), TypeError, "X is a masked array, and its mask would be ignored"),
-    "datetime64": (BINARY.astype("datetime64[D]"), TypeError, "Expected numeric data, but X has dtype datetime64[D]"),
-    "timedelta64": (
-        BINARY.astype("timedelta64[s]"),
+    "datetime64": (
+        BINARY.astype("datetime64[D]"),
         TypeError,
-        "Expected numeric data, but X has dtype timedelta64[s]",
+        "Expected numeric data, but column 0 of X holds the datetime64 1970-01-02. Convert dates to numbers first.",
     ),
-    "list of datetime64": ([[np.datetime64("2020-01-01")] * 6], TypeError, "Expected numeric data"),
-    "objects of datetime64": (np.array([[np.datetime64("2020")] * 6], object), TypeError, "Expected numeric data"),
+    "timedelta64": (BINARY.astype("timedelta64[s]"), TypeError, "column 0 of X holds the timedelta64 1 seconds"),
+    "list of datetime64": (
+        [[np.datetime64("2020-01-01")] * 6],
+        TypeError,
+        "2020-01-01. Convert dates to numbers first.",
+    ),
+    "objects of datetime64": (np.array([[np.datetime64("2020")] * 6], object), TypeError, "datetime64 2020. Convert"),
 }
 
 
@@ -233,8 +309,94 @@ def test_a_first_fit_that_fails_leaves_the_machine_unfitted(name, fit, small):
 @pytest.mark.parametrize("kind", ["datetime64[ms]", "timedelta64[ms]"])
 def test_a_column_of_dates_is_named(kind, library, method, small):
     machine = small(batch_size="auto").fit(frame(library, when=[1.0, 2.0]))
-    with rejected(machine, TypeError, "Expected numeric data", "'when'", "has dtype"):
+    with rejected(machine, TypeError, "Expected numeric data", "column 'when'", "Convert dates"):
         getattr(machine, method)(frame(library, when=np.array([1, 2]).astype(kind)))
+
+
+def pandas_column(values, dtype):
+    pandas = pytest.importorskip("pandas")
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    return frame("pandas", city=pandas.Series(values, dtype=dtype))
+
+
+def polars_column(values, dtype):
+    polars = pytest.importorskip("polars")
+    dtype = polars.Enum(["Paris", "Rome"]) if dtype == "Enum" else getattr(polars, dtype)
+    return frame("polars", city=polars.Series(values, dtype=dtype))
+
+
+STRING_COLUMNS = [
+    *((pandas_column, dtype) for dtype in ["object", "string", "category", "string[pyarrow]"]),
+    *((polars_column, dtype) for dtype in ["String", "Categorical", "Enum", "Object"]),
+]
+
+
+@pytest.mark.parametrize(("column", "dtype"), STRING_COLUMNS)
+def test_a_column_of_strings_is_named(column, dtype, small):
+    advice = "column 'city' of X holds the string 'Paris'. Encode it first, for instance with sklearn.preprocessing."
+    with rejected(machine := small(), ValueError, advice):
+        machine.fit(column(["Paris", "Rome"], dtype))
+    with rejected(machine, ValueError, advice):
+        machine.fit(column([None, "Paris"], dtype))
+
+
+MISSING_COLUMNS = [
+    *((pandas_column, dtype) for dtype in ["object", "float", "Float64", "Int64", "boolean", "double[pyarrow]"]),
+    *((polars_column, dtype) for dtype in ["Float32", "Int64", "Boolean", "Decimal"]),
+]
+
+
+@pytest.mark.parametrize(("column", "dtype"), MISSING_COLUMNS)
+def test_a_column_with_missing_values_is_named(column, dtype, small):
+    with rejected(machine := small(), ValueError, "Input X contains NaN: column 'city' of X has 1 missing value."):
+        machine.fit(column([dtype == "Boolean" or 1, None], dtype))
+
+
+def test_pandas_own_missing_value_in_an_array_of_objects(small):
+    pandas = pytest.importorskip("pandas")
+    with rejected(machine := small(), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."):
+        machine.fit(spoiled(pandas.NA, object))
+
+
+@pytest.mark.parametrize(("names", "repeated"), [("abca", "'a'"), ("abab", "'a', 'b'"), ([0, 1, 0, 2], "0")])
+def test_columns_of_the_same_name_are_named(names, repeated, small):
+    pandas = pytest.importorskip("pandas")
+    with rejected(machine := small(), ValueError, "must be unique", f"several columns named {repeated}."):
+        machine.fit(pandas.DataFrame(BINARY[:, :4], columns=list(names)))
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_TABLES if name != "sparse complex"])
+def test_bad_hidden_values_are_rejected_like_a_bad_table(name, small):
+    table, error, words = BAD_TABLES[name]
+    machine = small().fit(BINARY)
+    if sparse.issparse(table):
+        error, words = TypeError, "Sparse data was passed"
+    with rejected(machine, error, words):
+        machine.inverse_transform(table)
+
+
+ESTIMATORS = {
+    "machine": HelmholtzMachine(2),
+    "amortised": AmortisedWakeSleep(),
+    "density": IndependentBernoulli(),
+    "mixture": BernoulliMixture(2),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_reads_tables_alike(name):
+    for table in ("strings", "zip", "NaN", "large int", "dict in a cell"):
+        X, error, words = BAD_TABLES[table]
+        with rejected(ESTIMATORS[name], error, words):
+            ESTIMATORS[name].fit(X)
+
+
+def test_scikit_learn_may_be_told_that_values_are_finite(small):
+    with config_context(assume_finite=True):
+        check_table(small(), spoiled(np.inf), reset=True)
+    with pytest.raises(ValueError, match="contains infinity"):
+        check_table(small(), spoiled(np.inf), reset=True)
 
 
 OUTSIDE = {"above": 1.5, "below": -0.25}
@@ -273,7 +435,7 @@ def test_a_gaussian_domain_holds_every_later_batch(binary, real, small):
 
 def test_the_message_gives_the_name_of_a_column(small):
     pandas = pytest.importorskip("pandas")
-    with rejected(machine := small(visible="bernoulli"), ValueError, "column 2 ('c')", "1.5"):
+    with rejected(machine := small(visible="bernoulli"), ValueError, "column 'c'", "1.5"):
         machine.fit(pandas.DataFrame(spoiled(1.5), columns=list("abcdef")))
 
 
@@ -393,7 +555,7 @@ def test_every_numeric_dtype_is_accepted_and_left_alone(dtype, binary, small):
 def test_entries_that_add_up_are_not_taken_for_zeros_and_ones(small):
     twos = duplicated(2 * BINARY)
     assert small().fit(twos).visible_ == "gaussian"
-    with rejected(machine := small(visible="bernoulli"), ValueError, "must be in [0, 1]", "2.0"):
+    with rejected(machine := small(visible="bernoulli"), ValueError, "must be in [0, 1]", "holds 2"):
         machine.fit(twos)
 
 
@@ -508,41 +670,6 @@ def test_a_diverging_partial_fit_is_undone(solver, table, small):
         "1000000.0",
     ):
         machine.partial_fit(table)
-
-
-def interrupted(fit, table, step):
-    """Fit, and let the user leave in a step of training."""
-    learn, steps = WakeSleep.__call__, count()
-
-    def learn_or_leave(objective, batch):
-        if next(steps) == step:
-            raise KeyboardInterrupt
-        return learn(objective, batch)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WakeSleep, "__call__", learn_or_leave)
-        try:
-            return fit(table)
-        except KeyboardInterrupt:
-            pytest.fail("Ctrl-C ended more than the training.")
-
-
-@pytest.mark.parametrize(("step", "n_epochs"), [(0, 0), (1, 0), (3, 1), (7, 2)])
-def test_an_interrupted_fit_leaves_a_usable_machine(step, n_epochs, table, small):
-    machine = small(warm_start=True)
-    with pytest.warns(UserWarning, match=f"interrupted after {n_epochs} epochs.*usable") as caught:
-        assert interrupted(machine.fit, table, step) is machine
-    assert [warning.filename for warning in caught] == [__file__]
-    assert machine.n_iter_ == n_epochs
-    assert_usable(machine, table)
-    assert machine.fit(table).n_iter_ == n_epochs + 4
-
-
-def test_an_interrupted_partial_fit_leaves_a_usable_machine(table, small):
-    machine = small().fit(table)
-    with pytest.warns(UserWarning, match="interrupted after 4 epochs.*usable"):
-        assert interrupted(machine.partial_fit, table, 1) is machine
-    assert_usable(machine, table)
 
 
 def test_a_fit_that_does_not_converge_says_what_to_do(binary, small):

@@ -159,11 +159,11 @@ def test_the_estimator_takes_these_steps(hidden):
         random_state=0,
     )
     machine.partial_fit(X)
-    state = machine._state.copy()
-    classic = by_hand(machine._machine.bind(state.parameters), state.streams)
+    state = machine._fitted.state.copy()
+    classic = by_hand(machine._fitted.machine.bind(state.parameters), state.streams)
     machine.partial_fit(X)
     for start in range(0, 20, 6):
         classic.step(X[start : start + 6], LEARNING_RATE)
-    iterate = machine._machine.bind(machine._state.parameters)
+    iterate = machine._fitted.machine.bind(machine._fitted.state.parameters)
     for estimator, hand in zip(in_order(iterate), classic.parameters(), strict=True):
         np.testing.assert_array_equal(estimator, hand)

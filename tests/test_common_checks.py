@@ -10,7 +10,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
 from skwakesleep import HelmholtzMachine
-from tests.every_check import every_check
+from tests.every_check import every_check, feed
 
 # Training is cut short here, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -105,11 +105,3 @@ def test_every_check_passes_with_float32(estimator, check, monkeypatch):
 @pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names:UserWarning")
 def test_the_checks_that_check_estimator_does_not_call_pass(estimator, check):
     getattr(estimator_checks, check)("HelmholtzMachine", estimator)
-
-
-def feed(monkeypatch, convert):
-    """Have the checks train on `convert(X)` where they would train on `X`."""
-    adapt = estimator_checks._enforce_estimator_tags_X
-    monkeypatch.setattr(
-        estimator_checks, "_enforce_estimator_tags_X", lambda *args, **kwargs: convert(adapt(*args, **kwargs))
-    )

@@ -162,8 +162,8 @@ def test_scores_are_the_oracles_at_the_fitted_attributes(gaussian):
         machine.recognition_intercepts_,
     )
     if gaussian:  # the attributes refer to standardized columns, and the variance is not among them
-        views = machine._machine.bind(machine._state.selected_parameters).generative[-1]
-        variance = machine._machine.visible.variance(views)
+        views = machine._fitted.machine.bind(machine._fitted.state.selected_parameters).generative[-1]
+        variance = machine._fitted.machine.visible.variance(views)
         standardized = (X - X.mean(axis=0)) / X.std(axis=0)
         expected = oracle.log_likelihood(fitted._replace(log_variance=np.log(variance)), standardized)
         expected -= np.log(X.std(axis=0)).sum()

@@ -7,10 +7,13 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters.plain import CLASS, from_plain, to_plain
 from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, Pinwheel, SigmoidBeliefNetwork
+from skwakesleep.replicas import average, replicate
 
 pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
 
@@ -69,6 +72,14 @@ def test_so_does_an_amortised_fit_of_a_model_of_the_package(model, binary):
     assert_array_equal(loaded.partial_fit(binary).theta_, fitted.partial_fit(binary).theta_)
 
 
+def test_a_file_holds_registered_names_and_no_module(binary):
+    saved = pickle.dumps(amortised(LatentFactors(6)).fit(binary))
+    assert b"amortised-state" in saved
+    assert b"latent-factors" in saved
+    assert b"_engine" not in saved
+    assert b"skwakesleep.models" not in saved
+
+
 def test_the_reader_of_names_sees_them():
     """Negative control."""
     assert loaded_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors", "Normal", "IndependentNoise"}
@@ -92,7 +103,7 @@ def test_a_model_that_is_there_twice_is_one_model_after_loading(binary):
 
 def test_a_shallow_copy_shares_what_was_learned(binary):
     machine = machine_with({}).fit(binary)
-    assert copy.copy(machine)._state is machine._state
+    assert copy.copy(machine)._fitted.state is machine._fitted.state
 
 
 @pytest.mark.parametrize("path", ["os.system", "skwakesleep._engine.networks.np", "skwakesleep._engine.networks.Layer"])
@@ -107,3 +118,90 @@ def test_what_is_not_of_this_package_is_left_as_it_is():
     plain = to_plain(value)
     assert plain["array"] is value["array"]
     assert from_plain(plain)["nested"]["generator"] is value["nested"]["generator"]
+
+
+# ---------------------------------------------------------------------- without the training state
+
+
+def first_latent(z):
+    z = z[0] if isinstance(z, tuple) else z
+    return z.reshape(len(z), -1)[:, 0]
+
+
+METHODS = {
+    "transform": lambda estimator, X: estimator.transform(X),
+    "inverse_transform": lambda estimator, X: estimator.inverse_transform(estimator.transform(X)),
+    "score_samples": lambda estimator, X: estimator.score_samples(X),
+    "score": lambda estimator, X: estimator.score(X),
+    "sample": lambda estimator, X: estimator.sample(3, random_state=0),
+    "certify": lambda estimator, X: estimator.certify(5, random_state=0).interval,
+    "expect": lambda estimator, X: estimator.expect(X, first_latent),
+    "estimate_gradient": lambda estimator, X: estimator.estimate_gradient(X, random_state=0),
+    "get_feature_names_out": lambda estimator, X: estimator.get_feature_names_out(),
+}
+
+
+def results(estimator, X):
+    """Return what every method of an estimator but training gives, and its fitted attributes, in bytes."""
+    found = {name: method(estimator, X) for name, method in METHODS.items() if hasattr(estimator, name)}
+    public = {name for name in dir(estimator) if name.endswith("_") and not name.startswith("_") and name != "model_"}
+    found |= {name: getattr(estimator, name) for name in public}
+    return {name: pickle.dumps(result) for name, result in found.items()}
+
+
+FITTED = {
+    **{name: lambda parameters=parameters: machine_with(parameters) for name, parameters in MACHINES.items()},
+    **{name: lambda model=model: amortised(model) for name, model in MODELS.items()},
+    "reused dreams": lambda: amortised(None).set_params(reuse_sleep=True, feature_map="predictive"),
+    "importance": lambda: amortised(None).set_params(gradient="importance"),
+}
+every_fit = pytest.mark.parametrize("estimator", FITTED.values(), ids=FITTED)
+
+
+@every_fit
+def test_without_its_training_state_an_estimator_gives_the_same(estimator, binary):
+    estimator = estimator().fit(binary)
+    before = results(estimator, binary)
+    assert {"transform", "sample", "n_iter_"} <= before.keys()
+    assert estimator.discard_training_state() is estimator
+    assert results(estimator, binary) == before
+    assert results(pickle.loads(pickle.dumps(estimator)), binary) == before
+    assert results(estimator.discard_training_state(), binary) == before  # a second time changes nothing
+
+
+@every_fit
+def test_without_its_training_state_an_estimator_can_only_be_trained_anew(estimator, binary):
+    estimator = estimator().fit(binary)
+    before = results(clone(estimator).fit(binary), binary)
+    estimator = pickle.loads(pickle.dumps(estimator.discard_training_state()))
+    for train in (estimator.partial_fit, copy.copy(estimator).set_params(warm_start=True).fit):
+        with pytest.raises(ValueError, match=r"discard_training_state was called.*fit with warm_start=False"):
+            train(binary)
+    assert results(estimator, binary) == before
+    assert results(estimator.set_params(warm_start=False).fit(binary), binary) == before
+    assert estimator.partial_fit(binary).n_iter_ == 3
+
+
+def test_replicas_need_a_training_state(binary):
+    machine = machine_with({}).fit(binary)
+    replicas = replicate(machine, 2)
+    machine.discard_training_state()
+    replicas[1].discard_training_state()
+    for use in (lambda: replicate(machine, 2), lambda: average(replicas)):
+        with pytest.raises(ValueError, match="HelmholtzMachine cannot be trained further"):
+            use()
+    assert replicas[0].partial_fit(binary).n_iter_ == 3  # it shared its state, and keeps it
+
+
+def test_there_is_nothing_to_discard_before_a_fit():
+    with pytest.raises(NotFittedError):
+        machine_with({}).discard_training_state()
+
+
+@pytest.mark.parametrize("parameters", [{}, {"early_stopping": True}], ids=["average", "best"])
+def test_a_file_without_the_training_state_is_little_more_than_the_parameters(parameters):
+    X = (np.random.default_rng(0).random((50, 100)) < 0.3).astype(float)
+    machine = machine_with({"hidden_layer_sizes": 100, "max_iter": 2, **parameters}).fit(X)
+    n_bytes = machine._fitted.state.selected_parameters.nbytes
+    assert len(pickle.dumps(machine)) > 5 * n_bytes  # negative control
+    assert len(pickle.dumps(machine.discard_training_state())) < 1.1 * n_bytes

@@ -101,10 +101,9 @@ def check_global_generators_are_left_alone(cls):
 
     np.random.random()  # noqa: NPY002  # whoever reseeds now changes the state, be it to what it was
     before = states()
-    for random_state in (None, 0):
-        machine = build(cls, random_state=random_state).fit(data())
-        machine.partial_fit(data()).score(data())
-        machine.sample(5, random_state=random_state)
+    machine = build(cls, random_state=0).fit(data())
+    machine.partial_fit(data()).score(data())
+    machine.sample(5, random_state=0)
     assert states() == before
 
 
@@ -196,14 +195,14 @@ class PartialFitReturnsNone(HelmholtzMachine):
 
 class PartialFitRestarts(HelmholtzMachine):
     def partial_fit(self, X, y=None):
-        vars(self).pop("_state", None)
+        vars(self).pop("_fitted", None)
         return super().partial_fit(X)
 
 
 class PartialFitForgetsTheOptimizer(HelmholtzMachine):
     def partial_fit(self, X, y=None):
-        if hasattr(self, "_state"):
-            self._state.optimizer.reset()
+        if hasattr(self, "_fitted"):
+            self._fitted.state.optimizer.reset()
         return super().partial_fit(X)
 
 
@@ -215,7 +214,7 @@ class ScoreSetsAnAttribute(HelmholtzMachine):
 
 class SampleAdvancesTheStreams(HelmholtzMachine):
     def sample(self, n_samples=1, random_state=None):
-        self._state.streams["dreams"].random()
+        self._fitted.state.streams["dreams"].random()
         return super().sample(n_samples, random_state)
 
 

@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from skwakesleep import HelmholtzMachine, plotting
+from skwakesleep.reference._comparison import compare_scores
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -99,13 +101,93 @@ def test_given_axes_are_drawn_on(machine):
     assert plotting.SamplesDisplay.from_estimator(machine, X, image_shape=(4, 3), axes=axes).figure_ is figure
 
 
-@pytest.mark.parametrize(
-    ("image_shape", "message"),
-    [(None, "12 columns do not make square images"), ((3, 5), r"\(3, 5\) has 15 pixels, but there are 12 columns")],
-)
-def test_columns_that_make_no_images(machine, image_shape, message):
-    with pytest.raises(ValueError, match=message):
-        plotting.ComponentsDisplay.from_estimator(machine, image_shape=image_shape)
+def test_columns_that_do_not_fill_the_images(machine):
+    with pytest.raises(ValueError, match=r"\(3, 5\) has 15 pixels, but there are 12 columns"):
+        plotting.ComponentsDisplay.from_estimator(machine, image_shape=(3, 5))
+
+
+def test_columns_that_make_no_square_are_shown_as_a_table(machine):
+    display = plotting.ComponentsDisplay.from_estimator(machine)
+    assert display.image_shape == (1, 12)
+    np.testing.assert_array_equal(display.image_.get_array(), display.components)
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("column", "hidden unit")
+
+
+def shown(ax):
+    return np.asarray(ax.get_images()[0].get_array())
+
+
+def test_columns_of_a_table_have_scales_of_their_own():
+    data, samples = np.array([[0.0, 5000.0, 7.0], [1.0, 6000.0, 7.0]]), np.array([[2.0, 5500.0, 7.0]])
+    display = plotting.SamplesDisplay(data, samples, (1, 3)).plot()
+    np.testing.assert_allclose(shown(display.axes_[0]), [[0, 0, 0], [0.5, 1, 0]])
+    np.testing.assert_allclose(shown(display.axes_[1]), [[1, 0.5, 0]])
+
+
+@pytest.mark.parametrize("image_shape", [(1, 3), (3, 1)])
+def test_values_between_zero_and_one_are_shown_as_they_are(image_shape):
+    display = plotting.SamplesDisplay(np.full((1, 3), 0.25), np.ones((1, 3)), image_shape).plot()
+    assert (shown(display.axes_[0]) == 0.25).all()
+    assert (shown(display.axes_[1]) == 1).all()
+
+
+def test_pixels_have_one_scale():
+    display = plotting.SamplesDisplay(np.array([[-2.0, 0.0]]), np.array([[2.0, 2.0]]), (2, 1)).plot()
+    np.testing.assert_allclose(shown(display.axes_[0]).ravel(), [0, 0.5])
+
+
+def test_the_first_epoch_is_seen():
+    (line,) = plotting.TrainingDisplay([-3.0]).plot().lines_
+    assert line.get_marker() == "o"
+    assert plotting.TrainingDisplay([]).plot().lines_ == []
+
+
+ORDINARY_TABLES = {
+    "one column": X[:, :1],
+    "one row": X[:1],
+    "real columns of different units": np.random.default_rng(1).normal(size=(30, 5)) * [1e-3, 1, 1e3, 1, 1],
+    "constant": np.ones((9, 4)),
+    "list": X[:20].tolist(),
+    "sparse": sparse.coo_array(X),
+    "float32": X.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("name", [*ORDINARY_TABLES, "pandas", "pandas with labels", "polars"])
+def test_every_display_shows_ordinary_tables(name):
+    """Without a warning, which would be an error: of names of columns, for instance."""
+    table = ORDINARY_TABLES.get(name, X)
+    if name in ("pandas", "polars"):
+        table = pytest.importorskip(name).DataFrame({f"column {j}": X[:, j] for j in range(5)})
+    elif name == "pandas with labels":
+        table = pytest.importorskip("pandas").DataFrame(X, index=np.linspace(5, 3, len(X)))
+    machine = HelmholtzMachine(1, max_iter=1, tol=None, batch_size="auto", random_state=0).fit(table)
+    plotting.ComponentsDisplay.from_estimator(machine)
+    assert len(plotting.SamplesDisplay.from_estimator(machine, table, n_images=3).data) == min(3, n_rows(table))
+    plotting.ReconstructionDisplay.from_estimator(machine, table, n_images=3)
+    plotting.TrainingDisplay.from_estimator(machine)
+    plotting.ActivityDisplay.from_estimator(machine, table)
+    display = plotting.ScoreDisplay.from_estimator(machine, table, n_dreams=5)
+    display.figure_.canvas.draw()
+    if n_rows(table) > 1:
+        plotting.ComparisonDisplay.from_estimators({"one": machine, "the same": machine}, table)
+
+
+def n_rows(table):
+    return table.shape[0] if hasattr(table, "shape") else len(table)
+
+
+def test_displays_name_the_column_of_a_bad_table(machine):
+    with pytest.raises(ValueError, match="column 1 of X holds the string 'Rome'"):
+        plotting.SamplesDisplay.from_estimator(machine, [[1.0, "Rome"]])
+
+
+def test_errors_of_a_comparison_are_those_of_the_table():
+    scores = {"worse": np.array([-3.0, -1.0, -2.0]), "better": np.array([-1.0, -0.5, -1.0])}
+    (_, _, (bars,)) = plotting.ComparisonDisplay(scores).plot().ax_.containers[0]
+    lengths = sorted(np.ptp(segment[:, 0]) for segment in bars.get_segments())
+    np.testing.assert_allclose(lengths, [0, 2 * np.std([2, 0.5, 1], ddof=1) / np.sqrt(3)], atol=1e-12)
+    np.testing.assert_allclose(compare_scores(scores)["difference_error"], np.array(lengths) / 2, atol=1e-12)
 
 
 def test_an_unfitted_machine_has_nothing_to_show():

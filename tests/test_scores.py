@@ -91,6 +91,12 @@ def test_a_good_machine_is_not_warned_of(wide, table):
     wide.certify(20, random_state=0)
 
 
+def test_two_samples_are_enough_for_a_certificate(wide):
+    certificate = wide.certify(2, random_state=0)
+    assert certificate.n_dreams == 2
+    assert np.isfinite(certificate.interval).all()
+
+
 def test_a_certificate_is_reproducible_and_changes_nothing(wide, table):
     before = wide.score_samples(table)
     first = wide.certify(30, random_state=1)

@@ -161,7 +161,7 @@ class Trainee:
         """Return the test log-likelihood in nats per row, its standard error over rows, and the peak memory in MB."""
         scores = self.best.set_params(**scoring).score_samples(self._ordered(test))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return scores.mean(), scores.std() / np.sqrt(len(scores)), memory
+        return scores.mean(), scores.std(ddof=1) / np.sqrt(len(scores)), memory
 
 
 def choose(trainees, train, valid, seconds, n_jobs):

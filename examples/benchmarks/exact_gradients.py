@@ -45,6 +45,7 @@ class ExactGradient:
 
     def __init__(self, machine, parameters, annealed_steps):
         self.gradient = np.zeros_like(parameters)
+        self.damping = None
         self._machine, self._parameters, self._annealed_steps = machine, parameters, annealed_steps
         self._theta, self._grad = machine.bind(parameters).generative, machine.bind(self.gradient).generative
         self._states = all_states(N_LATENTS, parameters.dtype)

@@ -4,6 +4,7 @@ from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -19,6 +20,7 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "is_pandas_na",
     "validate_parameter_constraints",
     "with_callbacks",
 ]

@@ -2,60 +2,155 @@
 
 A file that names classes can have them called when it is loaded, so tools that load files of others ask which classes
 to trust. Objects of the engine and of the models are therefore taken apart into dictionaries of arrays, numbers and
-strings, and put together again by the estimator: its class is the only one that a file names.
+strings, and put together again by the estimator: its class is the only one that a file names. Such a dictionary has
+the name under which the class is registered here, and what the class is made from.
 """
 
+from collections.abc import Collection
+from functools import cache
 from importlib import import_module
-from typing import Any
+from inspect import Parameter, signature
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
-# Only what is defined here is taken apart, and only that is put together again, whatever a file says.
-FLOORS = ("skwakesleep._engine.", "skwakesleep.models.")
+import numpy as np
+
+# The key of the registered name.
 CLASS = "skwakesleep class"
+# Classes that are made again by their constructor, from arguments that are attributes of the same name.
+CONSTRUCTED = {
+    "amortised-fit": "skwakesleep._engine.amortised.Fit",
+    "bernoulli": "skwakesleep._engine.families.Bernoulli",
+    "blowfly-dynamics": "skwakesleep.models._blowfly.BlowflyDynamics",
+    "column-moments": "skwakesleep._engine.units.Moments",
+    "column-units": "skwakesleep._engine.units.Units",
+    "dreams": "skwakesleep._engine.dreams.Memory",
+    "fitted-machine": "skwakesleep._engine.fitted.FittedMachine",
+    "fitted-transformer": "skwakesleep._engine.feature_maps.FittedTransformer",
+    "gaussian": "skwakesleep._engine.families.Gaussian",
+    "hodgkin-huxley": "skwakesleep.models._hodgkin_huxley.HodgkinHuxley",
+    "latent-factors": "skwakesleep.models._latent_factors.LatentFactors",
+    "linear-map": "skwakesleep._engine.feature_maps.LinearMap",
+    "machine": "skwakesleep._engine.networks.Machine",
+    "moments": "skwakesleep._engine.moments.Moments",
+    "neural-decoder": "skwakesleep.models._decoder.NeuralDecoder",
+    "pinwheel": "skwakesleep.models._pinwheel.Pinwheel",
+    "sgd": "skwakesleep._engine.optimizers.SGD",
+    "sigmoid-belief-network": "skwakesleep.models._belief_network.SigmoidBeliefNetwork",
+}
+# Classes whose attributes are restored: those that the class declares by annotations.
+RESTORED = {
+    "adam": "skwakesleep._engine.optimizers.Adam",
+    "amortised-state": "skwakesleep._engine.amortised.AmortisedState",
+    "regression-state": "skwakesleep._engine.dream_regression.RegressionState",
+    "streams": "skwakesleep._engine.random.Streams",
+    "training-state": "skwakesleep._engine.training.TrainingState",
+}
+PATHS = {**CONSTRUCTED, **RESTORED}
+NAMES = {path: name for name, path in PATHS.items()}
+# Far more than the dictionaries of any estimator, and far fewer than Python's recursion allows.
+MAX_DEPTH = 100
+# What serves as a number of some type, NumPy's scalars included.
+NUMBERS = {int: Integral, float: Real}
 
 Memo = dict[int, Any]
 
 
+class Registered(NamedTuple):
+    """A class with the types of what its objects are made from, and the names of what may be left out."""
+
+    cls: Any
+    types: dict[str, Any]
+    optional: set[str]
+
+
 def to_plain(value: Any, memo: Memo | None = None) -> Any:
-    """Return `value` with every object of the engine or the models in it replaced by a dictionary.
+    """Return `value` with every object of a registered class in it replaced by a dictionary.
 
     An object that is there twice becomes one dictionary that is there twice.
     """
     memo = {} if memo is None else memo
     if isinstance(value, dict):
         return {name: to_plain(item, memo) for name, item in value.items()}
-    cls = type(value)
-    if not cls.__module__.startswith(FLOORS):
+    name = NAMES.get(f"{type(value).__module__}.{type(value).__qualname__}")
+    if name is None:
         return value
     if id(value) not in memo:
-        path = f"{cls.__module__}.{cls.__name__}"
-        memo[id(value)] = {CLASS: path, "state": to_plain(value.__getstate__(), memo)}
+        state = value.__getstate__()
+        parts = {part: to_plain(state[part], memo) for part in _registered(name).types}
+        memo[id(value)] = {CLASS: name, **parts}
     return memo[id(value)]
 
 
-def from_plain(value: Any, memo: Memo | None = None) -> Any:
-    """Return what `to_plain` was given."""
+def from_plain(value: Any, memo: Memo | None = None, depth: int = 0) -> Any:
+    """Return what `to_plain` was given.
+
+    Raises
+    ------
+    ValueError
+        For dictionaries that `to_plain` cannot have made.
+    """
     memo = {} if memo is None else memo
     if not isinstance(value, dict):
         return value
-    if CLASS not in value:
-        return {name: from_plain(item, memo) for name, item in value.items()}
+    if depth > MAX_DEPTH:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     if id(value) not in memo:
-        memo[id(value)] = _whole(_class(value[CLASS]), from_plain(value["state"], memo))
+        parts = {name: from_plain(item, memo, depth + 1) for name, item in value.items()}
+        memo[id(value)] = _object(parts) if CLASS in parts else parts
     return memo[id(value)]
 
 
-def _whole(cls: Any, state: Any) -> Any:
+def _object(parts: dict[Any, Any]) -> Any:
+    """Return the object that parts belong to."""
+    name = parts.pop(CLASS)
+    if not isinstance(name, str) or name not in PATHS:
+        raise ValueError(f"it holds an object of class {name!r}, which is none of this package")
+    cls, types, optional = _registered(name)
+    for part in types.keys() - parts.keys() - optional:
+        raise ValueError(f"{part} of {name!r} is missing")
+    for part, item in parts.items():
+        if part not in types:
+            raise ValueError(f"{name!r} has no {part!r}")
+        if not fits(item, types[part]):
+            raise ValueError(f"{part} of {name!r} is of the wrong type {type(item).__name__!r}")
+    if name in CONSTRUCTED:
+        with np.errstate(all="ignore"):  # numbers of no meaning are found later
+            return cls(**parts)
     whole = object.__new__(cls)
-    if hasattr(cls, "__setstate__"):
-        whole.__setstate__(state)
-    else:
-        vars(whole).update(state or {})  # the state of an object without attributes is None
+    vars(whole).update(parts)
     return whole
 
 
-def _class(path: str) -> type:
-    module, _, name = path.rpartition(".")
-    cls = getattr(import_module(module), name) if module.startswith(FLOORS) else None
-    if not isinstance(cls, type) or cls.__module__ != module:
-        raise ValueError(f"A saved estimator holds an object of class {path!r}, which is none of this package.")
-    return cls
+@cache
+def _registered(name: str) -> Registered:
+    """Import a class when it is first met."""
+    module, _, attribute = PATHS[name].rpartition(".")
+    cls = getattr(import_module(module), attribute)
+    if name in RESTORED:
+        return Registered(cls, get_type_hints(cls), set())
+    types = get_type_hints(cls.__init__)
+    types.pop("return", None)
+    parameters = signature(cls).parameters.values()
+    return Registered(cls, types, {parameter.name for parameter in parameters if parameter.default != Parameter.empty})
+
+
+def fits(value: Any, annotation: Any) -> bool:
+    """Return whether a value is of an annotated type, items of collections included."""
+    expected, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if expected is Any:
+        return True
+    if expected in (Union, UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if expected in NUMBERS:
+        return isinstance(value, NUMBERS[expected]) and not isinstance(value, bool)
+    if not isinstance(value, expected):
+        return False
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biuf"
+    if isinstance(value, dict):
+        return all(fits(name, arguments[0]) and fits(item, arguments[1]) for name, item in value.items())
+    if arguments and isinstance(value, Collection):
+        return all(fits(item, arguments[0]) for item in value)
+    return True

@@ -1,67 +1,17 @@
 """Checks of what users pass in, in scikit-learn's manner: what was expected, what came, what to do."""
 
-import datetime
-from collections.abc import Iterator
-from copy import copy
+from hashlib import blake2b
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils.validation import validate_data
+from sklearn.utils import check_random_state
 
 from skwakesleep._adapters._sklearn import Interval, InvalidParameterError, validate_parameter_constraints
-from skwakesleep._engine.families import Bernoulli, Family, Gaussian
 from skwakesleep._engine.rows import Table
 
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
-FLOAT_DTYPES = (np.float64, np.float32)
-TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.timedelta)
-
-
-def check_table(
-    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = FLOAT_DTYPES
-) -> tuple[Table, dict[str, Any]]:
-    """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
-
-    Defers to scikit-learn's `validate_data`, but leaves the estimator alone: a call that fails later on then
-    has changed nothing.
-
-    Raises
-    ------
-    TypeError
-        For a masked array, whose mask would be lost, and for dates.
-    ValueError
-        For whatever scikit-learn rejects.
-    """
-    if isinstance(X, np.ma.MaskedArray):
-        raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
-    _reject_dates(X)
-    draft = copy(estimator)
-    X = validate_data(draft, X, accept_sparse=accept_sparse, dtype=dtype, reset=reset)
-    if not isinstance(X, np.ndarray) and not X.has_canonical_format:
-        X = X.copy()  # entries of one place are to be added up, but not in the user's table
-        X.sum_duplicates()
-    return X, {name: value for name, value in vars(draft).items() if name in ("n_features_in_", "feature_names_in_")}
-
-
-def _reject_dates(X: Any) -> None:
-    """Raise where NumPy would silently turn dates into numbers of some unit."""
-    for column, dtype in _dtypes(np.asarray(X) if isinstance(X, list | tuple) else X):
-        temporal = getattr(dtype, "kind", None) in ("M", "m") or str(dtype).startswith(("Date", "Time", "Duration"))
-        if temporal or (
-            isinstance(X, np.ndarray) and X.dtype.kind == "O" and any(isinstance(x, TEMPORAL) for x in X.flat)
-        ):
-            raise TypeError(f"Expected numeric data, but {column} has dtype {dtype}. Convert dates to numbers first.")
-
-
-def _dtypes(X: Any) -> list[tuple[str, Any]]:
-    """Pairs of a description and a dtype, for each column where columns have their own."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
-        return [(f"column {name!r} of X", dtype) for name, dtype in zip(X.columns, X.dtypes, strict=True)]
-    return [("X", X.dtype)] if hasattr(X, "dtype") else []
 
 
 def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
@@ -123,84 +73,6 @@ def check_certification(n_samples: Any, confidence: Any, n_particles: int) -> in
     return int(n_samples)
 
 
-def resolve_visible(visible: str, X: Table) -> str:
-    """Return the family that "auto" stands for on `X`: Bernoulli where all values are in [0, 1], else Gaussian."""
-    if visible != "auto":
-        return visible
-    values = X.data if sparse.issparse(X) else X
-    return "bernoulli" if values.size == 0 or (values.min() >= 0 and values.max() <= 1) else "gaussian"
-
-
-def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> None:
-    """Check that every value of `X` belongs to the domain of the visible family.
-
-    Parameters
-    ----------
-    X : {ndarray, csr_array} of shape (n_samples, n_features)
-        What to check.
-    visible : str
-        The family.
-    names : ndarray of str or None
-        Names of the columns, for the message.
-    found : bool
-        Whether the family was found in earlier data rather than named by the user, for the message.
-
-    Raises
-    ------
-    ValueError
-        Naming the first column outside, its offending value, and what to set.
-    """
-    if visible != "bernoulli" or resolve_visible("auto", X) == "bernoulli":
-        return
-    column, value = _first_outside(X)
-    label = f"{column}" if names is None else f"{column} ({names[column]!r})"
-    fixed = " (found in the data of the first fit or partial_fit)" if found else ""
-    negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
-    raise ValueError(
-        f"{negative}Bernoulli columns must be in [0, 1]{fixed}, but column {label} of X holds {value!r}. "
-        "Rescale or clip X, or set visible='gaussian'."
-    )
-
-
-def _first_outside(X: Table) -> tuple[int, Any]:
-    """Return the first column of `X` with a value outside [0, 1], and its first such value."""
-    if not isinstance(X, np.ndarray):
-        entries = X.tocoo()
-        outside = (entries.data < 0) | (entries.data > 1)
-        first = np.argmin(entries.col[outside])
-        return int(entries.col[outside][first]), entries.data[outside][first]
-    outside = (X < 0) | (X > 1)
-    column = int(outside.any(axis=0).argmax())
-    return column, X[outside[:, column].argmax(), column]
-
-
-def visible_family(visible: str, X: Table) -> tuple[Family, NDArray, float]:
-    """Return the visible family, the means of the encoded columns, and the mean squared norm of an encoded row."""
-    if visible == "bernoulli":
-        means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-        return Bernoulli(), means, float(means.sum())
-    location, scale = _moments(X)
-    return Gaussian(location, scale), np.zeros_like(location), float(len(location))
-
-
-def _moments(X: Table) -> tuple[NDArray, NDArray]:
-    """Mean and standard deviation of each column, a block of rows at a time; one where a column is constant."""
-    mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-    span = np.zeros_like(mean)
-    for deviation in _deviations(X, mean):
-        np.maximum(span, abs(deviation).max(axis=0), out=span)
-    constant = span <= 10 * np.finfo(X.dtype).eps * abs(mean)
-    span[constant] = 1
-    squares = sum((np.square(deviation / span).sum(axis=0) for deviation in _deviations(X, mean)), np.zeros_like(mean))
-    return mean, np.where(constant, 1, span * np.sqrt(squares / X.shape[0]))  # the span, lest squares overflow
-
-
-def _deviations(X: Table, mean: NDArray) -> Iterator[NDArray]:
-    for block in gen_batches(X.shape[0], 256):
-        rows = X[block]
-        yield (rows if isinstance(rows, np.ndarray) else rows.toarray()) - mean
-
-
 def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
     """Return the indices of the rows to train on and of those held out."""
     n_samples = X.shape[0]
@@ -214,9 +86,16 @@ def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
     return order[n_held_out:], order[:n_held_out]
 
 
-def entropy(random_state: int | np.random.RandomState | None) -> list[int] | None:
-    """Return what seeds the streams of a call; None asks the operating system and leaves NumPy's generator alone."""
+def rows_id(X: Table, *settings: Any) -> str:
+    """Return what tells whether a later fit is to the same rows under the same settings."""
+    parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
+    digest = blake2b(repr((X.shape, *settings)).encode(), digest_size=16)
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
+
+
+def entropy(random_state: int | np.random.RandomState | None) -> list[int]:
+    """Return what seeds the streams of a call; None draws it from NumPy's global generator, as in scikit-learn."""
     validate_parameter_constraints({"random_state": ["random_state"]}, {"random_state": random_state}, "sample")
-    if random_state is None:
-        return None
     return check_random_state(random_state).randint(2**31, size=4).tolist()

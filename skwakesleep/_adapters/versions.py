@@ -1,20 +1,30 @@
 """Saved estimators that remember which version of the package wrote them, and hold nothing but plain types."""
 
 import warnings
+from functools import cache
+from inspect import Parameter, signature
+from typing import Any
 
-from skwakesleep._adapters.plain import from_plain, to_plain
+from skwakesleep._adapters.plain import Memo, from_plain, to_plain
 from skwakesleep._version import __version__
 
 
 class VersionedPickleMixin:
-    """Save an estimator as plain types, and warn when another version loads it, as scikit-learn's own estimators do."""
+    """Save an estimator as plain types, and warn when another version loads it, as scikit-learn's own estimators do.
+
+    A file may be damaged, or made by a stranger: what it holds is checked before it is believed.
+    """
+
+    # Attributes that any fitted estimator of the class has, all of them or none.
+    _LEARNED: tuple[str, ...] = ()
 
     def __getstate__(self):
         return {**to_plain(super().__getstate__()), "_skwakesleep_version": __version__}
 
     def __setstate__(self, state):
-        state = dict(state)
-        saved = state.pop("_skwakesleep_version", "unknown")
+        if not isinstance(state, dict):
+            raise ValueError(f"A saved {type(self).__name__} is damaged: its state is a {type(state).__name__}.")
+        saved = state.get("_skwakesleep_version", "unknown")
         if saved != __version__:
             warnings.warn(
                 f"{type(self).__name__} was saved by skwakesleep {saved} and is loaded by {__version__}: it may fail "
@@ -22,10 +32,49 @@ class VersionedPickleMixin:
                 UserWarning,
                 stacklevel=2,
             )
-        super().__setstate__(from_plain(state))
+        try:
+            super().__setstate__(_attributes(type(self), state))
+            self._check_loaded()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"A saved {type(self).__name__} is damaged: {str(error).rstrip('.')}.") from error
 
     def __copy__(self):
         """Return a shallow copy, which shares what was learned: nothing is taken apart for it."""
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         return other
+
+    def _check_loaded(self) -> None:
+        """Raise ValueError unless what was learned is there, and fits together."""
+        missing = [name for name in self._LEARNED if name not in vars(self)]
+        if not missing:
+            self._check_learned()
+        elif len(missing) < len(self._LEARNED):
+            raise ValueError(f"{missing[0]} is missing")
+
+    def _check_learned(self) -> None:
+        """Raise ValueError unless what was learned fits together. There may be nothing to check."""
+
+
+def _attributes(cls: type, state: dict[Any, Any]) -> dict[str, Any]:
+    """Return the attributes of a saved estimator; parameters that its version did not have get their defaults."""
+    for name in state:
+        if not isinstance(name, str) or name in _reserved(cls):
+            raise ValueError(f"{name!r} cannot be an attribute of a saved estimator")
+    memo: Memo = {}
+    saved = {name: from_plain(item, memo) for name, item in state.items() if name != "_skwakesleep_version"}
+    return {**_defaults(cls), **saved}
+
+
+@cache
+def _defaults(cls: type) -> dict[str, Any]:
+    """Return the defaults of the parameters of a constructor."""
+    parameters = signature(cls).parameters.items()
+    return {name: parameter.default for name, parameter in parameters if parameter.default is not Parameter.empty}
+
+
+@cache
+def _reserved(cls: type) -> frozenset[str]:
+    """Return the names that attributes must not hide: those in a class of ours, not those in a subclass of a user's."""
+    ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in ("skwakesleep", "sklearn", "builtins")]
+    return frozenset(name for base in ours for name in vars(base))

@@ -7,7 +7,7 @@ data (Wenliang, Moskovitz, Kanagawa & Sahani 2020). The posterior is never repre
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from skwakesleep._engine.dreams import (
 )
 from skwakesleep._engine.gradient_forms import BatchRegression, Form
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import TrainingState
+from skwakesleep._engine.training import TrainingState, check_vector
 from skwakesleep._engine.units import Moments, Units
 
 # Steps after which the regression is tuned anew.
@@ -102,6 +102,19 @@ class AmortisedState(TrainingState):
         other.regression = deepcopy(self.regression)
         return other
 
+    def for_inference(self) -> "AmortisedState":
+        """Return a state that serves inference alone; it keeps how the regression was set and how it did."""
+        other = super().for_inference()
+        assert isinstance(other, AmortisedState)
+        other.regression = replace(self.regression, feature_map=None, memory=None)
+        return other
+
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        super().check(n_parameters)
+        if self.regression.memory is not None:
+            self.regression.memory.check()
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -111,6 +124,12 @@ class Fit:
     state: AmortisedState
     theta: NDArray  # in the units of the state
     theta_in_units: NDArray  # in those of the columns
+
+    def check(self) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        for name in ("theta", "theta_in_units"):
+            check_vector(name, getattr(self, name), self.model.n_params)
+        self.state.check(self.model.n_params)
 
 
 class AmortisedGradient:
@@ -166,6 +185,7 @@ class AmortisedGradient:
         log_joint: Callable[[NDArray, Latents, NDArray], NDArray] | None = None,
     ) -> None:
         self.gradient = np.zeros_like(parameters)
+        self.damping: NDArray | None = None
         self.failure = ""
         self.failed_at: NDArray | None = None
         self.n_followed = 0

@@ -185,6 +185,12 @@ class Memory:
     x: NDArray
     log_joint: NDArray
 
+    def check(self) -> None:
+        """Raise ValueError unless there are as many latents as observations and log joints."""
+        sizes = {len(part) for part in (self.x, self.log_joint, *(self.z if isinstance(self.z, tuple) else (self.z,)))}
+        if len(sizes) > 1 or self.x.ndim != 2 or self.log_joint.ndim != 1:
+            raise ValueError("the dreams to be used again have not one latent and one log joint each")
+
     def recalled(self, log_joint: NDArray, rng: np.random.Generator) -> Pairs | None:
         """Return the dreams resampled by importance, given their log joints of now; None if too few would count."""
         log_weights = (log_joint - self.log_joint)[:, np.newaxis]

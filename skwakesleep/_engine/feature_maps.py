@@ -36,14 +36,14 @@ class FittedTransformer:
     """
 
     def __init__(self, transformer: Any, units: Units) -> None:
-        self._transformer = transformer
-        self._units = units
+        self.transformer = transformer
+        self.units = units
 
     def __call__(self, x: NDArray) -> NDArray:
-        features = np.asarray(self._transformer.transform(self._units.restored(x)), dtype=np.float64)
+        features = np.asarray(self.transformer.transform(self.units.restored(x)), dtype=np.float64)
         if features.ndim != 2 or len(features) != len(x):
             raise ValueError(
-                f"feature_map {self._transformer!r} must return an array of shape ({len(x)}, any). Got shape "
+                f"feature_map {self.transformer!r} must return an array of shape ({len(x)}, any). Got shape "
                 f"{features.shape}."
             )
         return features

@@ -1,13 +1,13 @@
 """A layer: an affine map of the parent units feeding a family."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.caching import cached
 from skwakesleep._engine.families import Family
 from skwakesleep._engine.loops import LOOPS
 from skwakesleep._engine.parameters import Shapes, Views
@@ -146,6 +146,15 @@ class Layer:
             self._product(activation.target, weights, residual, grad["triangle"], workspace)
             np.copyto(grad["triangle"], 0, where=_lower_triangle(self.n_units))
 
+    def damp(self, theta: Views, factors: Views) -> bool:
+        """Write the factors by which steps of the parameters are to be shortened; false if there are none."""
+        damping = self.family.damping(theta)
+        if damping is None:
+            return False
+        for name in factors.keys() & {"weights", "triangle", "intercept"}:
+            factors[name][...] = damping
+        return True
+
     def _used(self, activation: Activation, weights: NDArray, workspace: Workspace) -> tuple[Activation, NDArray]:
         """Leave out what has no weight, where that saves products."""
         used = np.nonzero(weights)
@@ -226,7 +235,7 @@ class Layer:
         return workspace.array((self.name, role), (*shape, self.n_units), dtype)
 
 
-@lru_cache(maxsize=8)
+@cached(2**23)
 def _lower_triangle(n: int) -> NDArray:
     """Return where a unit would see itself or one after it."""
     return np.tri(n, dtype=bool)

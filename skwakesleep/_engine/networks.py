@@ -1,6 +1,7 @@
 """Chains of layers, and the machine made of two of them."""
 
 from collections.abc import Collection, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ from skwakesleep._engine.workspace import Workspace, allocated
 # How fast units that have causes learn from each other: if as fast as from the causes, they would leave these little to
 # explain, and learn by heart.
 LATERAL_PACE = 0.03
+# Far more than can be trained, so that a damaged file does not make layers without end.
+MAX_LAYERS = 1000
 
 
 class Trace(NamedTuple):
@@ -145,6 +148,11 @@ class Machine:
     def __init__(
         self, visible: Family, sizes: Sequence[int], n_active: float, autoregressive: Collection[str] = ()
     ) -> None:
+        if not 2 <= len(sizes) <= 1 + MAX_LAYERS or min(sizes) < 1:
+            raise ValueError(
+                f"hidden_layer_sizes must have 1 to {MAX_LAYERS} layers of 1 unit or more. Got {len(sizes) - 1} "
+                f"layers, the smallest of {min(sizes, default=0)} units."
+            )
         self.sizes = tuple(sizes)
         self.autoregressive = frozenset(autoregressive)
         self.visible = visible
@@ -188,6 +196,10 @@ class Machine:
     def __setstate__(self, state: dict[str, Any]) -> None:
         Machine.__init__(self, **state)
 
+    def with_visible(self, visible: Family) -> "Machine":
+        """Return the same machine with another family of the same shape for the columns."""
+        return Machine(**{**self.__getstate__(), "visible": visible})
+
     @property
     def layers(self) -> list[Layer]:
         """The layers of both networks, in chain order."""
@@ -198,6 +210,11 @@ class Machine:
         """Number of hidden units in all layers."""
         return sum(self.sizes[1:])
 
+    @property
+    def largest_matrix(self) -> int:
+        """Number of weights in the largest matrix of a layer."""
+        return max(prod(shape) for layer in self.layers for shape in layer.shapes().values())
+
     def bind(self, flat: NDArray) -> Parameters:
         """Return the views of a flat parameter vector."""
         views = self.layout.bind(flat)
@@ -205,6 +222,17 @@ class Machine:
             [views[layer.name] for layer in self.generative.layers],
             [views[layer.name] for layer in self.recognition.layers],
         )
+
+    def check(self) -> None:
+        """Raise ValueError unless the visible family takes rows of as many columns as the machine has."""
+        n_columns = self.sizes[0]
+        try:
+            with np.errstate(all="ignore"):
+                encoded = self.visible.encode(np.zeros((1, n_columns)))
+        except ValueError as error:
+            raise ValueError(f"the visible family is not one of {n_columns} columns") from error
+        if not np.isfinite([self.visible.log_volume, *encoded.flat]).all():
+            raise ValueError("the visible columns have no finite location and scale")
 
     def recognition_part(self, flat: NDArray) -> NDArray:
         """Return the view of a flat parameter vector that holds the recognition network, which is laid out last."""

@@ -1,9 +1,9 @@
 """Element-wise functions and reductions that neither overflow nor allocate."""
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
+
+from skwakesleep._engine.caching import cached
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
@@ -42,6 +42,16 @@ def row_sums(values: NDArray) -> NDArray:
     return np.vecdot(values, _ones(values.shape[-1], values.dtype))
 
 
-@lru_cache(maxsize=64)
+def bounded_mean(scores: NDArray) -> float:
+    """Return the mean of log-likelihoods in nats, with those far below the others raised to a bound.
+
+    The bound is ten interquartile ranges, or ten nats if that is more, below the lower quartile. It concerns rows with
+    extreme values, of which one would otherwise decide the mean.
+    """
+    low, high = np.quantile(scores, [0.25, 0.75])
+    return float(np.maximum(scores, low - 10 * max(high - low, 1.0)).mean())
+
+
+@cached(2**20)
 def _ones(n: int, dtype: np.dtype) -> NDArray:
     return np.ones(n, dtype)

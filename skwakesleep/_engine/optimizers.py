@@ -1,7 +1,7 @@
 """Update rules over one flat parameter vector, all of them ascending."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from skwakesleep._engine.loops import LOOPS
 
 
+@runtime_checkable
 class Optimizer(Protocol):
     """Moves the parameters along a gradient; whatever it remembers is part of the training state."""
 
@@ -20,8 +21,14 @@ class Optimizer(Protocol):
     def join(self, others: Sequence[Any]) -> None:
         """Remember the mean of what this and other optimizers of the same kind do."""
 
-    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
-        """Update `parameters` in place; `gradient` may be overwritten."""
+    def rescale(self, factors: NDArray) -> None:
+        """Adapt what is remembered to parameters that have been multiplied by `factors`."""
+
+    def ascend(self, parameters: NDArray, gradient: NDArray, damping: NDArray | None = None) -> None:
+        """Update `parameters` in place; `gradient` may be overwritten.
+
+        Steps of a fixed size are multiplied by `damping`, where there is one.
+        """
 
 
 class SGD:
@@ -36,8 +43,11 @@ class SGD:
     def join(self, others: Sequence["SGD"]) -> None:
         """Remember the mean of what all remember: there is nothing to remember."""
 
-    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
-        """Update `parameters` in place; `gradient` is overwritten."""
+    def rescale(self, factors: NDArray) -> None:
+        """Adapt what is remembered: there is nothing to adapt."""
+
+    def ascend(self, parameters: NDArray, gradient: NDArray, damping: NDArray | None = None) -> None:
+        """Update `parameters` in place; `gradient` is overwritten. Steps are not of a fixed size: no damping."""
         gradient *= self.learning_rate
         parameters += gradient
 
@@ -60,6 +70,12 @@ class Adam:
     BETA_2 = 0.999
     EPSILON = 1e-8
 
+    learning_rate: float
+    _scales: NDArray
+    _first: NDArray
+    _second: NDArray
+    _n_steps: int
+
     def __init__(self, learning_rate: float, scales: NDArray) -> None:
         self.learning_rate = learning_rate
         self._scales = scales
@@ -80,11 +96,17 @@ class Adam:
         self._second[...] = np.mean([one._second for one in everyone], axis=0)
         self._n_steps = max(one._n_steps for one in everyone)
 
-    def ascend(self, parameters: NDArray, gradient: NDArray) -> None:
-        """Update `parameters` in place; `gradient` is overwritten."""
+    def rescale(self, factors: NDArray) -> None:
+        """Adapt the moments of the gradient to parameters that have been multiplied by `factors`."""
+        self._first /= factors
+        self._second /= np.square(factors)
+
+    def ascend(self, parameters: NDArray, gradient: NDArray, damping: NDArray | None = None) -> None:
+        """Update `parameters` in place, with steps multiplied by `damping`; `gradient` is overwritten."""
         self._n_steps += 1
         scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self._n_steps)
         scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self._n_steps)) ** 0.5
         numbers = self.BETA_1, self.BETA_2, self.learning_rate * scale_1 / scale_2, self.EPSILON / scale_2
-        arrays = parameters, gradient, self._first, self._second, self._scales
+        scales = self._scales if damping is None else self._scales * damping
+        arrays = parameters, gradient, self._first, self._second, scales
         LOOPS.adam(*arrays, *map(parameters.dtype.type, numbers))

@@ -1,7 +1,6 @@
 """Explicit randomness: one stream for each purpose, and interchangeable sources of noise."""
 
 from copy import deepcopy
-from functools import lru_cache
 from math import prod
 from typing import Protocol
 
@@ -9,8 +8,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.stats import qmc
 
+from skwakesleep._engine.caching import cached
 from skwakesleep._engine.loops import LOOPS
 from skwakesleep._engine.workspace import Workspace, allocated
+
+# Bytes of common random numbers that are kept for later calls. Those of 128 particles of 1000 units take 1 MB.
+MAX_TABLE_BYTES = 2**25
 
 
 class Streams:
@@ -26,6 +29,9 @@ class Streams:
 
     PURPOSES = ("initialization", "shuffle", "particles", "dreams", "thinning")
 
+    validation_seed: int
+    _generators: dict[str, np.random.Generator]
+
     def __init__(self, entropy: int | list[int] | None) -> None:
         validation, *seeds = np.random.SeedSequence(entropy).spawn(1 + len(self.PURPOSES))
         self.validation_seed = int(validation.generate_state(1)[0])
@@ -36,6 +42,14 @@ class Streams:
 
     def __getitem__(self, purpose: str) -> np.random.Generator:
         return self._generators[purpose]
+
+    def check(self) -> None:
+        """Raise ValueError unless there are a seed and a stream for each purpose."""
+        if self.validation_seed < 0:
+            raise ValueError(f"validation_seed is negative: {self.validation_seed!r}")
+        for purpose in self.PURPOSES:
+            if purpose not in self._generators:
+                raise ValueError(f"there is no random stream for {purpose!r}")
 
     def replicas(self, n: int) -> list["Streams"]:
         """Return streams that are independent of each other and of these, which are left alone.
@@ -131,7 +145,7 @@ class CommonNoise:
         raise NotImplementedError("common random numbers are drawn for binary hidden units only")
 
 
-@lru_cache(maxsize=4)
+@cached(MAX_TABLE_BYTES)
 def _uniform_table(n_particles: int, n_dimensions: int, seed: int) -> NDArray:
     """Return uniforms ``(n_particles, n_dimensions)``, equidistributed as far as Sobol sequences go."""
     table = allocated((n_particles, n_dimensions), np.float64, "n_score_particles or hidden_layer_sizes")

@@ -72,7 +72,8 @@ class Rows:
             self._table.take(indices, axis=0, out=units, mode="clip")  # "raise" would buffer the output
         else:
             units[...] = self._table[indices]
-        return Batch.dense(self._family.encode(units))
+        self._family.encode(units)
+        return Batch(units, self._family.bounded(units))
 
     def blocks(self, size: int) -> Iterator[tuple[slice, Batch]]:
         """Yield the encoded rows in blocks of exactly `size`, the last one filled up by repeating its last row.

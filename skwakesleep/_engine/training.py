@@ -3,17 +3,18 @@
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.optimizers import Optimizer
+from skwakesleep._engine.optimizers import SGD, Optimizer
 from skwakesleep._engine.random import Streams
 
-# Beyond so many nats per unit, training has diverged: even a coin costs 0.7. A single batch may hold outliers.
+# Training has diverged if an epoch costs more than this number of nats per unit on average; a fair binary unit costs
+# log 2 = 0.7 nats.
 LOST_EPOCH = 50.0
-LOST_BATCH = 5000.0
 # The average looks back over one part in so many of all steps, and takes in some thirty iterates on the way: more
 # frequent ones would cost much and tell little, being so close to each other.
 AVERAGING_DECAY = 9
@@ -24,6 +25,7 @@ class Objective(Protocol):
     """What is ascended."""
 
     gradient: NDArray
+    damping: NDArray | None
 
     def floor(self, nats: float) -> float:
         """Return the value at which every unit of the model costs so many nats on average."""
@@ -61,10 +63,11 @@ class Monitor(Protocol):
 
 @dataclass
 class Stopping:
-    """Stop when a score has not improved by more than `tol` for `n_iter_no_change` epochs in a row."""
+    """Stop when a score has not improved by more than `tol` for some epochs in a row, and for some steps."""
 
     tol: float
     n_iter_no_change: int
+    n_steps_no_change: int = 0
 
 
 @dataclass
@@ -95,8 +98,14 @@ class TrainingState:
         The average that reached it; kept only where there is validation.
     n_stale : int
         Epochs since the score last improved.
+    improved_at : int
+        Number of iterates when the score last improved.
+    rows_id : str
+        Identifies the rows that the scores refer to; empty if they are parts of a stream.
     converged : bool
         Whether the last training ended because the score improved no more.
+    discarded : bool
+        Whether what only training needs was discarded, so that training cannot go on.
     """
 
     parameters: NDArray
@@ -110,7 +119,10 @@ class TrainingState:
     best_score: float = -np.inf
     best_parameters: NDArray | None = None
     n_stale: int = 0
+    improved_at: int = 0
+    rows_id: str = ""
     converged: bool = False
+    discarded: bool = False
 
     def __post_init__(self) -> None:
         self.average = self.parameters.copy()
@@ -124,6 +136,31 @@ class TrainingState:
     def selected_parameters(self) -> NDArray:
         """The parameters to use: the best on held-out rows, or else the average."""
         return self.average if self.best_parameters is None else self.best_parameters
+
+    @property
+    def parameter_vectors(self) -> list[NDArray]:
+        """The iterate, its average and, where there is one, the best average."""
+        best = [] if self.best_parameters is None else [self.best_parameters]
+        return [self.parameters, self.average, *best]
+
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        for part in (self, self.optimizer):
+            for name, value in vars(part).items():
+                if isinstance(value, np.ndarray):
+                    check_vector(name, value, n_parameters)
+                elif isinstance(value, Integral) and value < 0:
+                    raise ValueError(f"{name} is negative: {value!r}")
+        self.streams.check()
+
+    def for_inference(self) -> "TrainingState":
+        """Return a state that serves inference alone, with one array for all parameters."""
+        other = copy(self)
+        other.parameters = other.average = self.selected_parameters
+        other.best_parameters = None
+        other.optimizer = SGD(self.optimizer.learning_rate)  # which remembers nothing
+        other.discarded = True
+        return other
 
     def average_iterate(self, scratch: NDArray) -> None:
         """Count the current iterate and, when one is due, take it into the average; `scratch` is overwritten.
@@ -145,6 +182,8 @@ class TrainingState:
         other = copy(self)
         other.parameters, other.average = self.parameters.copy(), self.average.copy()
         other.optimizer, other.streams = deepcopy(self.optimizer), deepcopy(self.streams)
+        if self.best_parameters is not None:
+            other.best_parameters = self.best_parameters.copy()
         other.lower_bounds, other.validation_scores = self.lower_bounds.copy(), self.validation_scores.copy()
         return other
 
@@ -157,30 +196,54 @@ class TrainingState:
         self.parameters[...], self.average[...], self.n_steps, self.n_averaged = iterates
         self.optimizer.reset()
 
-    def resume(self, validated: bool) -> None:
-        """Get ready for more epochs, with held-out rows or without."""
-        if self.converged:  # whoever asks for more after convergence wants them all
-            self.converged = False
-            self.n_stale = 0
-        if validated != (self.best_parameters is not None):  # scores of before cannot be compared with those to come
+    def resume(self, validate: Callable[[NDArray], float] | None, rows_id: str = "") -> None:
+        """Prepare for more epochs, with held-out rows or without.
+
+        The patience of before applies where training continues on the same rows. On other rows the best parameters, if
+        any, are scored anew.
+        """
+        comparable = rows_id == self.rows_id and (validate is None) == (self.best_parameters is None)
+        self.rows_id = rows_id
+        if comparable and not self.converged:
+            return
+        self.converged = False  # whoever asks for more epochs after convergence wants them all
+        self.n_stale, self.improved_at = 0, self.n_steps
+        if comparable:
+            return
+        if validate is None:
             self.best_parameters = None
-            self.best_score = -np.inf
-            self.n_stale = 0
+        self.best_score = -np.inf
+        if validate is not None and self.best_parameters is not None:
+            self.best_score = validate(self.best_parameters)
 
     def record(self, lower_bound: float, validation_score: float | None, stopping: Stopping | None) -> None:
-        """File the outcome of an epoch, and notice convergence."""
-        self.lower_bounds.append(lower_bound)
-        score = lower_bound
-        if validation_score is not None:
-            self.validation_scores.append(validation_score)
-            score = validation_score
+        """Record the outcome of an epoch, and whether training has converged; an interrupt cannot split the record."""
+        score = lower_bound if validation_score is None else validation_score
         tol = stopping.tol if stopping is not None else 0.0
-        self.n_stale = 0 if score > self.best_score + tol else self.n_stale + 1
+        new: dict[str, Any] = {"lower_bounds": [*self.lower_bounds, lower_bound]}
+        if validation_score is not None:
+            new["validation_scores"] = [*self.validation_scores, validation_score]
         if score > self.best_score:
-            self.best_score = score
+            new["best_score"] = score
             if validation_score is not None:
-                self.best_parameters = self.average.copy()
-        self.converged = stopping is not None and self.n_stale >= stopping.n_iter_no_change
+                new["best_parameters"] = self.average.copy()
+        improved = score > self.best_score + tol
+        n_stale = 0 if improved else self.n_stale + 1
+        improved_at = self.n_steps if improved else self.improved_at
+        new["converged"] = (
+            stopping is not None
+            and n_stale >= stopping.n_iter_no_change
+            and self.n_steps - improved_at >= stopping.n_steps_no_change
+        )
+        vars(self).update(new, n_stale=n_stale, improved_at=improved_at)
+
+
+def check_vector(name: str, vector: NDArray, size: int) -> None:
+    """Raise ValueError unless a vector has a given size, and finite floats."""
+    if vector.shape != (size,) or vector.dtype.kind != "f":
+        raise ValueError(f"{name} has shape {vector.shape} and dtype {vector.dtype}, not {size} floats")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{name} is not finite")
 
 
 def mean_state(states: Sequence[TrainingState]) -> TrainingState:
@@ -197,7 +260,7 @@ def mean_state(states: Sequence[TrainingState]) -> TrainingState:
     mean.optimizer.join([state.optimizer for state in states[1:]])
     mean.lower_bounds = np.mean([state.lower_bounds for state in states], axis=0).tolist()
     mean.validation_scores, mean.best_parameters, mean.best_score = [], None, -np.inf
-    mean.n_stale, mean.converged = 0, False
+    mean.n_stale, mean.improved_at, mean.converged = 0, mean.n_steps, False
     return mean
 
 
@@ -213,6 +276,7 @@ def train(
     validate: Callable[[NDArray], float] | None,
     monitor: Monitor,
     project: Callable[[NDArray], NDArray] | None = None,
+    rows_id: str = "",
 ) -> bool:
     """Train `state` in place for at most `n_epochs` epochs.
 
@@ -238,6 +302,8 @@ def train(
         Told of each epoch; may end the training.
     project : callable or None
         Maps parameters to the nearest admissible ones, after each step.
+    rows_id : str
+        Identifies the rows, see `TrainingState.resume`.
 
     Returns
     -------
@@ -250,13 +316,14 @@ def train(
         When the objective is lost. The parameters are then those before the last epoch that went well, being the last
         that are known to be good, and the optimizer starts afresh.
     """
-    state.resume(validated=validate is not None)
+    state.resume(validate, rows_id)
     good = state.iterates()
     for _ in range(n_epochs):
         monitor.epoch_begin()
         before = state.iterates()
-        lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
-        if not (lower_bound >= objective.floor(LOST_EPOCH) and np.isfinite(state.parameters).all()):
+        with np.errstate(over="ignore", invalid="ignore"):  # a training that diverges is reported once, below
+            lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
+        if not (lower_bound >= objective.floor(LOST_EPOCH) and are_usable(state.parameters)):
             state.go_back(good)
             raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
         good = before
@@ -267,6 +334,11 @@ def train(
     return True
 
 
+def are_usable(parameters: NDArray) -> bool:
+    """Whether products of parameters and data are finite, and so are their squares."""
+    return bool(np.abs(parameters).max(initial=0) < np.finfo(parameters.dtype).max ** 0.25)
+
+
 def _epoch(
     state: TrainingState,
     objective: Objective,
@@ -275,17 +347,17 @@ def _epoch(
     shuffle: bool,
     project: Callable[[NDArray], NDArray] | None,
 ) -> float:
-    """Visit every row once and return the mean objective; break off once it is lost beyond any outlier."""
+    """Visit every row once and return the mean objective; stop early if it is not a number."""
     n_rows = len(rows)
     order = state.streams["shuffle"].permutation(n_rows) if shuffle else np.arange(n_rows)
     total = 0.0
     for start in range(0, n_rows, batch_size):
         chosen = order[start : start + batch_size]
         value = objective(rows.take(chosen))
-        if not value >= objective.floor(LOST_BATCH):
+        if np.isnan(value):
             return value
         total += value * len(chosen)
-        state.optimizer.ascend(state.parameters, objective.gradient)
+        state.optimizer.ascend(state.parameters, objective.gradient, objective.damping)
         if project is not None:
             state.parameters[...] = project(state.parameters)
         state.average_iterate(scratch=objective.gradient)

@@ -25,6 +25,10 @@ NEGLIGIBLE = 0.05
 # and would make impossible what did not occur among the rows it saw.
 SETTLED = 1e-5
 
+# A row counts in the lower bound with no less than minus this number of nats per unit, so that a single extreme value
+# does not decide when training ends; a fair binary unit costs log 2 = 0.7 nats.
+LARGEST_LOSS = 200.0
+
 RecognitionUpdate = Literal["wake", "sleep", "both"]
 
 
@@ -51,6 +55,8 @@ class WakeSleep:
     ----------
     gradient : ndarray of shape (machine.layout.size,)
         Gradient at the last mini-batch.
+    damping : ndarray of shape (machine.layout.size,) or None
+        Factors of the step that follows, see `Layer.damp`.
     """
 
     def __init__(
@@ -71,6 +77,9 @@ class WakeSleep:
         self._penalty = None
         if alpha:
             self._penalty = WeightPenalty(alpha * machine.layout.mask({"weights", "triangle"}, parameters.dtype))
+        self.damping: NDArray | None = None
+        factors = np.ones_like(parameters)
+        self._factors = factors, machine.bind(factors).generative[-1]
         self._theta = machine.bind(parameters)
         self._grad = machine.bind(self.gradient)
         sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
@@ -94,6 +103,9 @@ class WakeSleep:
             self._learned_awake += self._learned_asleep
         if self._penalty is not None:
             self._penalty.subtract_gradient(self._parameters, self.gradient)
+        factors, visible_factors = self._factors
+        damped = self.machine.generative.layers[-1].damp(self._theta.generative[-1], visible_factors)
+        self.damping = factors if damped else None
         return bound
 
     def _wake(self, batch: Batch) -> float:
@@ -114,7 +126,8 @@ class WakeSleep:
             share = 1.0 if self.recognition_update == "wake" else 0.5
             weights = (w - 1 / K) * (share / B)
             self.machine.recognition.gradient(theta.recognition, q, weights, grad.recognition, self._awake)
-        return float(log_sum.mean(dtype=np.float64)) - float(np.log(K))
+        bounds = np.maximum(log_sum - np.log(K), self.floor(LARGEST_LOSS), dtype=np.float64)
+        return float(bounds.mean())
 
     def _sleep(self, n_dreams: int) -> None:
         """Dream from the generative network, and move the recognition network towards the dreams' causes."""

@@ -1,7 +1,9 @@
 """Population dynamics with a delay, after Nicholson's blowflies: a time series with an exact likelihood."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import digamma, gammaln, logsumexp
 
 from skwakesleep.models._bases import NamedParameterModel, check_counts
@@ -98,14 +100,14 @@ class BlowflyDynamics(NamedParameterModel):
         self,
         n_features: int = 180,
         delay: int = 7,
-        history: ArrayLike | None = None,
+        history: Sequence[float] | NDArray | None = None,
         n_nodes: int = 100,
     ) -> None:
         check_counts(n_features=n_features, delay=delay, n_nodes=n_nodes)
         if n_features <= delay + 1:
             raise ValueError(f"n_features must be more than delay + 1 = {delay + 1}. Got {n_features!r}.")
         self.delay = delay
-        self.history = np.ones(delay + 1) if history is None else np.array(history, dtype=np.float64)
+        self.history = np.broadcast_to(1.0, delay + 1) if history is None else np.array(history, dtype=np.float64)
         if self.history.shape != (delay + 1,):
             raise ValueError(f"history must have delay + 1 = {delay + 1} values. Got shape {self.history.shape}.")
         self.n_nodes = n_nodes

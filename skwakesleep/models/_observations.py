@@ -4,6 +4,7 @@ Given the map's value ``m (n, D)`` and parameters of its own, the log-density of
 ``eta . s(x) - psi``, with all constants inside ``psi``.
 """
 
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -153,10 +154,16 @@ class CorrelatedNoise:
 
     def __init__(self, n_features: int, floor: float) -> None:
         self._n_features = n_features
-        self._lower = np.tril_indices(n_features)
-        self._diagonal = np.flatnonzero(self._lower[0] == self._lower[1])
-        self.n_params = len(self._lower[0])
+        self.n_params = n_features * (n_features + 1) // 2
         self._log_ceiling = -np.log(floor)
+
+    @cached_property
+    def _lower(self) -> tuple[NDArray, NDArray]:
+        return np.tril_indices(self._n_features)
+
+    @cached_property
+    def _diagonal(self) -> NDArray:
+        return np.flatnonzero(self._lower[0] == self._lower[1])
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         spread = _spread(X)

@@ -117,6 +117,7 @@ class ActivityDisplay:
         self.ax_.set(xlabel="hidden unit, the most active first", ylabel="mean activity", ylim=(0, 1))
         self.ax_.set_title(f"{_listed('dead', self.dead_)}\n{_listed('always on', self.always_on_)}", fontsize="medium")
         self.ax_.margins(x=0.01)
+        self.ax_.locator_params(axis="x", integer=True)
         return self
 
 

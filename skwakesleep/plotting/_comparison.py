@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep.plotting._drawing import figure_and_axes
+from skwakesleep.reference._comparison import compare_scores, score_densities
 
 
 class ComparisonDisplay:
@@ -60,7 +60,14 @@ class ComparisonDisplay:
         Raises
         ------
         NotFittedError
-            If the estimator has not been fitted.
+            If an estimator has not been fitted.
+
+        ValueError
+            If they do not score the same, as for `compare_densities`.
+
+        See Also
+        --------
+        skwakesleep.reference.compare_densities : The same as a table.
 
         Examples
         --------
@@ -72,7 +79,7 @@ class ComparisonDisplay:
         >>> list(ComparisonDisplay.from_estimators({"four units": machine}, X).scores)
         ['four units']
         """
-        return cls({name: estimator.score_samples(X) for name, estimator in estimators.items()}).plot(ax=ax)
+        return cls(score_densities(estimators, X)).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ComparisonDisplay":
         """Draw the bars.
@@ -101,16 +108,14 @@ class ComparisonDisplay:
         'Densities on the same 2 rows'
         """
         self.figure_, self.ax_ = figure_and_axes(ax)
-        names = sorted(self.scores, key=lambda name: self.scores[name].mean())
-        best = self.scores[names[-1]]
-        errors = [(self.scores[name] - best).std() / np.sqrt(len(best)) for name in names]
-        means = [self.scores[name].mean() for name in names]
-        self.ax_.errorbar(means, names, xerr=errors, fmt="o", capsize=4)
+        table = {column: values[::-1] for column, values in compare_scores(self.scores).items()}
+        names, means = table["density"], table["score"]
+        self.ax_.errorbar(means, names, xerr=table["difference_error"], fmt="o", capsize=4)
         for mean, name in zip(means, names, strict=True):
             self.ax_.annotate(f"{mean:.2f}", (mean, name), xytext=(0, 7), textcoords="offset points", ha="center")
         self.ax_.margins(x=0.15, y=0.2)
         self.ax_.set(
             xlabel="log-likelihood (nats per row)\nbars: standard error of the difference to the best",
-            title=f"Densities on the same {len(best)} rows",
+            title=f"Densities on the same {len(self.scores[names[0]])} rows",
         )
         return self

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep.plotting._drawing import draw_mosaic, figure_and_axes, shape_of_images
+from skwakesleep.plotting._drawing import draw_images, figure_and_axes, shape_of_images
 
 
 class ComponentsDisplay:
@@ -17,7 +17,8 @@ class ComponentsDisplay:
     components : ndarray of shape (n_components, n_features)
         Weights.
     image_shape : tuple of int
-        Height and width of the images, with ``height * width == n_features``.
+        Height and width of the images, with ``height * width == n_features``. Those of height one
+        are drawn as strips: ``(1, n_features)`` shows a table.
     unit : str, default="log-odds"
         What the weights are measured in.
 
@@ -63,7 +64,8 @@ class ComponentsDisplay:
         estimator : HelmholtzMachine
             Fitted machine, or any estimator with `components_`.
         image_shape : tuple of int, optional
-            Height and width of the images; by default they are square.
+            Height and width of the images; by default they are square, or where columns make no square, strips of
+            one pixel in height, one below the other.
         max_components : int, default=100
             Show no more than these.
         ax : matplotlib Axes, optional
@@ -77,7 +79,7 @@ class ComponentsDisplay:
         Raises
         ------
         ValueError
-            If the columns do not fill images of the given shape, or do not make squares.
+            If the columns do not fill images of the given shape.
 
         Examples
         --------
@@ -122,7 +124,10 @@ class ComponentsDisplay:
         """
         self.figure_, self.ax_ = figure_and_axes(ax)
         limit = np.abs(self.components).max() or 1.0
-        self.image_ = draw_mosaic(self.ax_, self.components, self.image_shape, cmap="RdBu_r", limits=(-limit, limit))
+        self.image_ = draw_images(
+            self.ax_, self.components, self.image_shape, cmap="RdBu_r", limits=(-limit, limit), label="hidden unit"
+        )
         self.figure_.colorbar(self.image_, ax=self.ax_, shrink=0.8, label=f"weight ({self.unit})")
-        self.ax_.set_title(f"Generative weights of {len(self.components)} hidden units")
+        n_units = len(self.components)
+        self.ax_.set_title(f"Generative weights of {n_units} hidden unit{'s' if n_units > 1 else ''}")
         return self

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._adapters.tables import check_matrix
+
 
 def pyplot() -> Any:
     """Import matplotlib, now that something is to be drawn, or say how to install it."""
@@ -29,18 +31,24 @@ def figure_and_pair(axes: Any) -> tuple[Any, Any]:
     return axes[0].figure, axes
 
 
+def head(X: Any, n_rows: int) -> Any:
+    """Return the first rows of an array, a data frame or a sparse matrix, as the same container."""
+    if hasattr(X, "tocsr"):
+        X = X.tocsr()
+    return (X.iloc if hasattr(X, "iloc") else X)[:n_rows]
+
+
 def dense(X: Any) -> NDArray:
     """Return the rows as a float array, sparse ones too."""
-    return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=float)
+    X = check_matrix(X, accept_sparse="csr")
+    return X if isinstance(X, np.ndarray) else X.toarray()
 
 
 def shape_of_images(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the shape of images of so many columns."""
+    """Return the shape of images of so many columns: by default squares, or else strips of one pixel in height."""
     if image_shape is None:
         side = round(n_features**0.5)
-        image_shape = side, side
-        if side * side != n_features:
-            raise ValueError(f"{n_features} columns do not make square images. Pass image_shape=(height, width).")
+        image_shape = (side, side) if side * side == n_features else (1, n_features)
     height, width = image_shape
     if height * width != n_features:
         raise ValueError(
@@ -49,13 +57,24 @@ def shape_of_images(n_features: int, image_shape: tuple[int, int] | None) -> tup
     return height, width
 
 
-def draw_mosaic(ax: Any, images: NDArray, image_shape: tuple[int, int], *, cmap: str, limits: Any) -> Any:
-    """Draw images row by row in a grid as square as can be, a thin gap between them."""
+def draw_images(ax: Any, images: NDArray, image_shape: tuple[int, int], *, cmap: str, limits: Any, label: str) -> Any:
+    """Draw images in a grid, and strips of one pixel in height below each other; `label` says what a strip is."""
+    if image_shape[0] == 1:
+        ax.set(xlabel="column", ylabel=label)
+        whole, aspect = images, "auto"
+    else:
+        ax.set_axis_off()
+        whole, aspect = mosaic(images, image_shape), "equal"
+    image = ax.imshow(whole, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest", aspect=aspect)
+    ax.locator_params(integer=True)
+    return image
+
+
+def mosaic(images: NDArray, image_shape: tuple[int, int]) -> NDArray:
+    """Return one image of all, row by row in a grid as square as can be, a thin gap between them."""
     n_columns = int(np.ceil(np.sqrt(len(images))))
     n_rows = -(-len(images) // n_columns)
     height, width = image_shape
-    mosaic = np.full((n_rows, n_columns, height + 1, width + 1), np.nan)
-    mosaic.reshape(-1, height + 1, width + 1)[: len(images), :height, :width] = images.reshape(-1, height, width)
-    whole = mosaic.swapaxes(1, 2).reshape(n_rows * (height + 1), -1)[:-1, :-1]
-    ax.set_axis_off()
-    return ax.imshow(whole, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    tiles = np.full((n_rows, n_columns, height + 1, width + 1), np.nan)
+    tiles.reshape(-1, height + 1, width + 1)[: len(images), :height, :width] = images.reshape(-1, height, width)
+    return tiles.swapaxes(1, 2).reshape(n_rows * (height + 1), -1)[:-1, :-1]

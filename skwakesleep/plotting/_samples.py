@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep.plotting._drawing import dense, draw_mosaic, figure_and_pair, shape_of_images
+from skwakesleep.plotting._drawing import dense, draw_images, figure_and_pair, head, shape_of_images
 
 
 class SamplesDisplay:
@@ -17,7 +17,8 @@ class SamplesDisplay:
     data, samples : ndarray of shape (n_images, n_features)
         What to show side by side, on one scale.
     image_shape : tuple of int
-        Height and width of the images.
+        Height and width of the images. Those of height one are drawn as strips, and columns
+        with values outside [0, 1] then each on a scale of its own: ``(1, n_features)`` shows a table.
 
     Attributes
     ----------
@@ -66,7 +67,8 @@ class SamplesDisplay:
         n_images : int, default=64
             Show no more than these.
         image_shape : tuple of int, optional
-            Height and width of the images; by default they are square.
+            Height and width of the images; by default they are square, or where columns make no square, strips of
+            one pixel in height, one below the other.
         random_state : int, RandomState instance or None, default=0
             Seeds the samples.
         axes : pair of matplotlib Axes, optional
@@ -80,7 +82,7 @@ class SamplesDisplay:
         Raises
         ------
         ValueError
-            If the columns do not fill images of the given shape, or do not make squares.
+            If the columns do not fill images of the given shape, or if `X` is no table of numbers.
 
         Examples
         --------
@@ -93,7 +95,7 @@ class SamplesDisplay:
         (9, 16)
         """
         check_is_fitted(estimator)
-        data = dense(X)[:n_images]
+        data = dense(head(X, n_images))
         samples = estimator.sample(len(data), random_state=random_state)
         return cls(data, samples, shape_of_images(data.shape[1], image_shape)).plot(axes=axes)
 
@@ -122,11 +124,21 @@ class SamplesDisplay:
         >>> left, right = SamplesDisplay(np.eye(4), 1 - np.eye(4), (2, 2)).plot().axes_
         """
         self.figure_, self.axes_ = figure_and_pair(axes)
-        limits = min(self.data.min(), self.samples.min()), max(self.data.max(), self.samples.max())
+        both = np.concatenate([self.data, self.samples])
+        low, scale = _scale(both, axis=0 if self.image_shape[0] == 1 else None)
         for ax, images, title in zip(self.axes_, (self.data, self.samples), self.titles, strict=True):
-            draw_mosaic(ax, images, self.image_shape, cmap="gray_r", limits=limits)
+            scaled = (images - low) / scale
+            draw_images(ax, scaled, self.image_shape, cmap="gray_r", limits=(0, 1), label="row")
             ax.set_title(title)
         return self
+
+
+def _scale(values: NDArray, axis: int | None) -> tuple[Any, Any]:
+    """Return what to take from values and what to divide them by so that they are in [0, 1]; nothing if they are."""
+    low, high = values.min(axis=axis), values.max(axis=axis)
+    if np.all(low >= 0) and np.all(high <= 1):
+        return 0.0, 1.0
+    return low, np.where(high > low, high - low, 1)
 
 
 class ReconstructionDisplay(SamplesDisplay):
@@ -173,7 +185,8 @@ class ReconstructionDisplay(SamplesDisplay):
         n_images : int, default=64
             Show no more than these.
         image_shape : tuple of int, optional
-            Height and width of the images; by default they are square.
+            Height and width of the images; by default they are square, or where columns make no square, strips of
+            one pixel in height, one below the other.
         axes : pair of matplotlib Axes, optional
             Where to draw; on a new figure by default.
 
@@ -185,7 +198,7 @@ class ReconstructionDisplay(SamplesDisplay):
         Raises
         ------
         ValueError
-            If the columns do not fill images of the given shape, or do not make squares.
+            If the columns do not fill images of the given shape, or if `X` is no table of numbers.
 
         Examples
         --------
@@ -198,8 +211,9 @@ class ReconstructionDisplay(SamplesDisplay):
         (9, 16)
         """
         check_is_fitted(estimator)
-        data = dense(X)[:n_images]
-        reconstructions = estimator.inverse_transform(np.asarray(estimator.transform(data)))
+        rows = head(X, n_images)
+        data = dense(rows)
+        reconstructions = estimator.inverse_transform(np.asarray(estimator.transform(rows)))
         display = cls(data, reconstructions, shape_of_images(data.shape[1], image_shape))
         display.plot(axes=axes)
         return display

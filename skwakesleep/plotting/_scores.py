@@ -1,5 +1,6 @@
 """Histograms of log-likelihoods."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,10 +82,14 @@ class ScoreDisplay:
         ['data', 'dreams']
         """
         check_is_fitted(estimator)
-        named = dict(X) if isinstance(X, Mapping) else {"data": X}
+        named = X if isinstance(X, Mapping) else {"data": X}
+        scores = {name: estimator.score_samples(rows) for name, rows in named.items()}
         if n_dreams:
-            named["dreams"] = estimator.sample(n_dreams, random_state=random_state)
-        return cls({name: estimator.score_samples(rows) for name, rows in named.items()}).plot(ax=ax)
+            dreams = estimator.sample(n_dreams, random_state=random_state)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "X does not have valid feature names")  # that data may have had
+                scores["dreams"] = estimator.score_samples(dreams)
+        return cls(scores).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ScoreDisplay":
         """Draw the histograms of scores in nats, each with an area of one.

@@ -103,10 +103,12 @@ class TrainingDisplay:
         self.figure_, self.ax_ = figure_and_axes(ax)
         curves = {"lower bound, training rows": self.lower_bounds, "log-likelihood, held out": self.validation_scores}
         self.lines_ = [
-            self.ax_.plot(np.arange(1, len(curve) + 1), curve, label=label)[0]
+            self.ax_.plot(np.arange(1, len(curve) + 1), curve, label=label, marker="o" if len(curve) == 1 else None)[0]
             for label, curve in curves.items()
             if len(curve)
         ]
         self.ax_.set(xlabel="epoch", ylabel="nats per row", title="Training")
-        self.ax_.legend()
+        self.ax_.locator_params(axis="x", integer=True)
+        if self.lines_:  # there are none where training was interrupted in the first epoch
+            self.ax_.legend()
         return self

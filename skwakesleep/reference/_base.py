@@ -6,26 +6,28 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.preprocessing import binarize
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters import validation
+from skwakesleep._adapters import kinds, validation
 from skwakesleep._adapters._sklearn import Interval
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
+from skwakesleep._adapters.tables import check_table, place_of
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.rows import Table
 
 # Rows that are computed at a time, so that scratch arrays fit a core's own cache.
 BATCH = 1024
+# Smallest probability of a value.
+SMALLEST = np.finfo(np.float64).eps
 
 
 class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
     """A density of binary rows with an exact likelihood.
 
-    A subclass says how it is fitted to zeros and ones, what their log-probability is, and how to draw them.
+    A subclass says how it is fitted to values in [0, 1], what their log-probability is, and how to draw rows.
     """
 
     _parameter_constraints: dict = {
@@ -35,11 +37,11 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
 
     @abstractmethod
     def _fitted_attributes(self, X: Table) -> dict[str, Any]:
-        """Return what is learned from zeros and ones."""
+        """Return what is learned from values in [0, 1]."""
 
     @abstractmethod
     def _log_prob(self, X: NDArray) -> NDArray:
-        """Return the log-probability of each row of zeros and ones, in nats."""
+        """Return the log-probability of each row in nats; of fractions, the cross-entropy."""
 
     @abstractmethod
     def _draw(self, n_samples: int, generator: np.random.Generator) -> NDArray:
@@ -64,7 +66,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         Raises
         ------
         ValueError
-            If a parameter or `X` is not what it should be; with ``binarize=None``, `X` must hold zeros and ones alone.
+            If a parameter or `X` is not what it should be: with ``binarize=None``, values of `X` must be in [0, 1].
 
         Examples
         --------
@@ -76,14 +78,14 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         16
         """
         self._validate_params()
-        X, header = validation.check_table(self, X, reset=True)
-        attributes = self._fitted_attributes(self._binary(X))
+        X, header = self._check_X(X, reset=True)
+        attributes = self._fitted_attributes(X)
         vars(self).pop("feature_names_in_", None)
         vars(self).update(header | attributes)
         return self
 
     def score_samples(self, X):
-        """Compute the log-likelihood of each row, exactly.
+        """Compute the log-likelihood of each row, exactly; of fractions, the cross-entropy.
 
         Parameters
         ----------
@@ -101,8 +103,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
             If the density has not been fitted.
 
         ValueError
-            If `X` has other columns than the training data, or with ``binarize=None`` something else than zeros and
-            ones.
+            If `X` has other columns than the training data, or with ``binarize=None`` values outside [0, 1].
 
         Examples
         --------
@@ -114,8 +115,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         (3,)
         """
         check_is_fitted(self)
-        X, _ = validation.check_table(self, X, reset=False)
-        X = self._binary(X)
+        X, _ = self._check_X(X, reset=False)
         return np.concatenate([self._log_prob(dense(X[batch])) for batch in gen_batches(X.shape[0], BATCH)])
 
     def score(self, X, y=None):
@@ -140,8 +140,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
             If the density has not been fitted.
 
         ValueError
-            If `X` has other columns than the training data, or with ``binarize=None`` something else than zeros and
-            ones.
+            If `X` has other columns than the training data, or with ``binarize=None`` values outside [0, 1].
 
         Examples
         --------
@@ -194,29 +193,31 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         n_samples = validation.check_n_samples(n_samples)
         return self._draw(n_samples, np.random.default_rng(validation.entropy(random_state))).astype(np.float64)
 
-    def _binary(self, X: Table) -> Table:
-        """Return zeros and ones, in float64."""
-        if self.binarize is not None:
-            return binarize(X.astype(np.float64), threshold=self.binarize, copy=False)
-        _check_binary(X)
-        return X.astype(np.float64)
+    def _check_X(self, X, *, reset):
+        """Return values in [0, 1] in float64, and what is known of the columns."""
+        X, header = check_table(self, X, reset=reset)
+        X = _unit_interval(X, header) if self.binarize is None else binarize(X, threshold=self.binarize)
+        return X.astype(np.float64, copy=False), header
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.positive_only = self.binarize is None
         return tags
 
 
-def _check_binary(X: Table) -> None:
-    """Check that `X` holds zeros and ones alone."""
-    _, columns, values = sparse.find(X)
-    wrong = np.flatnonzero(values != 1)
-    if wrong.size:
-        column, value = columns[wrong[0]], values[wrong[0]]
+def _unit_interval(X: Table, header: dict[str, Any]) -> Table:
+    """Return `X` if its values are in [0, 1], clipped where they are outside by no more than rounding errors."""
+    outside = kinds.first_outside(X)
+    if outside:
+        column, value = outside
+        place = place_of(header["feature_names_in_"][column] if "feature_names_in_" in header else column)
+        negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
         raise ValueError(
-            f"With binarize=None, X must hold zeros and ones alone, but column {column} holds {value.item()!r}. Set "
-            "binarize to the value above which an entry is a one."
+            f"{negative}X must have values in [0, 1], fractions being probabilities, but {place} holds {value:.7g}. "
+            "Rescale X, or set binarize to the value above which an entry is a one."
         )
+    return np.clip(X, 0, 1) if isinstance(X, np.ndarray) else X.minimum(1).maximum(0)
 
 
 def dense(X: Table) -> NDArray:
@@ -225,10 +226,15 @@ def dense(X: Table) -> NDArray:
 
 
 def column_sums(X: Table) -> NDArray:
-    """Return the number of ones in each column."""
+    """Return the sum of each column: the number of its ones."""
     return np.asarray(X.sum(axis=0), dtype=np.float64).ravel()
 
 
 def smoothed_means(X: Table, smoothing: float) -> NDArray:
-    """Return the share of ones in each column, with so many rows of coin tosses among them."""
-    return (column_sums(X) + 0.5 * smoothing) / (X.shape[0] + smoothing)
+    """Return the mean of each column, with `smoothing` rows of fair coin tosses added."""
+    return probabilities((column_sums(X) + 0.5 * smoothing) / (X.shape[0] + smoothing))
+
+
+def probabilities(values: NDArray) -> NDArray:
+    """Return probabilities whose logarithm, and that of the complement, is finite however little is smoothed."""
+    return np.clip(values, SMALLEST, 1 - SMALLEST)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
-from skwakesleep.reference._base import BinaryDensity, column_sums, dense, smoothed_means
+from skwakesleep.reference._base import BinaryDensity, column_sums, dense, probabilities, smoothed_means
 
 
 class ChowLiuTree(BinaryDensity):
@@ -12,14 +12,17 @@ class ChowLiuTree(BinaryDensity):
     Each column depends on one other, its parent, but for the root. The tree is the one that spans the columns with
     the largest sum of mutual information [1]_.
 
+    Of a row of fractions, the score is the expected log-probability of zeros and ones drawn independently with these
+    probabilities.
+
     Parameters
     ----------
     smoothing : float, default=1.0
         Number of rows that are added to the data, in (0, inf), for the probability of a column given its parent: rows
         of independent columns. Their means, and those of the root, have as many rows of coin tosses added.
 
-    binarize : float or None, default=0.5
-        Values above it are ones, others zeros. None expects zeros and ones.
+    binarize : float or None, default=None
+        Values above it are ones, others zeros. None takes values in [0, 1], fractions being probabilities.
 
     Attributes
     ----------
@@ -53,21 +56,25 @@ class ChowLiuTree(BinaryDensity):
     0
     """
 
-    def __init__(self, *, smoothing=1.0, binarize=0.5):
+    def __init__(self, *, smoothing=1.0, binarize=None):
         self.smoothing = smoothing
         self.binarize = binarize
 
     def _fitted_attributes(self, X):
+        # Sums over pairs are expected counts: of fractions, those of independent columns with these probabilities.
+        n_samples, ones, both = X.shape[0], column_sums(X), dense(X.T @ X)
         means = smoothed_means(X, self.smoothing)
-        both = (dense(X.T @ X) + self.smoothing * np.outer(means, means)) / (X.shape[0] + self.smoothing)
-        marginals = (column_sums(X) + self.smoothing * means) / (X.shape[0] + self.smoothing)  # of the same rows
-        order, parents = _largest_tree(_mutual_information(both, marginals))
+        marginals = probabilities((ones + self.smoothing * means) / (n_samples + self.smoothing))
+        joint = (both + self.smoothing * np.outer(means, means)) / (n_samples + self.smoothing)
+        order, parents = _largest_tree(_mutual_information(joint, marginals))
         conditionals = np.column_stack([means, means])
         child, parent = order[1:], parents[order[1:]]
-        one = both[child, parent]
-        conditionals[child, 0] = (marginals[child] - one) / (1 - marginals[parent])
-        conditionals[child, 1] = one / marginals[parent]
-        return {"order_": order, "parents_": parents, "conditionals_": conditionals}
+        added = self.smoothing * means[parent]
+        conditionals[child, 1] = (both[child, parent] + added * means[child]) / (ones[parent] + added)
+        added = self.smoothing * (1 - means[parent])
+        zeros = n_samples - ones[parent]
+        conditionals[child, 0] = (ones[child] - both[child, parent] + added * means[child]) / (zeros + added)
+        return {"order_": order, "parents_": parents, "conditionals_": probabilities(conditionals)}
 
     def _log_prob(self, X):
         # Of the root, both conditionals are the same, and any column serves as its parent.

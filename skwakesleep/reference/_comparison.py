@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.preprocessing import binarize
+
+from skwakesleep._adapters.tables import check_matrix
+from skwakesleep.reference._base import BinaryDensity
 
 
 def compare_densities(densities: Mapping[str, Any], X: Any, *, reference: str | None = None) -> dict[str, NDArray]:
@@ -16,7 +20,8 @@ def compare_densities(densities: Mapping[str, Any], X: Any, *, reference: str | 
     Parameters
     ----------
     densities : mapping of str to estimator
-        Fitted estimators with `score_samples`, by name.
+        Fitted estimators with `score_samples`, by name. All must score the same: a pipeline that transforms the rows
+        scores other rows, which is not noticed.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows that none of them was fitted to.
@@ -34,7 +39,14 @@ def compare_densities(densities: Mapping[str, Any], X: Any, *, reference: str | 
     Raises
     ------
     ValueError
-        If there is nothing to compare, too few rows for an error, or no density of the reference's name.
+        If there is nothing to compare, too few rows for an error, or no density of the reference's name; if some of the
+        densities binarize the rows and others do not, or if some have Gaussian and others Bernoulli columns.
+
+    Notes
+    -----
+    Bernoulli columns take fractions for probabilities, and the score is a cross-entropy. Under independent columns and
+    under a tree, it is the expected log-probability of rows of zeros and ones drawn with these probabilities, and under
+    a density with hidden units a lower bound of that, if its columns are independent given the units.
 
     Examples
     --------
@@ -49,25 +61,72 @@ def compare_densities(densities: Mapping[str, Any], X: Any, *, reference: str | 
     >>> comparison["difference"].round(1)
     array([1.4, 0. ])
     """
-    if not densities:
-        raise ValueError("densities must name at least one fitted density. Got none.")
+    scores = score_densities(densities, X)
     if reference is not None and reference not in densities:
         raise ValueError(f"reference must be one of {sorted(densities)}. Got {reference!r} instead.")
-    scores = np.array([density.score_samples(X) for density in densities.values()])
-    if scores.shape[1] < 2:
-        raise ValueError(f"X must have at least 2 rows for a standard error. Got {scores.shape[1]}.")
-    order = np.argsort(-scores.mean(axis=1), kind="stable")
-    names = list(densities)
-    base = scores[order[0] if reference is None else names.index(reference)]
-    differences = scores - base
-    return {
-        "density": np.array(names)[order],
-        "score": scores.mean(axis=1)[order],
-        "score_error": _standard_error(scores)[order],
-        "difference": differences.mean(axis=1)[order],
-        "difference_error": _standard_error(differences)[order],
-    }
+    return compare_scores(scores, reference)
+
+
+def score_densities(densities: Mapping[str, Any], X: Any) -> dict[str, NDArray]:
+    """Return the score of each row by each density, after a check that they score the same."""
+    if not isinstance(densities, Mapping):
+        raise TypeError(f"densities must be a mapping of names to fitted densities. Got {densities!r} instead.")
+    if not densities:
+        raise ValueError("densities must name at least one fitted density. Got none.")
+    _check_rows(densities, X)
+    _check_columns(densities)
+    return {name: density.score_samples(X) for name, density in densities.items()}
+
+
+def compare_scores(scores: Mapping[str, NDArray], reference: str | None = None) -> dict[str, NDArray]:
+    """Return what `compare_densities` does, of scores of the same rows by name."""
+    names, values = list(scores), np.array(list(scores.values()))
+    n_rows = values.shape[1]
+    if n_rows < 2:
+        raise ValueError(f"X must have at least 2 rows for a standard error. Got {n_rows}.")
+    order = np.argsort(-values.mean(axis=1), kind="stable")
+    with np.errstate(invalid="ignore"):  # a density that rules a row out has a score of -inf, and no standard error
+        differences = values - values[order[0] if reference is None else names.index(reference)]
+        return {
+            "density": np.array(names)[order],
+            "score": values.mean(axis=1)[order],
+            "score_error": _standard_error(values)[order],
+            "difference": differences.mean(axis=1)[order],
+            "difference_error": _standard_error(differences)[order],
+        }
 
 
 def _standard_error(values: NDArray) -> NDArray:
     return values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+
+
+def _check_rows(densities: Mapping[str, Any], X: Any) -> None:
+    """Raise where densities binarize the rows differently, unless all of their thresholds leave `X` as it is."""
+    thresholds = {name: getattr(density, "binarize", None) for name, density in densities.items()}
+    if len(set(thresholds.values())) == 1:
+        return
+    rows = check_matrix(X, accept_sparse="csr")
+    for name, threshold in thresholds.items():
+        if threshold is not None and abs(binarize(rows, threshold=threshold) - rows).max() > 0:
+            other = next(other for other, value in thresholds.items() if value != threshold)
+            raise ValueError(
+                f"All densities must score the same rows, but {name!r} scores X binarized at {threshold!r}, and "
+                f"{other!r} has binarize={thresholds[other]!r}. Fit them with binarize=None; to compare densities of "
+                "zeros and ones, binarize X first, for instance with sklearn.preprocessing.binarize."
+            )
+
+
+def _check_columns(densities: Mapping[str, Any]) -> None:
+    """Raise where some scores are known to be log-probabilities and others log-densities."""
+    families = {name: _family(density) for name, density in densities.items()}
+    first = {family: name for name, family in reversed(families.items())}
+    if "bernoulli" in first and "gaussian" in first:
+        raise ValueError(
+            f"Scores of {first['bernoulli']!r}, whose columns are Bernoulli, are log-probabilities, and those of "
+            f"{first['gaussian']!r}, whose columns are Gaussian, are log-densities: they cannot be compared. Fit all "
+            "with the same kind of columns."
+        )
+
+
+def _family(density: Any) -> str | None:
+    return "bernoulli" if isinstance(density, BinaryDensity) else getattr(density, "visible_", None)

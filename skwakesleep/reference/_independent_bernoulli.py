@@ -14,8 +14,8 @@ class IndependentBernoulli(BinaryDensity):
         Number of rows of coin tosses that are added to the data, in (0, inf): no value is then held to be impossible
         because it has not been seen. One is the prior of Jeffreys.
 
-    binarize : float or None, default=0.5
-        Values above it are ones, others zeros. None expects zeros and ones.
+    binarize : float or None, default=None
+        Values above it are ones, others zeros. None takes values in [0, 1], fractions being probabilities.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class IndependentBernoulli(BinaryDensity):
     array([-1.386, -1.386, -1.386, -1.386])
     """
 
-    def __init__(self, *, smoothing=1.0, binarize=0.5):
+    def __init__(self, *, smoothing=1.0, binarize=None):
         self.smoothing = smoothing
         self.binarize = binarize
 

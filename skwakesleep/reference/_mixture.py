@@ -12,7 +12,7 @@ from sklearn.utils import gen_batches
 
 from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import Interval
-from skwakesleep.reference._base import BATCH, BinaryDensity, dense, smoothed_means
+from skwakesleep.reference._base import BATCH, SMALLEST, BinaryDensity, dense, probabilities, smoothed_means
 
 
 class BernoulliMixture(BinaryDensity):
@@ -36,8 +36,8 @@ class BernoulliMixture(BinaryDensity):
         Number of rows that are added to each component, in (0, inf): rows with the means of all data, to which as many
         rows of coin tosses are added. As many are shared out among the components' weights.
 
-    binarize : float or None, default=0.5
-        Values above it are ones, others zeros. None expects zeros and ones.
+    binarize : float or None, default=None
+        Values above it are ones, others zeros. None takes values in [0, 1], fractions being probabilities.
 
     random_state : int, RandomState instance or None, default=None
         Chooses the rows that the components start at.
@@ -92,7 +92,7 @@ class BernoulliMixture(BinaryDensity):
     }
 
     def __init__(
-        self, n_components=10, *, n_init=1, max_iter=100, tol=1e-3, smoothing=1.0, binarize=0.5, random_state=None
+        self, n_components=10, *, n_init=1, max_iter=100, tol=1e-3, smoothing=1.0, binarize=None, random_state=None
     ):
         self.n_components = n_components
         self.n_init = n_init
@@ -121,7 +121,7 @@ class BernoulliMixture(BinaryDensity):
         Raises
         ------
         ValueError
-            If a parameter or `X` is not what it should be; with ``binarize=None``, `X` must hold zeros and ones alone.
+            If a parameter or `X` is not what it should be: with ``binarize=None``, values of `X` must be in [0, 1].
 
         Warns
         -----
@@ -187,7 +187,7 @@ class BernoulliMixture(BinaryDensity):
         share = self.smoothing / self.n_components
         weights = (counts + share) / (counts.sum() + self.smoothing)
         means = (ones + self.smoothing * prior) / (counts[:, np.newaxis] + self.smoothing)
-        return Components(np.log(weights), means)
+        return Components(np.log(np.maximum(weights, SMALLEST)), probabilities(means))
 
     def _log_prob(self, X):
         return logsumexp(Components(np.log(self.weights_), self.means_).log_joint(X), axis=1)
@@ -210,7 +210,7 @@ class Components(NamedTuple):
 
 
 def _expect(X, components):
-    """Return the log-likelihood of all rows, and for each component its rows and its ones in each column.
+    """Return the log-likelihood of all rows, and for each component its rows and the sums of its columns.
 
     A batch at a time: the responsibilities of all rows are never held.
     """

@@ -31,8 +31,7 @@ def test_a_mapped_estimator_works_and_writes_nothing(estimator, method, tmp_path
     joblib.dump(estimator.fit(X), path)
     saved = path.read_bytes()
     mapped = joblib.load(path, mmap_mode="r")
-    state = mapped._state if hasattr(mapped, "_state") else mapped._fitted.state
-    parameters = state.parameters
+    parameters = mapped._fitted.state.parameters
     assert isinstance(parameters, np.memmap)
     assert not parameters.flags.writeable
     assert_array_equal(METHODS[method](mapped), METHODS[method](estimator))

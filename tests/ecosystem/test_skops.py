@@ -1,5 +1,7 @@
 """skops: files that can be loaded from strangers, because they say which classes to trust."""
 
+from zipfile import ZIP_DEFLATED
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -68,3 +70,35 @@ def test_without_trust_nothing_is_loaded():
     saved = io.dumps(ESTIMATORS["HelmholtzMachine"].fit(X))
     with pytest.raises(io.exceptions.UntrustedTypesFoundException, match="HelmholtzMachine"):
         io.loads(saved)
+
+
+@pytest.mark.parametrize("estimator", [ESTIMATORS["HelmholtzMachine"], ESTIMATORS["AmortisedWakeSleep"]])
+def test_without_the_training_state(estimator):
+    estimator.fit(X)
+    full = io.dumps(estimator)
+    saved = io.dumps(estimator.discard_training_state())
+    loaded = io.loads(saved, trusted=io.get_untrusted_types(data=saved))
+    assert len(saved) < len(full)
+    assert_array_equal(loaded.transform(X), estimator.transform(X))
+    with pytest.raises(ValueError, match="cannot be trained further"):
+        loaded.partial_fit(X)
+
+
+HOSTILE = {
+    "parameters that are not the machine's": lambda state: state["_state"].update(average=np.zeros(2**20)),
+    "layers that have no parameters": lambda state: state["_machine"].update(sizes=(8,) * 2000),
+    "a function": lambda state: state["_machine"].update({"skwakesleep class": "os.system"}),
+}
+
+
+@pytest.mark.parametrize("damage", HOSTILE.values(), ids=HOSTILE)
+def test_a_file_of_a_stranger_is_checked(damage, monkeypatch):
+    """Arrays of zeros take a thousandth of their size in a file."""
+    machine = HelmholtzMachine(**MACHINE).fit(X)
+    state = machine.__getstate__()
+    damage(state)
+    monkeypatch.setattr(HelmholtzMachine, "__getstate__", lambda self: state)
+    saved = io.dumps(machine, compression=ZIP_DEFLATED)
+    assert len(saved) < 2**18
+    with pytest.raises(ValueError, match="A saved HelmholtzMachine is damaged"):
+        io.loads(saved, trusted=io.get_untrusted_types(data=saved))

@@ -12,11 +12,18 @@ from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.wake_sleep import WakeSleep
 from tests.oracle import Model, random_model
 
+VARIANCE_FLOOR = 1e-4
+
+
+def gaussian(location: np.ndarray, scale: np.ndarray) -> Gaussian:
+    """Return Gaussian columns of equal resolution."""
+    return Gaussian(location, scale, np.full(len(scale), VARIANCE_FLOOR))
+
 
 def machine_of(model: Model) -> tuple[Machine, np.ndarray]:
     """Return an engine machine and the flat parameters that make it the oracle's model."""
     n_visible = model.sizes[0]
-    standard = Gaussian(np.zeros(n_visible), np.ones(n_visible))
+    standard = gaussian(np.zeros(n_visible), np.ones(n_visible))
     machine = Machine(Bernoulli() if model.log_variance is None else standard, model.sizes, n_active=1.0)
     flat = np.zeros(machine.layout.size)
     for target, source in zip(_arrays(model_of(machine, flat)), _arrays(model), strict=True):
@@ -36,13 +43,13 @@ def model_of(machine: Machine, flat: np.ndarray) -> Model:
         [views["weights"] for views in recognition],
         [views["intercept"] for views in recognition],
         upward[0].get("log_variance"),
-        Gaussian.SMALLEST_VARIANCE,
+        VARIANCE_FLOOR,
     )
 
 
 def random_machine(sizes: Sequence[int], seed: int, **options) -> tuple[Model, Machine, np.ndarray]:
     """Return a random model of the oracle, with the engine's variance floor, and its machine."""
-    model = random_model(list(sizes), seed, **options)._replace(variance_floor=Gaussian.SMALLEST_VARIANCE)
+    model = random_model(list(sizes), seed, **options)._replace(variance_floor=VARIANCE_FLOOR)
     return model, *machine_of(model)
 
 

@@ -12,13 +12,13 @@ from skwakesleep._engine.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.enumeration import Enumeration
 from skwakesleep._engine.estimates import estimate_of_weights
 from skwakesleep._engine.expansions import Chain
-from skwakesleep._engine.families import Bernoulli, Gaussian
+from skwakesleep._engine.families import Bernoulli
 from skwakesleep._engine.likelihood import estimate
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.random import CommonNoise, FineNoise
 from skwakesleep._engine.rows import Rows
 from skwakesleep._engine.workspace import Workspace
-from tests.engine.machines import taught_machine
+from tests.engine.machines import gaussian, taught_machine
 
 EVERYWHERE = ("prior", "visible", "hidden", "recognition")
 MACHINES = {
@@ -36,7 +36,7 @@ def untaught(name, scale=1.0):
     """Return a machine with random parameters in both networks."""
     sizes, autoregressive, family = MACHINES[name]
     n_visible = sizes[0]
-    visible = Bernoulli() if family == "bernoulli" else Gaussian(np.zeros(n_visible), np.ones(n_visible))
+    visible = Bernoulli() if family == "bernoulli" else gaussian(np.zeros(n_visible), np.ones(n_visible))
     machine = Machine(visible, sizes, n_active=1.0, autoregressive=autoregressive)
     flat = scale * np.random.default_rng(1).normal(size=machine.layout.size)
     for views in machine.layout.bind(flat).values():
@@ -317,7 +317,7 @@ def test_parts_of_the_rows_make_a_whole(network, monkeypatch):
 
 
 def test_log_odds_are_exact_for_gaussian_columns():
-    machine = Machine(Gaussian(np.zeros(3), np.ones(3)), (3, 4), n_active=1.0)
+    machine = Machine(gaussian(np.zeros(3), np.ones(3)), (3, 4), n_active=1.0)
     flat = np.random.default_rng(11).normal(size=machine.layout.size)
     x = np.random.default_rng(12).normal(size=(2, 3))
     units = np.random.default_rng(13).integers(2, size=(2, 5, 4)).astype(float)

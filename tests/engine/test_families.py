@@ -5,18 +5,19 @@ import pytest
 from scipy.special import expit
 from scipy.stats import kstest, norm
 
-from skwakesleep._engine.families import Bernoulli, Gaussian
+from skwakesleep._engine.families import Bernoulli
 from skwakesleep._engine.numerics import sigmoid
 from skwakesleep._engine.random import CoarseNoise, CommonNoise, FineNoise
 from skwakesleep._engine.workspace import Workspace
 from tests import oracle
+from tests.engine.machines import VARIANCE_FLOOR, gaussian
 
 N = 2**16
 SMALLEST_P = 1e-3
 LOCATION, SCALE = np.array([10.0, -3.0, 0.0, 1e6]), np.array([2.0, 0.1, 1.0, 1e5])
-GAUSSIAN = Gaussian(LOCATION, SCALE)
+GAUSSIAN = gaussian(LOCATION, SCALE)
 THETA = {"log_variance": np.array([-1.0, 0.0, 0.5, 1.0])}
-VARIANCE = np.exp(THETA["log_variance"]) + Gaussian.SMALLEST_VARIANCE
+VARIANCE = np.exp(THETA["log_variance"]) + VARIANCE_FLOOR
 # Natural parameters and targets may each lack the particle axis, or the row axis too.
 SHAPES = [((4,), (5, 4)), ((5, 4), (5, 4)), ((5, 4), (3, 5, 4)), ((3, 5, 4), (5, 4)), ((3, 1, 4), (5, 4))]
 
@@ -226,4 +227,4 @@ def test_gaussian_starts_at_the_standardized_moments():
 
 
 def test_variance_has_a_floor():
-    assert GAUSSIAN.variance({"log_variance": np.array([-1e6])}) == Gaussian.SMALLEST_VARIANCE
+    assert (GAUSSIAN.variance({"log_variance": np.full(4, -1e6)}) == VARIANCE_FLOOR).all()

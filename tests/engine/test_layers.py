@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from skwakesleep._engine.families import Bernoulli, Gaussian
+from skwakesleep._engine.families import Bernoulli
 from skwakesleep._engine.layers import Layer
 from skwakesleep._engine.random import CoarseNoise, FineNoise
 from skwakesleep._engine.workspace import Workspace
 from tests import oracle
+from tests.engine.machines import VARIANCE_FLOOR, gaussian
 
 K, B, N_PARENTS, N_UNITS = 3, 4, 2, 3
-FAMILIES = {"bernoulli": Bernoulli(), "gaussian": Gaussian(np.zeros(N_UNITS), np.ones(N_UNITS))}
+FAMILIES = {"bernoulli": Bernoulli(), "gaussian": gaussian(np.zeros(N_UNITS), np.ones(N_UNITS))}
 # Shapes of parents and targets: the prior, a recognition layer over data, a deeper layer, the visible layer.
 ROLES = {
     "prior": (None, (K, B)),
@@ -102,5 +103,5 @@ def test_mean_is_where_samples_are_on_average():
     layer, theta, parent, _ = build("gaussian", "visible")
     samples = layer.sample(theta, parent[0], (50_000, B), FineNoise(np.random.default_rng(4)), Workspace())
     deviations = samples.mean(axis=0) - layer.mean(theta, parent[0], Workspace())
-    largest_variance = np.exp(theta["log_variance"]).max() + Gaussian.SMALLEST_VARIANCE
+    largest_variance = np.exp(theta["log_variance"]).max() + VARIANCE_FLOOR
     assert np.abs(deviations).max() < 4.5 * np.sqrt(largest_variance / 50_000)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from skwakesleep._engine.families import Gaussian
 from skwakesleep._engine.likelihood import (
     ENUMERABLE_LATENTS,
     AnnealedImportanceSampling,
@@ -17,7 +16,7 @@ from skwakesleep._engine.random import CommonNoise
 from skwakesleep._engine.rows import Batch, Rows
 from skwakesleep._engine.workspace import Workspace
 from tests import oracle
-from tests.engine.machines import machine_of, random_machine, wake_sleep
+from tests.engine.machines import gaussian, machine_of, random_machine, wake_sleep
 
 SIZES = [(5, 3), (1, 1), (4, 3, 2), (3, 2, 1, 3)]
 
@@ -71,7 +70,7 @@ def test_enumeration_in_chunks(monkeypatch, rng):
 
 
 def test_density_integrates_to_one_in_the_users_units():
-    machine = Machine(Gaussian(np.array([300.0]), np.array([40.0])), (1, 2), n_active=1.0)
+    machine = Machine(gaussian(np.array([300.0]), np.array([40.0])), (1, 2), n_active=1.0)
     flat = np.random.default_rng(4).normal(size=machine.layout.size)
 
     def density(x):

@@ -5,12 +5,12 @@ import pytest
 from scipy.special import expit
 from scipy.stats import kstest, norm
 
-from skwakesleep._engine.families import Bernoulli, Gaussian
+from skwakesleep._engine.families import Bernoulli
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.random import CoarseNoise, FineNoise
 from skwakesleep._engine.workspace import Workspace
 from tests import oracle
-from tests.engine.machines import random_machine
+from tests.engine.machines import gaussian, random_machine
 
 N = 50_000
 SMALLEST_P = 1e-3
@@ -127,7 +127,7 @@ def test_means_go_up_and_down(gaussian, rng):
 
 
 def test_layout_names_every_layer_once():
-    machine = Machine(Gaussian(np.zeros(5), np.ones(5)), (5, 4, 3), n_active=5.0)
+    machine = Machine(gaussian(np.zeros(5), np.ones(5)), (5, 4, 3), n_active=5.0)
     assert machine.layout.groups == {
         "prior": {"intercept": (3,)},
         "generative.1": {"weights": (3, 4), "intercept": (4,)},

@@ -58,6 +58,36 @@ def test_streams_leave_the_global_generator_alone():
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
+# Draws are part of what a seed promises: those of one seed, written out.
+ENTROPY = [1995, 12, 7]
+FIRST_DRAWS = {
+    "initialization": 0.17162573769329703,
+    "shuffle": 0.1961642489140869,
+    "particles": 0.3550606271963438,
+    "dreams": 0.31586918700482014,
+    "thinning": 0.20660040552212677,
+}
+
+
+def test_the_streams_of_a_seed_do_not_change():
+    streams = Streams(ENTROPY)
+    assert streams.validation_seed == 4263873307
+    assert {purpose: streams[purpose].random() for purpose in Streams.PURPOSES} == FIRST_DRAWS
+
+
+def test_the_replicas_of_a_seed_do_not_change():
+    replicas = Streams(ENTROPY).replicas(2)
+    assert [replica.validation_seed for replica in replicas] == [4263873307] * 2
+    drawn = [[replica[purpose].random() for purpose in ("dreams", "shuffle")] for replica in replicas]
+    assert drawn == [[0.07068662222894606, 0.1172278887720325], [0.25120141283991193, 0.9938019100350571]]
+
+
+def test_the_noise_of_a_seed_does_not_change():
+    coarse = CoarseNoise(generator()).uniform((3,), np.float64)
+    assert (coarse * RESOLUTION - 0.5).tolist() == [25394, 47466, 40543]
+    assert FineNoise(generator()).uniform((2,), np.float64).tolist() == [0.5686892493917326, 0.23483041728695253]
+
+
 # ---------------------------------------------------------------------- noise
 
 N = 2**16

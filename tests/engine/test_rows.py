@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skwakesleep._engine.families import Bernoulli, Gaussian
+from skwakesleep._engine.families import Bernoulli
 from skwakesleep._engine.rows import Rows
+from tests.engine.machines import gaussian
 
 TABLE = np.random.default_rng(0).random((7, 3)).round(1) * (np.random.default_rng(1).random((7, 3)) < 0.5)
-FAMILIES = {"bernoulli": Bernoulli(), "gaussian": Gaussian(np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.0, 2.0]))}
+FAMILIES = {"bernoulli": Bernoulli(), "gaussian": gaussian(np.array([1.0, 2.0, 3.0]), np.array([0.5, 1.0, 2.0]))}
 KINDS = {
     "C": np.ascontiguousarray,
     "F": np.asfortranarray,

@@ -40,6 +40,7 @@ class Quadratic:
     def __init__(self, parameters):
         self.parameters = parameters
         self.gradient = np.zeros_like(parameters)
+        self.damping = None
 
     def floor(self, nats):
         return -1e5 * nats
@@ -56,6 +57,7 @@ class Script:
         self.values = iter(values)
         self.moves = iter(moves if moves is not None else [1.0] * 1000)
         self.gradient = np.zeros(1)
+        self.damping = None
         self.n_calls = 0
         self.offset = offset
 

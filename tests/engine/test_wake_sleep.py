@@ -15,7 +15,7 @@ from scipy.stats import cauchy
 from skwakesleep._engine.random import CoarseNoise
 from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.training import LOST_EPOCH
-from skwakesleep._engine.wake_sleep import NEGLIGIBLE, thin
+from skwakesleep._engine.wake_sleep import NEGLIGIBLE, settle, thin
 from tests import oracle
 from tests.engine.machines import model_of, random_machine, wake_sleep
 
@@ -251,3 +251,17 @@ def test_weights_that_count_are_left_alone(rng):
     equal = np.full((4, 7), 0.25)
     np.testing.assert_array_equal(thin(equal, noise), equal)
     assert thin(alone, noise).dtype == np.float32
+
+
+# ---------------------------------------------------------------------- units whose means are right
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_unit_is_left_alone_when_its_mean_is_right_to_1e_5(sign):
+    """The number is written out: another one is another learning rule."""
+    gradients = sign * np.array([0.0, 0.9e-5, 1.1e-5, 1.0])
+    grad = {"weights": np.ones((2, 4)), "triangle": np.ones((4, 4)), "intercept": gradients.copy()}
+    settle(grad)
+    np.testing.assert_array_equal(grad["intercept"], np.where(np.abs(gradients) < 1e-5, 0, gradients))
+    for name in "weights", "triangle":
+        np.testing.assert_array_equal(grad[name], np.broadcast_to([0, 0, 1, 1], grad[name].shape))

@@ -9,13 +9,20 @@ from itertools import combinations, pairwise, product
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import expit
 from scipy.stats import chisquare
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
+from skwakesleep import HelmholtzMachine
+from skwakesleep.plotting import ComparisonDisplay
 from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, compare_densities
+from skwakesleep.reference._comparison import compare_scores
+from tests.every_check import feed
 
 DENSITIES = {
     "independent": IndependentBernoulli(),
@@ -47,8 +54,11 @@ def rows():
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", [*DENSITIES, "default mixture"])
-def test_scikit_learns_checks_pass(name):
-    results = check_estimator(DENSITIES.get(name, BernoulliMixture()))
+@pytest.mark.parametrize("binarize", [0.0, None])
+def test_scikit_learns_checks_pass(name, binarize, monkeypatch):
+    if binarize is None:
+        feed(monkeypatch, lambda X: (X - X.min()) / max(X.max() - X.min(), 1))
+    results = check_estimator(clone(DENSITIES.get(name, BernoulliMixture())).set_params(binarize=binarize))
     assert {result["check_name"] for result in results if result["status"] != "passed"} <= {"check_array_api_input"}
 
 
@@ -105,12 +115,124 @@ def test_parameters_out_of_range_are_named(density, parameters, message, rows):
         type(density)(**parameters).fit(rows)
 
 
-def test_values_are_told_from_zeros_and_ones(density, rows):
+def test_other_values_are_binarized_where_asked(density, rows):
     expected = density.score_samples(STATES)
-    np.testing.assert_allclose(density.fit(10 * rows - 3).score_samples(10 * STATES - 3), expected, rtol=1e-12)
-    strict = type(density)(binarize=None)
-    with pytest.raises(ValueError, match=r"zeros and ones.*column .*(-3.0|7.0).*Set binarize"):
-        strict.fit(10 * rows - 3)
+    density.set_params(binarize=0.5).fit(10 * rows - 3)
+    np.testing.assert_allclose(density.score_samples(10 * STATES - 3), expected, rtol=1e-12)
+    np.testing.assert_allclose(density.score_samples(0.6 * STATES), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("value", [-0.25, 1.5])
+def test_values_outside_the_unit_interval_are_named(value, container, density, rows):
+    X = rows.copy()
+    X[7, 2] = value
+    message = rf"values in \[0, 1\].*column 2 of X holds {value}\. Rescale X, or set binarize"
+    with pytest.raises(ValueError, match=message):
+        density.score_samples(container(X))
+    with pytest.raises(ValueError, match=message):
+        density.fit(container(X))
+
+
+def test_a_column_outside_the_unit_interval_is_named(density, rows):
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match=r"column 'b' of X holds 2"):
+        density.fit(pandas.DataFrame(rows * [1, 2, 1, 1], columns=list("abcd")))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_rounding_errors_of_a_scaler_are_clipped(container, dtype, density, rows):
+    """Negative control: an excess of a hundred-thousandth is an error."""
+    eps = np.finfo(dtype).eps
+    X = np.where(rows, 1 + 2 * eps, -2 * eps).astype(dtype)
+    assert X.max() > 1
+    expected = density.fit(rows).score_samples(rows)
+    np.testing.assert_allclose(density.fit(container(X)).score_samples(container(X)), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="column 0"):
+        density.fit(container((X * (1 + 1e-5)).astype(dtype)))
+
+
+# ---------------------------------------------------------------------- fractions
+
+FRACTIONS = np.random.default_rng(1).random((60, 4)).round(2)
+
+
+def expected_score(density, fractions):
+    """The expected log-probability of zeros and ones drawn with these probabilities, state by state."""
+    weights = np.prod(np.where(STATES[:, np.newaxis] == 1, fractions, 1 - fractions), axis=2)
+    return density.score_samples(STATES) @ weights
+
+
+def test_scores_of_fractions_are_expected_scores_or_bounds(density):
+    scores, expected = density.score_samples(FRACTIONS), expected_score(density, FRACTIONS)
+    if isinstance(density, BernoulliMixture) and density.n_components > 1:
+        assert (scores < expected).all()
+    else:
+        np.testing.assert_allclose(scores, expected, rtol=1e-12)
+
+
+def test_sparse_fractions_are_fractions(density):
+    X = FRACTIONS * (FRACTIONS > 0.5)
+    expected = density.fit(X).score_samples(X)
+    np.testing.assert_allclose(density.fit(sparse.csr_array(X)).score_samples(sparse.csr_array(X)), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_what_is_learned_from_fractions_is_learned_from_draws(name):
+    """A fit to fractions of the independent columns and the tree is that to all draws, weighted; checked by many."""
+    rng = np.random.default_rng(2)
+    draws = (rng.random((2000, *FRACTIONS.shape)) < FRACTIONS).reshape(-1, 4).astype(float)
+    of_fractions = clone(DENSITIES[name]).set_params(smoothing=1e-6).fit(FRACTIONS)
+    of_draws = clone(DENSITIES[name]).set_params(smoothing=1e-6).fit(draws)
+    if "mixture" in name and name != "mixture of one":
+        # Its score of fractions is another objective, which it maximizes better than what maximizes the bounded one.
+        assert of_fractions.score(FRACTIONS) > of_draws.score(FRACTIONS)
+    else:
+        np.testing.assert_allclose(of_fractions.score_samples(STATES), of_draws.score_samples(STATES), atol=0.02)
+
+
+def test_the_objective_of_the_mixture_never_falls_on_fractions():
+    rows = np.random.default_rng(4).beta(0.3, 0.3, size=(500, 20))
+    with pytest.warns(ConvergenceWarning):
+        mixture = BernoulliMixture(5, tol=0, max_iter=40, random_state=0).fit(rows)
+    assert (np.diff(mixture.lower_bounds_) > 0).all()
+
+
+def test_the_mixture_scores_fractions_as_the_machine_does():
+    """One hidden unit is a mixture of two components."""
+    machine = HelmholtzMachine(1, max_iter=5, tol=None, random_state=0).fit(FRACTIONS)
+    means = expit(np.outer([0, 1], machine.components_[0]) + machine.generative_intercepts_[0])
+    on = expit(machine.prior_intercept_[0])
+    mixture = BernoulliMixture(2, max_iter=2, tol=10, random_state=0).fit(FRACTIONS)
+    mixture.weights_, mixture.means_ = np.array([1 - on, on]), means
+    np.testing.assert_allclose(mixture.score_samples(FRACTIONS), machine.score_samples(FRACTIONS), rtol=1e-9)
+
+
+# ---------------------------------------------------------------------- degenerate tables
+
+DEGENERATE = {
+    "one row": STATES[5:6],
+    "zeros": np.zeros((9, 4)),
+    "ones": np.ones((9, 4)),
+    "one column": STATES[:, :1],
+    "constant fractions": np.full((9, 4), 0.3),
+    "one row of fractions": FRACTIONS[:1],
+    "equal columns": np.repeat(STATES[:, :1], 4, axis=1),
+}
+
+
+@pytest.mark.parametrize("smoothing", [1e-300, 1e-12, 1.0, 1e12, 1e300])
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_tables_and_any_smoothing_give_densities(name, smoothing, density):
+    X = DEGENERATE[name]
+    density.set_params(smoothing=smoothing).fit(X)
+    states = STATES if X.shape[1] == 4 else STATES[[0, -1], :1]
+    scores = density.score_samples(states)
+    assert np.isfinite(scores).all()
+    assert np.exp(scores).sum() == pytest.approx(1, abs=1e-9)
+    assert np.isfinite(density.score(X))
+    assert np.isin(density.sample(5, random_state=0), [0, 1]).all()
 
 
 # ---------------------------------------------------------------------- each by itself
@@ -237,3 +359,54 @@ def test_what_cannot_be_compared_is_named(rows):
         compare_densities(fits, rows, reference="tree")
     with pytest.raises(ValueError, match="at least 2 rows"):
         compare_densities(fits, rows[:1])
+    with pytest.raises(TypeError, match="mapping of names"):
+        compare_densities(list(fits.values()), rows)
+
+
+def test_densities_of_different_rows_are_named(rows):
+    fits = {
+        "machine": HelmholtzMachine(1, max_iter=1, tol=None, random_state=0).fit(FRACTIONS),
+        "mixture": IndependentBernoulli(binarize=0.5).fit(FRACTIONS),
+    }
+    message = r"'mixture' scores X binarized at 0\.5, and 'machine' has binarize=None"
+    for X in (FRACTIONS, sparse.csr_array(FRACTIONS)):
+        with pytest.raises(ValueError, match=message):
+            compare_densities(fits, X)
+    with pytest.raises(ValueError, match=message):
+        ComparisonDisplay.from_estimators(fits, FRACTIONS)
+    # Zeros and ones are the same rows to both; and two that binarize at the same value see the same rows.
+    assert len(compare_densities(fits, STATES)["density"]) == 2
+    fits["machine"] = ChowLiuTree(binarize=0.5).fit(FRACTIONS)
+    assert len(compare_densities(fits, FRACTIONS)["density"]) == 2
+
+
+def test_densities_of_different_kinds_of_columns_are_named(rows):
+    def machine(visible):
+        return HelmholtzMachine(1, visible=visible, max_iter=1, tol=None, random_state=0).fit(rows)
+
+    gaussian = {"gaussian machine": machine("gaussian")}
+    for name, density in {"tree": ChowLiuTree().fit(rows), "machine": machine("bernoulli")}.items():
+        with pytest.raises(ValueError, match=f"{name}.*Bernoulli.*gaussian machine.*log-densities"):
+            compare_densities(gaussian | {name: density}, rows)
+    compare_densities(gaussian | {"mixture of normals": GaussianMixture().fit(rows)}, rows)
+
+
+def test_like_for_like_on_gray_digits():
+    """A mixture of binarized pixels looks four nats better than the machine; on the same rows it is two nats worse."""
+    X = load_digits().data / 16
+    train, test = X[:1200], X[1200:]
+    machine = HelmholtzMachine(40, max_iter=10, tol=None, n_score_particles=30, random_state=0).fit(train)
+    binarized = BernoulliMixture(10, binarize=0.5, random_state=0).fit(train)
+    assert binarized.score(test) > machine.score(test) + 3
+    table = compare_densities({"machine": machine, "mixture": binarized.set_params(binarize=None)}, test)
+    assert table["density"].tolist() == ["machine", "mixture"]
+    assert table["difference"][1] < -1.5
+    mixture = BernoulliMixture(10, random_state=0).fit(train)  # by default, of the same rows as the machine
+    assert mixture.score(test) > binarized.score(test) + 1.5
+
+
+def test_a_row_that_is_ruled_out():
+    scores = {"sure": np.array([-1.0, -np.inf]), "unsure": np.array([-2.0, -2.0])}
+    table = compare_scores(scores)
+    assert table["score"].tolist() == [-2, -np.inf]
+    assert table["difference"].tolist() == [0, -np.inf]

@@ -1,0 +1,240 @@
+"""The user's table as a float array or CSR matrix, or an error that names the column at fault."""
+
+import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from functools import partial
+from math import isnan
+from numbers import Number
+from reprlib import repr as shortened
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.utils import assert_all_finite, check_array
+from sklearn.utils.validation import validate_data
+
+from skwakesleep._adapters._sklearn import is_pandas_na
+from skwakesleep._engine.rows import Table
+
+# Tables of these dtypes keep their precision, others become float64. The byte order is made native afterwards.
+FLOAT_DTYPES = tuple(map(np.dtype, ("=f8", "=f4", "<f8", "<f4", ">f8", ">f4")))
+# The single precision of NumPy, pandas and polars, and Arrow.
+SINGLE = {"float32", "Float32", "float[pyarrow]"}
+FITTED = ("n_features_in_", "feature_names_in_")
+TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.time, datetime.timedelta)
+NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-learn
+
+
+def check_table(
+    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = None
+) -> tuple[Table, dict[str, Any]]:
+    """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
+
+    By default the dtype is float32 where all columns are, and float64 otherwise. Arrays are in C order and in native
+    byte order, so that results do not depend on the container. They share memory with `X` where it is such an array;
+    neither is written to. The estimator is left alone, too: a call that fails later on has changed nothing.
+
+    Raises
+    ------
+    TypeError
+        For what is no table, for a masked array, whose mask would be lost, for dates, and for objects in a cell.
+    ValueError
+        For strings, missing or infinite values, column names that are not unique, and what scikit-learn rejects.
+    """
+    draft = copy(estimator)
+    table = _read(X, partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse), dtype)
+    return table, {name: value for name, value in vars(draft).items() if name in FITTED}
+
+
+def check_matrix(X: Any, *, accept_sparse: Any = False) -> Any:
+    """Return `X` as `check_table` does, where no fit has fixed its columns."""
+    return _read(X, partial(check_array, accept_sparse=accept_sparse, input_name="X"))
+
+
+def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
+    _check_type(X)
+    _check_names(X)
+    for place, cells in _columns_of_objects(X):
+        _check_cells(place, cells)
+    with np.errstate(over="ignore"):  # a long double may be too large for float64, which is reported as infinity
+        table = convert(X, dtype=dtype or _precision(X), ensure_all_finite=False, order="C")
+    table = table.astype(table.dtype.newbyteorder("="), copy=False)
+    if sparse.issparse(table) and not table.has_canonical_format:
+        table = table.copy()  # sort the entries and add up those of one place, but not in the user's table
+        table.sum_duplicates()
+    _check_finite(table, list(X.columns) if _is_frame(X) else range(table.shape[1]))
+    return table
+
+
+def _is_frame(X: Any) -> bool:
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def _precision(X: Any) -> Any:
+    """Return the dtypes to convert to, as scikit-learn takes them, which does not know of dtypes other than NumPy's."""
+    return np.float32 if _is_frame(X) and all(str(dtype) in SINGLE for dtype in X.dtypes) else FLOAT_DTYPES
+
+
+def _check_type(X: Any) -> None:
+    """Raise for what NumPy would make a single object of, and where it would lose something."""
+    if isinstance(X, np.ma.MaskedArray):
+        raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
+    array_like = isinstance(X, Sequence | Number) or sparse.issparse(X) or hasattr(X, "__array__")
+    if isinstance(X, type) or not array_like:
+        cure = "pandas.DataFrame(X)" if isinstance(X, Mapping) else "list(X) or an array"
+        advice = f" Pass {cure}." if isinstance(X, Iterable) else ""
+        raise TypeError(
+            f"Expected an array, a data frame or a sparse matrix as X, but got an object of type "
+            f"{type(X).__name__!r}.{advice}"
+        )
+
+
+def _check_names(X: Any) -> None:
+    """Raise where columns share a name."""
+    if not _is_frame(X):
+        return
+    repeated = [repr(name) for name, count in Counter(X.columns).items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"Column names of X must be unique, but there are several columns named {', '.join(repeated)}. "
+            "Rename or drop them."
+        )
+
+
+def _columns_of_objects(X: Any) -> Iterator[tuple[str, Iterable[Any]]]:
+    """Yield place and cells of the columns whose dtype is not numeric, so that each cell has to be checked."""
+    if _is_frame(X):
+        for name, dtype in zip(X.columns, X.dtypes, strict=True):
+            if not _is_numeric(dtype):
+                yield place_of(name), X[name]
+        return
+    if _is_numeric(getattr(X, "dtype", None)):  # without the work to make an array of it
+        return
+    values = _objects(X) if isinstance(X, Sequence) else np.asarray(X)
+    if _is_numeric(values.dtype):
+        return
+    if values.ndim == 2:
+        yield from ((place_of(position), cells) for position, cells in enumerate(values.T))
+    else:
+        yield "X", values.ravel()
+
+
+def _is_numeric(dtype: Any) -> bool:
+    """Whether a dtype of NumPy, pandas or polars is known to be one of numbers."""
+    if hasattr(dtype, "kind"):
+        return dtype.kind in NUMERIC_KINDS
+    return str(dtype) == "Boolean" or (hasattr(dtype, "is_numeric") and dtype.is_numeric())
+
+
+def _objects(rows: Sequence) -> NDArray:
+    """Return an array of numbers, or one of Python objects: NumPy would turn numbers beside strings into strings."""
+    try:
+        values = np.asarray(rows)
+        return values if _is_numeric(values.dtype) else np.asarray(rows, dtype=object)
+    except ValueError:  # rows of different lengths, or lists in cells
+        lengths = [len(row) if hasattr(row, "__len__") else 1 for row in rows]
+        other = next((row for row, length in enumerate(lengths) if length != lengths[0]), None)
+        if other is not None:
+            raise ValueError(
+                f"Rows of X must have the same length, but row 0 has {lengths[0]} values and row {other} has "
+                f"{lengths[other]}."
+            ) from None
+    values = np.empty((len(rows), lengths[0]), object)
+    for row, cells in enumerate(rows):
+        for position, cell in enumerate(cells):
+            values[row, position] = cell
+    return values
+
+
+def place_of(name: Any) -> str:
+    """Return what messages call a column, by its name or its position."""
+    return f"column {name!r} of X"
+
+
+def _check_cells(place: str, cells: Iterable[Any]) -> None:
+    """Raise for the first cell that is not a number, and for missing values."""
+    n_missing = sum(_is_missing(cell, place) for cell in cells)
+    if n_missing:
+        raise _missing_values(place, n_missing)
+
+
+def _is_missing(cell: Any, place: str) -> bool:
+    """Return whether a cell is a missing value; raise if it is not a number either."""
+    if cell is None:
+        return True
+    if isinstance(cell, TEMPORAL):
+        kind = type(cell).__name__
+        raise TypeError(f"Expected numeric data, but {place} holds the {kind} {cell}. Convert dates to numbers first.")
+    try:
+        return isnan(_to_float(cell))
+    except OverflowError:
+        raise _infinite_values(place, 1) from None
+    except (TypeError, ValueError) as error:
+        if is_pandas_na(cell):
+            return True
+        raise _not_a_number(cell, place, error) from None
+
+
+def _to_float(cell: Any) -> float:
+    """Convert a cell as Python does, but for arrays of one number and complex numbers of NumPy, which it lets pass."""
+    if isinstance(cell, np.ndarray):
+        raise TypeError("an array is no number")
+    return float(_python_value(cell))
+
+
+def _python_value(cell: Any) -> Any:
+    return cell.item() if isinstance(cell, np.generic) else cell
+
+
+def _not_a_number(cell: Any, place: str, error: Exception) -> Exception:
+    value = _python_value(cell)
+    kind = "string" if isinstance(value, str) else type(value).__name__
+    advice = (
+        f"Every cell must be a number ({error})."
+        if isinstance(error, TypeError)
+        else "Encode it first, for instance with sklearn.preprocessing.OneHotEncoder."
+    )
+    return type(error)(f"Expected numeric data, but {place} holds the {kind} {shortened(value)}. {advice}")
+
+
+def _check_finite(table: Table, names: Sequence[Any]) -> None:
+    """Raise for missing and infinite values, unless scikit-learn is configured to assume that there are none."""
+    try:
+        assert_all_finite(table)
+    except ValueError:
+        for wrong, error in ((np.isnan, _missing_values), (np.isinf, _infinite_values)):
+            if found := first_column(table, wrong):
+                column, values = found
+                raise error(place_of(names[column]), len(values)) from None
+
+
+def first_column(table: Table, condition: Callable[[NDArray], NDArray]) -> tuple[int, NDArray] | None:
+    """Return the first column in which values meet a condition, which zeros must not, and these values."""
+    if isinstance(table, np.ndarray):
+        found = condition(table)
+        columns = np.flatnonzero(found.any(axis=0))
+        return (int(columns[0]), table[found[:, columns[0]], columns[0]]) if columns.size else None
+    found = condition(table.data)
+    columns = table.indices[found]
+    return (int(columns.min()), table.data[found][columns == columns.min()]) if columns.size else None
+
+
+def _missing_values(place: str, count: int) -> ValueError:
+    return ValueError(
+        f"Input X contains NaN: {place} has {count} missing {_values(count)}. Drop the rows or fill them, for instance "
+        "with sklearn.impute.SimpleImputer."
+    )
+
+
+def _infinite_values(place: str, count: int) -> ValueError:
+    return ValueError(
+        f"Input X contains infinity or a value too large for float64: {place} has {count} such {_values(count)}. "
+        "Replace them or drop the rows."
+    )
+
+
+def _values(count: int) -> str:
+    return "value" if count == 1 else "values"

@@ -1,0 +1,34 @@
+"""A cache for arrays that are bounded in bytes: results of any size, but little memory that stays in use."""
+
+from collections.abc import Callable, Hashable
+from functools import wraps
+from threading import Lock
+
+from numpy.typing import NDArray
+
+
+def cached(max_bytes: int) -> Callable[[Callable[..., NDArray]], Callable[..., NDArray]]:
+    """Return a decorator that keeps the arrays a function made, the latest ones up to `max_bytes` together.
+
+    An array larger than that is not kept. The arrays are shared by all callers, who must not write to them.
+    """
+
+    def decorate(make: Callable[..., NDArray]) -> Callable[..., NDArray]:
+        kept: dict[Hashable, NDArray] = {}
+        lock = Lock()  # only where something is added: looking up an entry is atomic
+
+        @wraps(make)
+        def cached_make(*key: Hashable) -> NDArray:
+            array = kept.get(key)
+            if array is None:
+                array = make(*key)
+                if array.nbytes <= max_bytes:
+                    with lock:
+                        kept[key] = array
+                        while sum(other.nbytes for other in kept.values()) > max_bytes:
+                            del kept[next(iter(kept))]
+            return array
+
+        return cached_make
+
+    return decorate

@@ -1,0 +1,366 @@
+"""Damaged and hostile files: each is refused by one kind of error, before anything large is made of it."""
+
+import copy
+import pickle
+import tracemalloc
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models
+from skwakesleep._adapters.plain import CLASS, NAMES, PATHS, fits, from_plain
+from skwakesleep._engine import families
+from skwakesleep._engine.networks import MAX_LAYERS, Machine
+from skwakesleep.models import BlowflyDynamics, LatentFactors
+from skwakesleep.reference import IndependentBernoulli
+
+pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
+
+X = (np.random.default_rng(0).random((40, 6)) < 0.4).astype(float)
+LARGEST_LOAD = 2**22  # bytes that loading may take beside the file itself
+
+
+def saved(estimator):
+    """Return the state of an estimator, to be damaged."""
+    return copy.deepcopy(estimator.__getstate__())
+
+
+def load(cls, state):
+    return object.__new__(cls).__setstate__(state)
+
+
+MACHINE = HelmholtzMachine((4, 2), visible="gaussian", early_stopping=True, max_iter=2, tol=None, random_state=0).fit(X)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    AMORTISED = AmortisedWakeSleep(LatentFactors(6), reuse_sleep=True, n_sleep=50, max_iter=2, random_state=0).fit(X)
+BLOWFLY = AmortisedWakeSleep(BlowflyDynamics(20, 2))
+DISCARDED = copy.copy(MACHINE).discard_training_state()
+
+
+def put(path, value):
+    """Return a function that sets an item of a state; a callable is given what is there."""
+    *names, last = path.split(".")
+
+    def damage(state):
+        for name in names:
+            state = state[name]
+        state[last] = value(state[last]) if callable(value) else value
+
+    return damage
+
+
+def drop(path):
+    """Return a function that removes an item of a state."""
+    *names, last = path.split(".")
+
+    def damage(state):
+        for name in names:
+            state = state[name]
+        del state[last]
+
+    return damage
+
+
+def both(*damages):
+    return lambda state: [damage(state) for damage in damages]
+
+
+def short(array):
+    return array[:5]
+
+
+def first(number):
+    """Return a function that changes the first number of an array."""
+
+    def changed(array):
+        array = array.copy()
+        array[0] = number
+        return array
+
+    return changed
+
+
+def nested(depth):
+    """Return dictionaries in each other."""
+    value = {}
+    for _ in range(depth):
+        value = {"inside": value}
+    return value
+
+
+def cycle():
+    value = {}
+    value["inside"] = value
+    return value
+
+
+WIDE = put("model_.n_features", 10**6)
+OF_A_CLASS = "cannot be an attribute of a saved estimator"
+DEEP = "nested more than 100 levels deep"
+CLASSES = {
+    "a function": (
+        MACHINE,
+        put(f"_fitted.machine.{CLASS}", "os.system"),
+        "class 'os.system', which is none of this package",
+    ),
+    "a path": (MACHINE, put(f"_fitted.machine.{CLASS}", PATHS["machine"]), "none of this package"),
+    "no text": (MACHINE, put(f"_fitted.machine.{CLASS}", ["machine"]), "none of this package"),
+    "not registered": (
+        MACHINE,
+        put(f"_fitted.machine.{CLASS}", "layer"),
+        "class 'layer', which is none of this package",
+    ),
+    "another class": (MACHINE, put(f"_fitted.machine.{CLASS}", "adam"), "of 'adam' is missing"),
+    "a class alone": (MACHINE, put("_fitted.state", {CLASS: "training-state"}), "of 'training-state' is missing"),
+    "a machine that is none": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "_machine or _state"),
+    "a state that is none": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "_machine or _state"),
+    "an optimizer that is none": (MACHINE, put("_fitted.state.optimizer", {CLASS: "bernoulli"}), "optimizer of"),
+    "a state of the other estimator": (
+        AMORTISED,
+        put("_fitted.state", MACHINE.__getstate__()["_state"]),
+        "_state is of the wrong type, or gradient_",
+    ),
+}
+ATTRIBUTES = {
+    "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state' is missing"),
+    "no moments": (MACHINE, drop("_fitted.state.optimizer._first"), "_first of 'adam' is missing"),
+    "no widths": (MACHINE, drop("_fitted.machine.sizes"), "sizes of 'machine' is missing"),
+    "no machine": (MACHINE, drop("_fitted.machine"), "_machine is missing"),
+    "no state": (MACHINE, drop("_fitted.state"), "_state is missing"),
+    "no kind of columns": (MACHINE, drop("visible_"), "visible_ is missing"),
+    "no model": (AMORTISED, drop("model_"), "model_ is missing"),
+    "no stream": (MACHINE, drop("_fitted.state.streams._generators.dreams"), "no random stream for 'dreams'"),
+    "unknown form": (AMORTISED, put("gradient_", "none"), "gradient_"),
+    "one too many": (MACHINE, put("_fitted.state.x", 0), "'training-state' has no 'x'"),
+    "a method hidden": (MACHINE, put("_fitted.state.copy", 0), "'training-state' has no 'copy'"),
+    "an argument too many": (MACHINE, put("_fitted.machine.x", 0), "'machine' has no 'x'"),
+    "transform hidden": (MACHINE, put("transform", 0), f"'transform' {OF_A_CLASS}"),
+    "a property hidden": (MACHINE, put("components_", 0), f"'components_' {OF_A_CLASS}"),
+    "constraints hidden": (MACHINE, put("_parameter_constraints", {}), f"'_parameter_constraints' {OF_A_CLASS}"),
+    "the class hidden": (MACHINE, put("__class__", 0), f"'__class__' {OF_A_CLASS}"),
+    "a method of scikit-learn hidden": (MACHINE, put("get_params", 0), f"'get_params' {OF_A_CLASS}"),
+    "a nameless one": (MACHINE, lambda state: state.update({7: 0}), f"7 {OF_A_CLASS}"),
+}
+TYPES = {
+    "a list of parameters": (
+        MACHINE,
+        put("_fitted.state.parameters", np.ndarray.tolist),
+        "parameters of .* type 'list'",
+    ),
+    "objects": (
+        MACHINE,
+        put("_fitted.state.average", lambda array: array.astype(object)),
+        "average of .* type 'ndarray'",
+    ),
+    "whole numbers": (
+        MACHINE,
+        put("_fitted.state.average", lambda array: array.astype(int)),
+        "average has .* dtype int64",
+    ),
+    "no optimizer": (MACHINE, put("_fitted.state.optimizer", None), "optimizer of 'training-state' .* type 'NoneType'"),
+    "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state' .* type 'dict'"),
+    "bounds as text": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
+    "a number as text": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
+    "widths as text": (MACHINE, put("_fitted.machine.sizes", "642"), "sizes of 'machine' .* type 'str'"),
+    "fractional widths": (MACHINE, put("_fitted.machine.sizes", (6.0, 4.5)), "sizes of 'machine' .* type 'tuple'"),
+    "a family as text": (MACHINE, put("_fitted.machine.visible", "gaussian"), "visible of 'machine' .* type 'str'"),
+    "a feature map as text": (AMORTISED, put("_state.regression.feature_map", "none"), "feature_map of .* type 'str'"),
+}
+ARRAYS = {
+    "short parameters": (MACHINE, put("_fitted.state.parameters", short), r"parameters has shape \(5,\)"),
+    "short average": (MACHINE, put("_fitted.state.average", short), r"average has shape \(5,\)"),
+    "short best parameters": (
+        MACHINE,
+        put("_fitted.state.best_parameters", short),
+        r"best_parameters has shape \(5,\)",
+    ),
+    "short moments": (MACHINE, put("_fitted.state.optimizer._first", short), r"_first has shape \(5,\)"),
+    "short step sizes": (MACHINE, put("_fitted.state.optimizer._scales", short), r"_scales has shape \(5,\)"),
+    "short locations": (MACHINE, put("_fitted.machine.visible.location", short), "not one of 6 columns"),
+    "no numbers": (DISCARDED, put("_fitted.state.average", np.zeros(0)), r"average has shape \(0,\)"),
+    "a table": (MACHINE, put("_fitted.state.average", lambda array: array[:, np.newaxis]), "average has shape"),
+    "NaN": (MACHINE, put("_fitted.state.best_parameters", first(np.nan)), "best_parameters is not finite"),
+    "infinity": (MACHINE, put("_fitted.state.parameters", first(np.inf)), "parameters is not finite"),
+    "NaN for inference": (DISCARDED, put("_fitted.state.average", first(np.nan)), "average is not finite"),
+    "NaN for a location": (MACHINE, put("_fitted.machine.visible.location", first(np.nan)), "no finite location"),
+    "scale of zero": (MACHINE, put("_fitted.machine.visible.scale", first(0.0)), "no finite location and scale"),
+    "negative scale": (MACHINE, put("_fitted.machine.visible.scale", first(-1.0)), "no finite location and scale"),
+    "short theta": (AMORTISED, put("theta_", short), r"theta_ has shape \(5,\)"),
+    "NaN in theta": (AMORTISED, put("theta_", first(np.nan)), "theta_ is not finite"),
+    "short iterate": (AMORTISED, put("_state.parameters", short), r"parameters has shape \(5,\)"),
+    "short memory": (AMORTISED, put("_state.regression.memory.log_joint", short), "dreams to be used again"),
+    "short latents": (AMORTISED, put("_state.regression.memory.z", short), "dreams to be used again"),
+    "short history": (BLOWFLY, put("model.history", lambda array: array[:1]), "history must have"),
+}
+NUMBERS = {
+    "a negative width": (MACHINE, put("_fitted.machine.sizes", (6, -4, 2)), "the smallest of -4 units"),
+    "no hidden layer": (MACHINE, put("_fitted.machine.sizes", (6,)), "Got 0 layers"),
+    "300 000 layers": (MACHINE, put("_fitted.machine.sizes", (6,) * 300_000), "Got 299999 layers"),
+    "a wide layer": (MACHINE, put("_fitted.machine.sizes", (6, 10**12, 2)), r"parameters has .* not \d+ floats"),
+    "many columns": (
+        MACHINE,
+        put("_fitted.machine.sizes", (10**12, 4, 2)),
+        "has 1000000000000 columns, but n_features_in_=6",
+    ),
+    "many columns, twice": (
+        MACHINE,
+        both(put("_fitted.machine.sizes", (10**12, 4, 2)), put("n_features_in_", 10**12)),
+        r"parameters has .* not \d+ floats",
+    ),
+    "other columns": (MACHINE, put("n_features_in_", 7), "_machine has 6 columns, but n_features_in_=7"),
+    "negative steps": (MACHINE, put("_fitted.state.n_steps", -1), "n_steps is negative: -1"),
+    "negative steps of Adam": (MACHINE, put("_fitted.state.optimizer._n_steps", -3), "_n_steps is negative: -3"),
+    "a negative seed": (MACHINE, put("_fitted.state.streams.validation_seed", -1), "validation_seed is negative: -1"),
+    "a negative model": (AMORTISED, put("model_.n_features", -6), "n_features of LatentFactors must be an int"),
+    "an unknown model": (AMORTISED, put("model_.latents", "magic"), "latents of LatentFactors must be one of"),
+    "a wide model": (AMORTISED, both(WIDE, put("model_.noise", "full")), "model_ has 1000000 columns"),
+    "a wide model, twice": (
+        AMORTISED,
+        both(WIDE, put("model_.noise", "full"), put("n_features_in_", 10**6)),
+        r"theta_ has .* not \d+ floats",
+    ),
+    "a long series": (BLOWFLY, both(put("model.n_features", 10**11), put("model.delay", 10**10)), "history must have"),
+}
+NESTING = {
+    "deep attribute": (MACHINE, put("note", nested(5000)), DEEP),
+    "deep machine": (MACHINE, put("_fitted.machine.visible", nested(5000)), DEEP),
+    "cycle": (MACHINE, put("note", cycle()), DEEP),
+}
+HOSTILE = {**CLASSES, **ATTRIBUTES, **TYPES, **ARRAYS, **NUMBERS, **NESTING}
+
+
+@pytest.mark.parametrize(("estimator", "damage", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_damaged_file_is_refused(estimator, damage, message):
+    state = saved(estimator)
+    damage(state)
+    cls = type(estimator)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=rf"^A saved {cls.__name__} is damaged: .*({message}).*\.$"):
+            load(cls, state)
+        assert tracemalloc.get_traced_memory()[1] < LARGEST_LOAD
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_state_is_a_dictionary():
+    with pytest.raises(ValueError, match="A saved HelmholtzMachine is damaged: its state is a list"):
+        load(HelmholtzMachine, [1, 2])
+
+
+@pytest.mark.parametrize("estimator", [MACHINE, AMORTISED, BLOWFLY, DISCARDED])
+def test_undamaged_files_are_not(estimator):
+    """Negative control."""
+    load(type(estimator), saved(estimator))
+
+
+def test_arguments_that_an_earlier_version_lacked_get_their_defaults():
+    """Those of the constructors of models and the engine."""
+    state = saved(AMORTISED)
+    del state["model_"]["noise_floor"]
+    other = object.__new__(AmortisedWakeSleep)
+    other.__setstate__(state)
+    assert other.model_.noise_floor == LatentFactors(6).noise_floor
+
+
+@pytest.mark.parametrize(("estimator", "name"), [(MACHINE, "n_score_steps"), (AMORTISED, "reuse_sleep")])
+def test_parameters_that_an_earlier_version_lacked_get_their_defaults(estimator, name):
+    state = saved(estimator) | {"_skwakesleep_version": "0.0.1"}
+    del state[name]
+    other = object.__new__(type(estimator))
+    with pytest.warns(UserWarning, match=r"saved by skwakesleep 0\.0\.1"):
+        other.__setstate__(state)
+    assert repr(other)
+    assert getattr(other, name) == getattr(type(estimator)(), name)
+    assert_array_equal(other.transform(X), estimator.transform(X))
+
+
+def test_shared_dictionaries_are_visited_once():
+    """Each is there twice in the next: visits would double with each."""
+    value = {}
+    for _ in range(90):
+        value = {"left": value, "right": value}
+    plain = from_plain(value)
+    assert plain["left"] is plain["right"]
+
+
+class Annotated(HelmholtzMachine):
+    """A user's class, whose attributes have defaults in the class."""
+
+    note = None
+
+
+def test_classes_of_users_may_have_what_they_like():
+    machine = Annotated(4)
+    machine.note, machine.remark = "mine", {"of": ["any", "kind"]}
+    other = pickle.loads(pickle.dumps(machine))
+    assert (other.note, other.remark) == ("mine", {"of": ["any", "kind"]})
+
+
+def test_the_settings_of_scikit_learn_are_kept():
+    machine = copy.deepcopy(MACHINE).set_output(transform="default")
+    machine.set_params(warm_start=True)
+    other = pickle.loads(pickle.dumps(machine))
+    assert vars(other).keys() == vars(machine).keys() >= {"_sklearn_output_config"}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_registered_classes_are_where_they_are_said_to_be(name):
+    module, _, attribute = PATHS[name].rpartition(".")
+    __import__(module)
+    cls = getattr(__import__("sys").modules[module], attribute)
+    assert (cls.__module__, cls.__qualname__) == (module, attribute)
+
+
+def test_all_models_and_families_are_registered():
+    """Those but `FunctionModel`, which is made of functions of users."""
+    shipped = [getattr(models, name) for name in models.__all__] + list(vars(families).values())
+    own = (models.__name__, families.__name__)
+    classes = {cls for cls in shipped if isinstance(cls, type) and cls.__module__.startswith(own)}
+    concrete = {cls for cls in classes if not getattr(cls, "_is_protocol", False) and hasattr(cls, "sample")}
+    assert len(concrete) >= 8
+    assert {f"{cls.__module__}.{cls.__qualname__}" for cls in concrete - {models.FunctionModel}} <= NAMES.keys()
+
+
+ANNOTATED = [
+    (3, int, True),
+    (np.int64(3), int, True),
+    (True, int, False),
+    (3.5, int, False),
+    (3, float, True),
+    ("3", float, False),
+    (None, float | None, True),
+    ([1.0, 2], list[float], True),
+    ((1.0,), list[float], False),
+    ([1.0, "2"], list[float], False),
+    ({"a": 1}, dict[str, int], True),
+    ({1: 1}, dict[str, int], False),
+    ("text", str, True),
+    (np.zeros(2), np.ndarray, True),
+    (np.array([None]), np.ndarray, False),
+]
+
+
+@pytest.mark.parametrize(("value", "annotation", "expected"), ANNOTATED)
+def test_values_of_annotated_types(value, annotation, expected):
+    assert fits(value, annotation) is expected
+
+
+def test_a_machine_has_so_many_layers():
+    assert len(Machine(MACHINE._fitted.machine.visible, (6,) * (MAX_LAYERS + 1), 6.0).layers) == 2 * MAX_LAYERS + 1
+    with pytest.raises(ValueError, match="hidden_layer_sizes must have 1 to 1000 layers"):
+        HelmholtzMachine((1,) * (MAX_LAYERS + 1)).fit(X)
+
+
+def test_reference_densities_are_loaded_with_the_same_care():
+    density = IndependentBernoulli().fit(X)
+    state = saved(density)
+    del state["smoothing"]
+    other = object.__new__(IndependentBernoulli)
+    other.__setstate__(state)
+    assert other.smoothing == IndependentBernoulli().smoothing
+    assert_array_equal(other.score_samples(X), density.score_samples(X))
+    with pytest.raises(ValueError, match="A saved IndependentBernoulli is damaged: 'score_samples'"):
+        load(IndependentBernoulli, state | {"score_samples": 0})
