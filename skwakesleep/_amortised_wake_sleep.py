@@ -16,17 +16,43 @@ from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.tables import check_table
 from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
-from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState
+from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState, Fit
 from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
-from skwakesleep._engine.dreams import LocalFactors, Pairs, WholeObservations, importance_weights
+from skwakesleep._engine.dreams import (
+    FailedSimulationsError,
+    LocalFactors,
+    Pairs,
+    WholeObservations,
+    described_params,
+    failing_at,
+    finite_draws,
+    importance_weights,
+    kept,
+    memory_for,
+)
+from skwakesleep._engine.feature_maps import FittedTransformer
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
+from skwakesleep._engine.likelihood_watch import N_WATCHED_ROWS, LikelihoodWatch, remaining_gain, spread_rows
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
 from skwakesleep._engine.training import TrainingDivergedError, check_vector, train
+from skwakesleep._engine.units import Moments, Units, gradient_in_units
 from skwakesleep.models import LatentFactors
-from skwakesleep.models._checks import EXPONENTIAL, LOCAL, GuardedModel, check_protocol, probe
+from skwakesleep.models._checks import EXPONENTIAL, LOCAL, UNITS, GuardedModel, check_protocol, probe
 
 DEFAULT_BATCH_SIZE = 200
+# Units of columns that are not standardized.
+AS_THEY_ARE = Units(np.zeros(1), np.ones(1))
+# Magnitude of values whose squares, added up, are finite.
+MAX_MAGNITUDE = 1e150
+# How often a fit looks at the likelihood, where there is one.
+N_LOOKS = 20
+# Steps from which on a fit is compared with the exact gradient: shorter ones end for want of steps.
+N_STEPS_TO_JUDGE = 200
+# Nats per row whose gain by the exact gradient is worth a warning.
+MUCH_TO_GAIN = 0.5
+# Dreams drawn at the end of a training, to see whether the last step was one too far.
+N_CHECKED_DREAMS = 20
 # What each form of the gradient needs of a model.
 NEEDS = {
     "exponential": EXPONENTIAL,
@@ -86,8 +112,9 @@ class AmortisedWakeSleep(
         Number of epochs of a `fit`. All are trained: the objective is not known, so nothing can be stopped by it.
 
     learning_rate_init : float, default=0.02
-        Step size of Adam, in the units of the parameters. What is kept of the iterates is their running average over
-        the last tenth or so of the steps.
+        Step size of Adam, in the units of the parameters (of standardized columns, see Notes). It is halved whenever
+        the likelihood has fallen, where there is one. What is kept of the iterates is their running average over the
+        last tenth or so of the steps.
 
     bandwidth : float or "median", default="median"
         Standard deviation of the Gaussian kernel, in units of the features that it sees. "median" is the median
@@ -166,11 +193,14 @@ class AmortisedWakeSleep(
         Median number of effective dreams for a row of data, at each tuning; empty unless the model offers
         ``log_prob_x_given_z``.
 
+    failed_share_ : float
+        Part of the simulations, in training, that were not finite and so left out.
+
     n_iter_ : int
         Number of epochs trained.
 
     n_steps_ : int
-        Number of gradients followed, one for each mini-batch.
+        Number of gradients that led to the parameters, one for each mini-batch.
 
     n_features_in_ : int
         Number of features seen during `fit`.
@@ -185,7 +215,18 @@ class AmortisedWakeSleep(
 
     Notes
     -----
-    Standardize columns whose scale is far from one: the step size is in the units of the parameters.
+    Models with the methods of `skwakesleep.models.ColumnUnits`, such as `LatentFactors` with normal noise, are trained
+    in standardized columns. Parameters, scores, samples and gradients are in the units of `X`; only bounds of the model
+    itself, such as its ``noise_floor``, are in standardized units. In `partial_fit` the units follow the stream. Other
+    models see the columns as they are: standardize those whose scale is far from one.
+
+    Where the model has a likelihood, `fit` looks at it now and then. When it falls, training goes on from the best
+    parameters with smaller steps, and the best are what is kept; a warning says so when it has fallen at the end. With
+    ``grad_log_likelihood``, fits of 200 steps and more are compared with the exact gradient, and a warning says when a
+    short climb along it gains more than half a nat per row.
+
+    Simulations that are not finite are left out, up to a tenth of each step's and what chance adds to that. The model
+    is then fitted, and sampled from, given that a simulation succeeds. More than that is an error.
 
     Importance weighting follows the exact gradient closely, and so into the nearest maximum of the likelihood; the
     regression is smoother and passes by some. Where the likelihood has several maxima, as with binary latents, set
@@ -208,7 +249,7 @@ class AmortisedWakeSleep(
     >>> angle = rng.uniform(0, 2 * np.pi, (300, 1))
     >>> X = np.hstack([np.cos(angle), np.sin(angle)]) + 0.1 * rng.normal(size=(300, 2))
     >>> ring = LatentFactors(2, 1, latents="angle", noise="spherical")
-    >>> fitted = AmortisedWakeSleep(ring, n_sleep=200, max_iter=120, random_state=0).fit(X)
+    >>> fitted = AmortisedWakeSleep(ring, n_sleep=200, max_iter=120, learning_rate_init=0.05, random_state=0).fit(X)
     >>> fitted.score(X) > -1.3  # nats per row; a normal density has -2.1
     True
     >>> np.round(fitted.params_["noise_variance"], 2)
@@ -295,8 +336,18 @@ class AmortisedWakeSleep(
             If the model lacks a method that is needed.
 
         ValueError
-            If the model gives something other than its protocol says, or if training diverges; the estimator then keeps
-            the last finite parameters.
+            If the model gives something other than its protocol says, if more than a tenth of the simulations fail, or
+            if training diverges; the estimator then keeps the last finite parameters.
+
+        KeyboardInterrupt
+            If training is interrupted. With an epoch complete, the estimator is fitted as far as training got, and with
+            ``warm_start=True`` another `fit` continues; otherwise it is left as it was.
+
+        Warns
+        -----
+        UserWarning
+            If the likelihood has fallen, or the exact gradient would raise it by much; if the regression predicts
+            nothing; if `batch_size` is larger than the table.
 
         Examples
         --------
@@ -353,62 +404,90 @@ class AmortisedWakeSleep(
 
     @with_callbacks
     def _train(self, X, *, fresh, partial=False):
-        """Train copies of what there is, adopt the best, and return what to warn of."""
+        """Train copies of the state, set the fitted attributes to the best, and return what to warn of."""
         self._validate_params()
         X, header = self._check_table(X, reset=fresh)
-        model = self._asked_model(X.shape[1]) if fresh else self.model_
+        model = self._asked_model(X.shape[1]) if fresh else self._fitted.model
         header["model_"] = model
-        trainer = _Trainer(self, model, X)
+        moments = Moments.of(X)
+        if fresh:
+            trainer = _Trainer(self, model, X, _units(model, moments))
+            states = trainer.starts(1 if partial else self.n_restarts, moments)
+        else:
+            states = [self._resumable(moments, partial=partial)]
+            trainer = _Trainer(self, model, X, states[0].units)
         n_epochs = 1 if partial else self.max_iter
-        states = trainer.starts(1 if partial else self.n_restarts) if fresh else [self._resumable()]
+        n_before = states[0].n_epochs
 
         def attributes(state):
             return {**header, **trainer.attributes(state)}
 
         monitor = FitMonitor(self, X, n_epochs * len(states), attributes, _report)
-        for state in states:
-            try:
-                interrupted = trainer.run(state, n_epochs, monitor)
-            except TrainingDivergedError as error:
-                trainer.retreat(state)
-                if not self.__sklearn_is_fitted__() or not (fresh or partial):
-                    self._adopt(attributes(state))  # otherwise what was fitted before is worth more
-                raise ValueError(
-                    f"AmortisedWakeSleep: training diverged at epoch {error.epoch}: {trainer.failure}. Lower "
-                    f"learning_rate_init, which is {self.learning_rate_init!r}, or bound the parameters with a "
-                    "`project` of the model. The last finite parameters are kept."
-                ) from error
-            if interrupted:
-                states = [state]
-                break
-        state = trainer.best(states)
+        try:
+            for state in states:
+                self._run(trainer, state, n_epochs, monitor, attributes, fresh=fresh, partial=partial)
+            state = trainer.best(states)
+            notices = trainer.notices(state)
+        except KeyboardInterrupt as interrupt:
+            trained = [state for state in states if state.n_epochs > n_before]
+            if trained:
+                state = trainer.best(trained)
+                self._adopt(attributes(state))
+                interrupt.add_note(
+                    f"AmortisedWakeSleep: training was interrupted after {state.n_epochs} epochs. The estimator is "
+                    "usable; fit with warm_start=True continues."
+                )
+            raise
         self._adopt(attributes(state))
         monitor.fit_end(state)
-        return interrupted or trainer.notices(state)
+        return notices
+
+    def _run(self, trainer, state, n_epochs, monitor, attributes, *, fresh, partial):
+        """Train a state in place; where that diverges, say so and keep what is finite."""
+        try:
+            trainer.run(state, n_epochs, monitor, watched=not partial)
+        except TrainingDivergedError as error:
+            if not trainer.has_followed:
+                raise ValueError(f"AmortisedWakeSleep cannot be trained: {trainer.failure}.") from error
+            trainer.retreat(state)
+            if not self.__sklearn_is_fitted__() or not (fresh or partial):
+                self._adopt(attributes(state))  # otherwise what was fitted before is worth more
+            raise ValueError(
+                f"AmortisedWakeSleep: training diverged at epoch {error.epoch}: {trainer.failure}. Lower "
+                f"learning_rate_init, which is {self.learning_rate_init!r}, or bound the parameters with a "
+                "`project` of the model. The last finite parameters are kept."
+            ) from error
 
     def _check_table(self, X, *, reset):
-        return check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
+        X, header = check_table(self, X, reset=reset, accept_sparse=False, dtype=np.float64)
+        _check_magnitude(X)
+        return X, header
 
     def _asked_model(self, n_features):
         model = LatentFactors(n_features, min(2, n_features)) if self.model is None else self.model
         check_protocol(model, n_features)
         return model
 
-    def _resumable(self):
-        """Return a copy of the state, with the step size that the parameters ask for now."""
-        if self.model is not None and self.model is not self.model_ and repr(self.model) != repr(self.model_):
+    def _resumable(self, moments, *, partial):
+        """Return a copy of the state, with the step size asked for now, in the units of these rows or of the stream."""
+        model = self._fitted.model
+        if self.model is not None and self.model is not model and repr(self.model) != repr(model):
             raise ValueError(
-                f"model is {self.model!r}, but the one to continue from is {self.model_!r}. Restore it, or start anew "
+                f"model is {self.model!r}, but the one to continue from is {model!r}. Restore it, or start anew "
                 "with fit and warm_start=False."
             )
         state = self._training_state().copy()
-        state.optimizer.learning_rate = float(self.learning_rate_init)
+        state.set_learning_rate(float(self.learning_rate_init))
+        state.moments = state.moments.joined(moments) if partial else moments
+        units = _units(model, state.moments)
+        if state.units.differ(units):
+            state.enter(units, GuardedModel(model).params_in_units)
         return state
 
-    def _settings(self, model):
+    def _settings(self, model, units):
         feature_map = self.feature_map
         if not (feature_map is None or isinstance(feature_map, str)):
-            feature_map = _fitter(feature_map)
+            feature_map = _fitter(feature_map, units)
         return RegressionSettings(
             bandwidth=None if self.bandwidth == "median" else float(self.bandwidth),
             ridge=float(self.ridge),
@@ -424,18 +503,18 @@ class AmortisedWakeSleep(
 
     # ------------------------------------------------------------------ what was learned
 
-    _LEARNED = ("model_", "_state", "theta_", "gradient_", "n_features_in_")
+    _LEARNED = ("model_", "_fitted", "theta_", "gradient_", "n_features_in_")
 
     def _check_learned(self):
-        if not isinstance(self._state, AmortisedState) or self.gradient_ not in NEEDS:
-            raise ValueError("_state is of the wrong type, or gradient_ is unknown")
+        if not isinstance(self._fitted, Fit) or self.gradient_ not in NEEDS:
+            raise ValueError("_fitted is of the wrong type, or gradient_ is unknown")
         if self.model_.n_features != self.n_features_in_:
             raise ValueError(f"model_ has {self.model_.n_features} columns, but n_features_in_={self.n_features_in_}")
         check_vector("theta_", self.theta_, self.model_.n_params)
-        self._state.check(self.model_.n_params)
+        self._fitted.check()
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "_state")
+        return hasattr(self, "_fitted")
 
     def estimate_gradient(self, X, random_state=None):
         """Estimate the gradient of the mean log-likelihood of `X` at the fitted parameters.
@@ -473,9 +552,8 @@ class AmortisedWakeSleep(
         >>> fitted.estimate_gradient(X, random_state=0).shape
         (24,)
         """
-        X = self._check_X(X)
-        trainer = _Trainer(self, self.model_, X)
-        return trainer.gradient(self.theta_, self.gradient_, Streams(validation.entropy(random_state)))
+        fit, X = self._checked(X)
+        return self._trainer_of(fit, X).gradient(fit, Streams(validation.entropy(random_state)))
 
     def expect(self, X, f):
         """Estimate the posterior expectation of any function of the latents.
@@ -519,8 +597,8 @@ class AmortisedWakeSleep(
         >>> fitted.expect(X, lambda z: z[:, 0] < np.pi).shape
         (100,)
         """
-        X = self._check_X(X)
-        return _Trainer(self, self.model_, X).expectation(self._state, self.theta_, f)
+        fit, X = self._checked(X)
+        return self._trainer_of(fit, X).expectation(fit, f)
 
     def transform(self, X):
         """Estimate the posterior expectation of the model's default function of its latents.
@@ -559,13 +637,14 @@ class AmortisedWakeSleep(
         >>> fitted.transform(X).shape
         (100, 2)
         """
-        check_is_fitted(self)
-        return self.expect(X, self.model_.latent_function)
+        fit, X = self._checked(X)
+        return self._trainer_of(fit, X).expectation(fit, fit.model.latent_function)
 
     @property
     def _n_features_out(self):
-        z, _ = self.model_.sample(self.theta_, 1, np.random.default_rng(0))
-        return self.model_.latent_function(z).shape[1]
+        fit = self._fitted
+        z, _ = fit.model.sample(fit.theta, 1, np.random.default_rng(0))
+        return fit.model.latent_function(z).shape[1]
 
     @available_if(_model_has("log_likelihood"))
     def score_samples(self, X):
@@ -603,8 +682,9 @@ class AmortisedWakeSleep(
         >>> fitted.score_samples(X).shape
         (100,)
         """
-        X = self._check_X(X)
-        return GuardedModel(self.model_).log_likelihood(self.theta_, X)
+        fit, X = self._checked(X)
+        units = fit.state.units
+        return GuardedModel(fit.model).log_likelihood(fit.theta, units.standardized(X)) - units.log_volume
 
     @available_if(_model_has("log_likelihood"))
     def score(self, X, y=None):
@@ -688,11 +768,19 @@ class AmortisedWakeSleep(
         check_is_fitted(self)
         n_samples = validation.check_n_samples(n_samples)
         rng = np.random.default_rng(validation.entropy(random_state))
-        return GuardedModel(self.model_).sample(self.theta_, n_samples, rng)[1]
+        fit = self._fitted
+        model = GuardedModel(fit.model)
+        with memory_for("n_samples", n_samples), failing_at(fit.theta_in_units):
+            x = finite_draws(lambda n: model.sample(fit.theta, n, rng), n_samples, model.label("sample"))
+            return fit.state.units.restored(x)
 
-    def _check_X(self, X):
+    def _checked(self, X):
+        """Return what was fitted, which another thread may replace meanwhile, and a valid table."""
         check_is_fitted(self)
-        return self._check_table(X, reset=False)[0]
+        return self._fitted, self._check_table(X, reset=False)[0]
+
+    def _trainer_of(self, fit, X):
+        return _Trainer(self, fit.model, X, fit.state.units)
 
 
 # scikit-learn wraps `transform` for `set_output` while the class is made, and would lose the condition.
@@ -701,13 +789,29 @@ AmortisedWakeSleep.transform = available_if(_model_has("latent_function"))(  # t
 )
 
 
-def _fitter(transformer):
-    """Return a function that fits a fresh transformer to dreams, and returns the map."""
+def _fitter(transformer, units):
+    """Return a function that fits a fresh transformer to dreams, in the units of the columns, and returns the map."""
 
     def fitted(x):
-        return clone(transformer).fit(x).transform
+        return FittedTransformer(clone(transformer).fit(units.restored(x)), units)
 
     return fitted
+
+
+def _units(model, moments):
+    """Return the units in which a model wants its columns; those of the data, unless it says otherwise."""
+    return Units(*GuardedModel(model).column_units(moments.mean, moments.std)) if _has(model, UNITS) else AS_THEY_ARE
+
+
+def _check_magnitude(X):
+    """Raise where squares would overflow."""
+    largest = np.abs(X).max(axis=0)
+    if largest.max() > MAX_MAGNITUDE:
+        column = int(largest.argmax())
+        raise ValueError(
+            f"X must hold values of at most {MAX_MAGNITUDE:g} in magnitude, for their squares are needed. Column "
+            f"{column} holds {float(largest[column])!r}. Rescale X."
+        )
 
 
 def _report(state):
@@ -736,20 +840,29 @@ class _Rows:
 class _Trainer:
     """Puts a model, data and an estimator's parameters together for the engine."""
 
-    def __init__(self, estimator: AmortisedWakeSleep, model: Any, X: Any) -> None:
+    def __init__(self, estimator: AmortisedWakeSleep, model: Any, X: Any, units: Units) -> None:
         self._estimator = estimator
         self._model = GuardedModel(model)
-        self._X = X
+        self._units = units
+        self._X = units.standardized(X)
+        self._local = _has(model, LOCAL) and estimator.gradient != "exact"
         self._forms = self._asked_forms()
         self._settings = self._asked_settings()
-        self._local = _has(model, LOCAL) and estimator.gradient != "exact"
-        self._rows = self._model.local_inputs(X) if self._local else X
+        self._rows = self._model.local_inputs(self._X) if self._local else self._X
         self._phases = (LocalFactors if self._local else WholeObservations)(self._model)
         self._objective: AmortisedGradient | None = None
+        self._watches: dict[int, LikelihoodWatch] = {}
 
     @property
     def failure(self) -> str:
-        return self._objective.failure if self._objective is not None else ""
+        """What was not finite, and at which parameters in the units of the columns."""
+        assert self._objective is not None
+        return f"{self._objective.failure}, at {described_params(self._params_in_units(self._objective.failed_at))}"
+
+    @property
+    def has_followed(self) -> bool:
+        """Whether there was any gradient that could be followed."""
+        return self._objective is not None and self._objective.n_followed > 0
 
     @property
     def batch_size(self) -> int:
@@ -776,7 +889,7 @@ class _Trainer:
         return ["importance", regressed] if _has(model, NEEDS["importance"]) else [regressed]
 
     def _asked_settings(self) -> RegressionSettings:
-        settings = self._estimator._settings(self._model)
+        settings = self._estimator._settings(self._model, AS_THEY_ARE if self._local else self._units)
         if settings.feature_map == "additive":
             if settings.latent_function is None:
                 raise TypeError(
@@ -801,7 +914,7 @@ class _Trainer:
         }
         return forms[name](self._model)
 
-    def starts(self, n_restarts: int) -> list[AmortisedState]:
+    def starts(self, n_restarts: int, moments: Moments) -> list[AmortisedState]:
         """Return states from which to train, each with streams of its own."""
         if n_restarts > 1 and not hasattr(self._model, "log_likelihood"):
             raise ValueError(
@@ -810,30 +923,34 @@ class _Trainer:
             )
         entropy = validation.entropy(self._estimator.random_state)
         if entropy is None:
-            return [self._start(Streams(None)) for _ in range(n_restarts)]
-        return [self._start(Streams([*entropy, n] if n else entropy)) for n in range(n_restarts)]
+            return [self._start(Streams(None), moments) for _ in range(n_restarts)]
+        return [self._start(Streams([*entropy, n] if n else entropy), moments) for n in range(n_restarts)]
 
-    def _start(self, streams: Streams) -> AmortisedState:
+    def _start(self, streams: Streams, moments: Moments) -> AmortisedState:
         theta = self._model.initial_params(self._X, streams["initialization"])
         theta = self._projected(np.array(theta))
         probe(self._model, theta, self._rows, local=self._local)
         optimizer = Adam(float(self._estimator.learning_rate_init), np.ones_like(theta))
-        return AmortisedState(theta, optimizer, streams)
+        return AmortisedState(theta, optimizer, streams, units=self._units, moments=moments)
 
     def _projected(self, theta: Any) -> Any:
         return self._model.project(theta) if hasattr(self._model, "project") else theta
 
-    def run(self, state: AmortisedState, n_epochs: int, monitor: FitMonitor) -> list[Warning]:
-        """Train a state in place; return a notice if that was interrupted."""
-        self._objective = self._gradient(
+    def run(self, state: AmortisedState, n_epochs: int, monitor: FitMonitor, *, watched: bool) -> None:
+        """Train a state in place, and watch the likelihood where there is one."""
+        self._objective = objective = self._gradient(
             self._forms, state.regression, state.parameters, state.streams, self._recollection()
         )
-        try:
-            train(
+        watch = None
+        if watched and hasattr(self._model, "log_likelihood"):
+            watch = LikelihoodWatch(self._model.log_likelihood, self._projected, self._X, state)
+            self._watches[id(state)] = watch
+        for part in _parts(n_epochs):
+            exhausted = train(
                 state,
-                self._objective,
+                objective,
                 _Rows(self._rows),
-                n_epochs=n_epochs,
+                n_epochs=part,
                 batch_size=self.batch_size,
                 shuffle=True,
                 stopping=None,
@@ -841,14 +958,29 @@ class _Trainer:
                 monitor=monitor,
                 project=self._model.project if hasattr(self._model, "project") else None,
             )
-        except KeyboardInterrupt:
-            return [
-                UserWarning(
-                    f"Training was interrupted after {state.n_epochs} epochs. The model is usable as it is; with "
-                    "warm_start=True, fit continues from here."
-                )
-            ]
-        return []
+            if watch is not None:
+                watch.look()
+            if not exhausted:
+                break
+        if watch is not None:
+            watch.settle()
+        self._check_end(state, objective)
+
+    def _check_end(self, state: AmortisedState, objective: AmortisedGradient) -> None:
+        """Raise unless the parameters, which the last step has changed, give something finite."""
+        theta = self._theta(state)
+        reported = self._reported(theta)
+        finite = [theta, *(value for value in reported["params_"].values() if np.asarray(value).dtype.kind == "f")]
+        if hasattr(self._model, "log_likelihood"):
+            finite.append(self._model.log_likelihood(theta, spread_rows(self._X, N_WATCHED_ROWS)))
+        if not all(np.isfinite(values).all() for values in finite):
+            lost = objective.fail("parameters or likelihood were not finite after the last step", theta)
+            raise TrainingDivergedError(state.n_epochs, lost)
+        rng = np.random.default_rng(state.streams.validation_seed)
+        try:
+            kept(self._phases.dream(theta, N_CHECKED_DREAMS, self._rows, rng), self._phases.source)
+        except FailedSimulationsError as error:
+            raise TrainingDivergedError(state.n_epochs, objective.fail(str(error), theta)) from error
 
     def retreat(self, state: AmortisedState) -> None:
         """Take a diverged state back to the last parameters whose dreams and gradient were finite."""
@@ -880,26 +1012,41 @@ class _Trainer:
             )
         return self._model.log_joint
 
-    def gradient(self, theta: Any, form: str, streams: Streams) -> Any:
-        """Return the gradient at given parameters over all rows."""
-        objective = self._gradient([form], RegressionState(), theta, streams)
+    def gradient(self, fit: Fit, streams: Streams) -> Any:
+        """Return the gradient at fitted parameters over all rows, in the units of the columns."""
+        objective = self._gradient([fit.state.regression.form], RegressionState(), fit.theta, streams)
         if not objective(self._rows) >= objective.floor(0.0):
-            raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
-        return objective.gradient
+            self._objective = objective
+            raise ValueError(f"The gradient cannot be estimated: {self.failure}.")
+        if not _has(self._model, UNITS):
+            return objective.gradient
+        location, scale = AS_THEY_ARE.seen_from(self._units)
+        return gradient_in_units(
+            objective.gradient, fit.theta_in_units, lambda theta: self._model.params_in_units(theta, location, scale)
+        )
 
-    def expectation(self, state: AmortisedState, theta: Any, f: Any) -> Any:
+    def expectation(self, fit: Fit, f: Any) -> Any:
         """Return the posterior expectation of a function of the latents at each row."""
-        rng = np.random.default_rng(state.streams.validation_seed)
-        dreams = self._phases.dream(theta, int(self._estimator.n_sleep), self._rows, rng)
-        values = np.asarray(f(dreams.z), dtype=np.float64)
-        targets = values.reshape(len(dreams.x), -1)
-        if state.regression.form == "importance":
-            log_prob = self._model.log_prob_x_given_z(theta, dreams.z, self._rows)
-            expected = importance_weights(log_prob).T @ targets
-        else:
-            dreamed, rows = (self._phases.inputs(theta, x) for x in (dreams.x, self._rows))
-            expected = expectation(self._settings, Pairs(dreams.z, dreamed), targets, rows, rng)
+        n_sleep = int(self._estimator.n_sleep)
+        rng = np.random.default_rng(fit.state.streams.validation_seed)
+        with memory_for("n_sleep", n_sleep), failing_at(fit.theta_in_units):
+            dreams, _ = kept(self._phases.dream(fit.theta, n_sleep, self._rows, rng), self._phases.source)
+            values = np.asarray(f(dreams.z), dtype=np.float64)
+            if values.ndim < 1 or len(values) != len(dreams.x):
+                raise ValueError(
+                    f"f must return an array of shape ({len(dreams.x)}, ...), one value for each latent. Got shape "
+                    f"{values.shape}."
+                )
+            targets = values.reshape(len(dreams.x), -1)
+            expected = self._expected(fit, dreams, targets, rng)
         return expected.reshape(len(self._rows), *values.shape[1:])
+
+    def _expected(self, fit: Fit, dreams: Pairs, targets: Any, rng: Any) -> Any:
+        if fit.state.regression.form == "importance":
+            log_prob = self._model.log_prob_x_given_z(fit.theta, dreams.z, self._rows)
+            return importance_weights(log_prob).T @ targets
+        dreamed, rows = (self._phases.inputs(fit.theta, x) for x in (dreams.x, self._rows))
+        return expectation(self._settings, Pairs(dreams.z, dreamed), targets, rows, rng)
 
     def best(self, states: list[AmortisedState]) -> AmortisedState:
         """Return the state with the highest likelihood; there is one where there are several."""
@@ -910,21 +1057,34 @@ class _Trainer:
     def _theta(self, state: AmortisedState) -> Any:
         return self._projected(state.selected_parameters.copy())
 
+    def _params_in_units(self, theta: Any) -> Any:
+        """Return parameters in the units of the columns."""
+        if not _has(self._model, UNITS):
+            return theta
+        return self._model.params_in_units(theta, *self._units.seen_from(AS_THEY_ARE))
+
+    def _reported(self, theta: Any) -> dict[str, Any]:
+        """Return parameters in the units of the columns, flat and by name."""
+        theta = self._params_in_units(theta)
+        named = self._model.unpack(theta) if hasattr(self._model, "unpack") else {"theta": theta}
+        return {"theta_": theta, "params_": named}
+
     def attributes(self, state: AmortisedState) -> dict[str, Any]:
         """Return the fitted attributes that stand for a state of training."""
         theta, regression = self._theta(state), state.regression
+        reported = self._reported(theta)
         return {
-            "theta_": theta,
-            "params_": self._model.unpack(theta) if hasattr(self._model, "unpack") else {"theta": theta},
+            **reported,
             "gradient_": regression.form,
             "bandwidth_": regression.bandwidth,
             "ridge_": regression.ridge,
             "loo_errors_": list(regression.errors),
             "coverages_": list(regression.coverages),
             "effective_sample_sizes_": list(regression.effective_sample_sizes),
+            "failed_share_": regression.n_failed / max(regression.n_dreamed, 1),
             "n_iter_": state.n_epochs,
             "n_steps_": state.n_steps,
-            "_state": state,
+            "_fitted": Fit(self._model.unguarded, state, theta, reported["theta_"]),
         }
 
     def notices(self, state: AmortisedState) -> list[Warning]:
@@ -945,7 +1105,47 @@ class _Trainer:
                     "fit says little. Raise n_sleep, or set feature_map."
                 )
             )
-        return notices
+        return notices + self._likelihood_notices(state)
+
+    def _likelihood_notices(self, state: AmortisedState) -> list[Warning]:
+        watch = self._watches.get(id(state))
+        if watch is None:
+            return []
+        offset = self._units.log_volume
+        if watch.has_fallen:
+            return [
+                UserWarning(
+                    f"The mean log-likelihood was {watch.best_score - offset:.2f} nats after epoch {watch.best_epoch}, "
+                    f"and {watch.score - offset:.2f} at the end of training. The parameters of the former are kept. "
+                    f"Raise n_sleep, lower learning_rate_init{self._exact_advice()}."
+                )
+            ]
+        exact = hasattr(self._model, "grad_log_likelihood") and state.n_steps >= N_STEPS_TO_JUDGE
+        gain = self._remaining_gain(state) if exact else 0.0
+        if gain <= MUCH_TO_GAIN:
+            return []
+        return [
+            UserWarning(
+                f"A short climb along the exact gradient raises the mean log-likelihood by {gain:.2f} nats. Raise "
+                f"max_iter, n_sleep{self._exact_advice()}."
+            )
+        ]
+
+    def _exact_advice(self) -> str:
+        offered = hasattr(self._model, "grad_log_likelihood") and self._forms != ["exact"]
+        return ", or set gradient='exact'" if offered else ""
+
+    def _remaining_gain(self, state: AmortisedState) -> float:
+        model = self._model
+        return remaining_gain(
+            model.log_likelihood, model.grad_log_likelihood, self._projected, self._theta(state), self._X
+        )
+
+
+def _parts(n_epochs: int) -> list[int]:
+    """Return numbers of epochs, about equal, after each of which the likelihood is looked at."""
+    ends = np.linspace(0, n_epochs, min(n_epochs, N_LOOKS) + 1).astype(int)
+    return np.diff(ends).tolist()
 
 
 def _has(model: Any, methods: Any) -> bool:

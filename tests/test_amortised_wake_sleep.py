@@ -4,12 +4,13 @@ import copy
 import pickle
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -177,6 +178,8 @@ def test_a_ring_is_found_in_its_plane():
     _, singular, _ = np.linalg.svd(circle.T @ fitted.transform(X) / 250)
     assert singular.min() > 0.9  # a rotation or a reflection of the true circle
     assert_allclose(fitted.expect(X, lambda z: np.ones(len(z))), 1)
+    with pytest.raises(ValueError, match=r"f must return an array of shape \(200, ...\).* Got shape \(\)"):
+        fitted.expect(X, np.mean)
 
 
 def test_a_tied_mixture_is_fitted():
@@ -299,6 +302,280 @@ def test_a_batch_larger_than_the_table_is_clipped_with_a_warning(X):
     with pytest.warns(UserWarning, match="batch_size=1000 .* clipped to 50"):
         fitted = quick(batch_size=1000).fit(X)
     assert_array_equal(fitted.theta_, quick(batch_size=50).fit(X).theta_)
+
+
+# ---------------------------------------------------------------------- units of the columns
+
+SCALES = np.array([1.0, 1e-3, 1e3, 1e100, 1e-9, 7.0])
+LOCATIONS = np.array([0.0, 1.0, -1e7, 0.0, 0.0, 1.7e9])
+
+
+@pytest.fixture(scope="module")
+def factors():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(300, 2)) @ rng.normal(size=(2, 6)) + 0.5 * rng.normal(size=(300, 6))
+
+
+@pytest.mark.parametrize("noise", ["diagonal", "full"])
+def test_units_of_columns_do_not_matter(noise, factors):
+    model = LatentFactors(6, 2, noise=noise)
+    plain = quick(model, max_iter=30).fit(factors)
+    other = quick(model, max_iter=30).fit(LOCATIONS + SCALES * factors)
+    X, jacobian = LOCATIONS + SCALES * factors[:50], np.log(SCALES).sum()
+    assert_allclose(other.score_samples(X), plain.score_samples(factors[:50]) - jacobian, atol=1e-4)
+    assert_allclose(other.params_["loadings"], SCALES[:, np.newaxis] * plain.params_["loadings"], rtol=1e-4)
+    assert_allclose(other.transform(X), plain.transform(factors[:50]), atol=1e-4)
+    assert_allclose(other.sample(5, random_state=0), LOCATIONS + SCALES * plain.sample(5, random_state=0), rtol=1e-4)
+    assert_allclose(model.log_likelihood(other.theta_, X)[:3], other.score_samples(X)[:3], rtol=1e-3)
+    gradients = [f.params_["loadings"].size for f in (plain, other)]
+    mine, its = (
+        f.estimate_gradient(rows, random_state=0)
+        for f, rows in ((plain, factors), (other, LOCATIONS + SCALES * factors))
+    )
+    n = gradients[0]
+    assert_allclose(its[:n].reshape(6, 2), mine[:n].reshape(6, 2) / SCALES[:, np.newaxis], rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_factor_data_reach_maximum_likelihood_at_every_scale(scale, factors):
+    X = scale * factors[:, :5]
+    fitted = quick(max_iter=150, n_sleep=200).fit(X)
+    best = FactorAnalysis(2, tol=1e-4, max_iter=5000).fit(factors[:, :5]).score(factors[:, :5])
+    assert fitted.score(X) + 5 * np.log(scale) > best - 0.1
+    assert quick().fit(X).score(X) + 5 * np.log(scale) < best - 0.5  # negative control: hardly trained
+
+
+def test_a_transformer_sees_the_units_of_the_columns(factors):
+    seen = []
+
+    class Recording(PCA):
+        def fit(self, X, y=None):
+            seen.append(X)
+            return super().fit(X)
+
+        def transform(self, X):
+            seen.append(X)
+            return super().transform(X)
+
+    X = 1e6 + 1e3 * factors
+    quick(feature_map=Recording(2), max_iter=2).fit(X).transform(X)
+    assert all(5e5 < rows.mean() < 2e6 for rows in seen)
+
+
+@pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning")
+def test_constant_columns_do_no_harm():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=300), np.full(300, 0.1), 1e8 * rng.normal(size=300)])
+    fitted = quick(max_iter=20).fit(X)
+    assert np.isfinite(fitted.score(X))
+    assert_allclose(fitted.sample(200, random_state=0)[:, 1].mean(), 0.1, atol=0.3)
+
+
+def test_values_whose_squares_overflow_are_named(factors):
+    X = factors.copy()
+    X[:, 2] *= 1e160
+    fitted = quick().fit(factors)
+    for method in fitted.fit, fitted.partial_fit, fitted.score, fitted.transform:
+        with pytest.raises(
+            ValueError, match=r"X must hold values of at most 1e\+150 .* Column 2 holds \d.*e\+160. Rescale X"
+        ):
+            method(X)
+    far = np.full((1, 6), 1e150)
+    assert np.isfinite(fitted.score_samples(far)).all()
+    assert np.isfinite(fitted.transform(far)).all()
+
+
+@pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning")
+@pytest.mark.parametrize("first", [1, 5])
+def test_the_first_batch_does_not_fix_the_units(first, factors):
+    X = LOCATIONS[:3] + SCALES[:3] * factors[:, :3]
+    regime = X[np.argsort(X[:, 0])[:first]]
+    streamed, whole = quick(LatentFactors(3, 1), n_sleep=200), quick(LatentFactors(3, 1), n_sleep=200)
+    streamed.partial_fit(regime)
+    for _ in range(150):
+        streamed.partial_fit(X)
+        whole.partial_fit(X)
+    assert streamed.score(X) > whole.score(X) - 0.2
+    assert quick(LatentFactors(3, 1)).partial_fit(regime).score(X) < whole.score(X) - 1  # negative control
+
+
+def test_a_stationary_stream_keeps_its_units(factors):
+    estimator = quick(LatentFactors(6, 2)).partial_fit(factors)
+    units = estimator._fitted.state.units
+    for part in (factors[::2], factors[1::2], factors):
+        estimator.partial_fit(part)
+    assert estimator._fitted.state.units is units
+    estimator.partial_fit(10 * factors)
+    assert estimator._fitted.state.units is not units
+
+
+# ---------------------------------------------------------------------- what a likelihood says of the fit
+
+
+class Astray(LatentFactors):
+    """Its gradient leads downhill after so many calls."""
+
+    n_calls = 0
+
+    def natural_vjp(self, *args):
+        self.n_calls += 1
+        return super().natural_vjp(*args) * (1 if self.n_calls < 60 else -1)
+
+
+def test_a_fit_that_loses_likelihood_keeps_its_best_and_says_so(factors):
+    words = (
+        r"was (-?[\d.]+) nats after epoch \d+, and .* Raise n_sleep, lower learning_rate_init, or set gradient='exact'"
+    )
+    astray = quick(Astray(6, 2), max_iter=120, gradient="exponential")
+    with pytest.warns(UserWarning, match=words) as caught:
+        astray.fit(1e3 * factors[:200])
+    named = float(re.search(words, str(caught[0].message))[1])
+    assert astray.score(1e3 * factors[:200]) == pytest.approx(named, abs=0.01)
+    straight = quick(LatentFactors(6, 2), max_iter=15, gradient="exponential").fit(1e3 * factors[:200])
+    assert named > straight.score(1e3 * factors[:200]) - 1
+
+
+def test_breast_cancer_comes_near_maximum_likelihood_in_its_own_units():
+    X = load_breast_cancer().data
+    with pytest.warns(
+        UserWarning, match=r"climb along the exact gradient raises .* by 0\.\d+ nats.*or set gradient='exact'"
+    ):
+        fitted = AmortisedWakeSleep(random_state=1, n_sleep=300).fit(X)
+    assert fitted.score(X) + np.log(X.std(axis=0)).sum() > -24.8  # FactorAnalysis: -23.5
+
+
+def test_a_fit_near_its_maximum_is_not_warned_of(factors):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(max_iter=200, n_sleep=200).fit(factors)
+
+
+# ---------------------------------------------------------------------- simulations that fail
+
+
+class Failing(LatentFactors):
+    """A part of its simulations fail."""
+
+    share = 0.03
+
+    def sample(self, theta, n, rng):
+        z, x = super().sample(theta, n, rng)
+        x[rng.random(n) < self.share, 0] = np.nan
+        return z, x
+
+
+WAYS_TO_FAIL = {
+    "exponential": {},
+    "direct": {"gradient": "direct"},
+    "reuse": {"reuse_sleep": True},
+    "importance": {"gradient": "importance"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_FAIL)
+def test_some_simulations_may_fail(way, X):
+    fitted = quick(Failing(4, 1), max_iter=60, **WAYS_TO_FAIL[way]).fit(X)
+    assert fitted.failed_share_ == pytest.approx(0.03, abs=0.015)
+    assert quick(LatentFactors(4, 1)).fit(X).failed_share_ == 0
+    assert np.isfinite(fitted.theta_).all()
+    assert np.isfinite(fitted.transform(X)).all()
+    assert np.isfinite(fitted.estimate_gradient(X)).all()
+    assert fitted.sample(300, random_state=0).shape == (300, 4)
+    assert np.isfinite(fitted.sample(300, random_state=0)).all()
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_too_many_failed_simulations_are_counted(fit, X):
+    model = Failing(4, 1)
+    model.share = 0.3
+    with pytest.raises(
+        ValueError, match=r"\d+ of \d+ simulations by \S*sample are not finite.* at most 10% may fail.* theta = \["
+    ) as caught:
+        getattr(quick(model), fit)(X)
+    assert "learning_rate" not in str(caught.value)
+
+
+def test_failed_latents_and_local_steps_count_too(X, tosses):
+    class FailingWalk(Walk):
+        def sample_local(self, theta, rows, n, rng):
+            z, x = super().sample_local(theta, rows, n, rng)
+            return z, np.where(rng.random((n, 1)) < 0.03, np.inf, x)
+
+    series = np.cumsum(2.0 * np.random.default_rng(3).integers(2, size=(200, 1)), axis=0)
+    assert 0 < quick(FailingWalk(), max_iter=20).fit(series).failed_share_ < 0.06
+    nan_latents = flawed(
+        sample=lambda self, theta, n, rng: (np.where(rng.random(n) < 0.03, np.nan, 1.0), rng.normal(size=(n, 1)))
+    )
+    assert 0 < quick(nan_latents, max_iter=20).fit(tosses).failed_share_ < 0.06
+
+
+# ---------------------------------------------------------------------- extreme parameters, memory, threads
+
+
+@pytest.mark.parametrize("bandwidth", [1e300, 1e-300])
+@pytest.mark.parametrize("n_sleep", [60, 2001])
+def test_extreme_bandwidths_do_no_harm(bandwidth, n_sleep, X):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The regression predicts no better")
+        fitted = quick(bandwidth=bandwidth, n_sleep=n_sleep, max_iter=1, gradient="exponential").fit(X)
+    assert np.isfinite(fitted.transform(X)).all()
+
+
+@pytest.mark.parametrize("learning_rate_init", [1e3, 1e8, 1e300])
+@pytest.mark.parametrize("model", [None, LatentFactors(4, 3, latents="laplace")])
+def test_the_last_step_is_checked_too(learning_rate_init, model, X):
+    estimator = quick(model, max_iter=1, learning_rate_init=learning_rate_init)
+    said = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with suppress(ValueError):
+            estimator.fit(X)
+            said = [str(warning.message) for warning in caught]
+    assert hasattr(estimator, "theta_")
+    assert not said or "The parameters of the former are kept" in said[0]
+    assert np.isfinite(estimator.theta_).all()
+    assert np.isfinite(estimator.sample(50)).all()
+    if hasattr(estimator, "score"):
+        assert np.isfinite(estimator.score(X))
+
+
+def out_of_memory(*args):
+    raise MemoryError("no room.")
+
+
+def test_memory_errors_name_the_parameter(X):
+    fitted = quick(LatentFactors(4, 1)).fit(X)
+    fitted.model_.sample = out_of_memory
+    for call, words in (
+        (lambda: fitted.sample(7), "n_samples=7 needs more memory"),
+        (lambda: fitted.transform(X), "n_sleep=100 needs more memory"),
+        (lambda: fitted.partial_fit(X), "n_sleep=100 needs more memory .*no room. Lower n_sleep"),
+    ):
+        with pytest.raises(MemoryError, match=words):
+            call()
+
+
+def test_methods_read_one_fit_though_another_thread_fits_again(X):
+    estimator = quick(LatentFactors(4, 2)).fit(X)
+    expected = estimator.score_samples(X)
+
+    class Refitting(np.ndarray):
+        """Rows that have the estimator fitted anew once they are looked at."""
+
+    class Meanwhile(LatentFactors):
+        @property
+        def log_likelihood(self):
+            likelihood = super().log_likelihood
+
+            def later(theta, rows):
+                estimator._adopt(vars(quick(LatentFactors(4, 1), random_state=3).fit(10 * X)))
+                return likelihood(theta, rows)
+
+            return later
+
+    estimator._fitted.model.__class__ = Meanwhile
+    assert_array_equal(estimator.score_samples(X), expected)
+    assert repr(estimator.model_) == repr(LatentFactors(4, 1))
 
 
 # ---------------------------------------------------------------------- bad input
@@ -426,14 +703,47 @@ FLAWS = {
         r"grad_log_joint must return an array of shape \(1,\). Got shape \(2, 2\)",
     ),
     "infinite draws": (
-        flawed(sample=lambda self, theta, n, rng: (np.zeros(n), np.array([[0.0], [np.inf], [0.0]]))),
+        flawed(
+            sample=lambda self, theta, n, rng: (np.zeros(n), np.where(np.arange(n) == 0, 0.0, np.inf)[:, np.newaxis])
+        ),
         ValueError,
-        r"sample that is not finite, row 1, at theta = \[1.\]",
+        r"2 of 3 simulations by Flawed.sample are not finite, the first is row 1; at most 10% .* at theta = \[1.\]",
     ),
     "a gradient of nan": (
         flawed(grad_log_joint=lambda *args: np.array([np.nan])),
         ValueError,
         r"gradient that is not finite, parameter 0, at theta = \[1.\]",
+    ),
+    "a column of log joints": (
+        FunctionModel(
+            lambda theta, n, rng: Coin().sample(theta, n, rng),
+            lambda theta, z, x: -0.5 * (x - theta * z[:, np.newaxis]) ** 2,
+            n_params=1,
+            n_features=1,
+        ),
+        ValueError,
+        r"^FunctionModel.log_joint must return an array of shape \(3,\). Got shape \(3, 1\).$",
+    ),
+    "a list of latents": (
+        flawed(sample=lambda self, theta, n, rng: ([0] * n, rng.normal(size=(n, 1)))),
+        ValueError,
+        "latents of leading length 3, as an array or a tuple of arrays. Got list",
+    ),
+    "other names": (
+        flawed(unpack=lambda self, theta: list(theta)),
+        ValueError,
+        "unpack must return a dict of arrays by name. Got list",
+    ),
+    "fractional counts": (flawed(n_params=1.5), ValueError, "n_params of model .* must be an int, at least 1. Got 1.5"),
+    "units without scale": (
+        flawed(column_units=lambda self, mean, std: mean, params_in_units=lambda self, theta, *units: theta),
+        ValueError,
+        r"column_units must return a pair \(location, scale\)",
+    ),
+    "negative units": (
+        flawed(column_units=lambda self, mean, std: (mean, -std), params_in_units=lambda self, theta, *units: theta),
+        ValueError,
+        "column_units must return scales of zero or more. Got -.* for column 0",
     ),
     "its own error": (
         flawed(grad_log_joint=raises),
@@ -554,7 +864,7 @@ DIVERGING = {"learning_rate_init": 1e3, "max_iter": 50}
 def test_a_diverging_fit_gives_advice_and_keeps_the_last_finite_parameters(X):
     estimator = quick(**DIVERGING)
     with pytest.raises(
-        ValueError, match=r"diverged at epoch \d+: .* not finite. Lower\s+learning_rate_init, which is 1000"
+        ValueError, match=r"diverged at epoch \d+: .* not finite.* Lower\s+learning_rate_init, which is 1000"
     ):
         estimator.fit(X)
     assert np.isfinite(estimator.theta_).all()
@@ -569,20 +879,51 @@ def test_a_diverging_fit_loses_nothing_that_was_fitted_before(X):
     assert_array_equal(estimator.theta_, theta)
 
 
-def test_an_interrupted_fit_is_usable(X):
-    calls = iter([None] * 40)
+class Interruptible(LatentFactors):
+    """Is interrupted at one of the calls of a method."""
 
-    class Interrupted(LatentFactors):
-        def natural_vjp(self, *args):
-            if next(calls, "stop") == "stop":
-                raise KeyboardInterrupt
-            return super().natural_vjp(*args)
+    n_calls = 1
 
-    estimator = quick(Interrupted(4, 2), max_iter=1000)
-    with pytest.warns(UserWarning, match=r"interrupted after \d+ epochs"):
-        estimator.fit(X)
-    assert 0 < estimator.n_iter_ < 1000
+    def natural_vjp(self, *args):
+        self.n_calls -= 1
+        if self.n_calls == 0:
+            raise KeyboardInterrupt
+        return super().natural_vjp(*args)
+
+
+def notes_of_interrupt(train, *args):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(*args)
+    return getattr(caught.value, "__notes__", [])
+
+
+def test_an_interrupted_fit_is_usable_and_the_interrupt_goes_on(X):
+    model = Interruptible(4, 2)
+    model.n_calls = 40
+    estimator = quick(model, max_iter=1000, warm_start=True)
+    notes = notes_of_interrupt(estimator.fit, X)
+    assert any(
+        "interrupted after 37 epochs. The estimator is usable; fit with warm_start=True" in note for note in notes
+    )
+    assert estimator.n_iter_ == 37
     assert np.isfinite(estimator.score(X))
+    estimator.set_params(max_iter=3).fit(X)
+    assert estimator.n_iter_ == 40
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_an_interrupt_before_the_first_epoch_is_complete_changes_nothing(fit, X):
+    model = Interruptible(4, 2)
+    model.n_calls = 3  # two are made to probe it
+    estimator = quick(model)
+    assert notes_of_interrupt(getattr(estimator, fit), X) == []
+    assert not hasattr(estimator, "theta_")
+    model.n_calls = 1000
+    estimator.fit(X)
+    theta, model.n_calls = estimator.theta_, 3 if fit == "fit" else 1
+    assert notes_of_interrupt(getattr(estimator, fit), X) == []
+    assert estimator.theta_ is theta
+    assert estimator.n_iter_ == 3
 
 
 # ---------------------------------------------------------------------- models from functions, and their check

@@ -28,6 +28,7 @@ ENGINE_ORDER = (
     "random",
     "parameters",
     "optimizers",
+    "units",
     "weight_penalty",
     "kernel_regression",
     "feature_regression",
@@ -51,6 +52,7 @@ ENGINE_ORDER = (
     "dream_regression",
     "gradient_forms",
     "amortised",
+    "likelihood_watch",
 )
 # The rest of the house, below and above it.
 FLOORS = (

@@ -106,7 +106,7 @@ class Fixed:
         return self._theta
 
     def __getattr__(self, name):
-        if name.startswith("__"):
+        if name.startswith("__") or name == "column_units":  # the parameters are those of the columns as they are
             raise AttributeError(name)
         return getattr(self._model, name)
 

@@ -20,10 +20,14 @@ import numpy as np
 CLASS = "skwakesleep class"
 # Classes that are made again by their constructor, from arguments that are attributes of the same name.
 CONSTRUCTED = {
+    "amortised-fit": "skwakesleep._engine.amortised.Fit",
     "bernoulli": "skwakesleep._engine.families.Bernoulli",
     "blowfly-dynamics": "skwakesleep.models._blowfly.BlowflyDynamics",
+    "column-moments": "skwakesleep._engine.units.Moments",
+    "column-units": "skwakesleep._engine.units.Units",
     "dreams": "skwakesleep._engine.dreams.Memory",
     "fitted-machine": "skwakesleep._engine.fitted.FittedMachine",
+    "fitted-transformer": "skwakesleep._engine.feature_maps.FittedTransformer",
     "gaussian": "skwakesleep._engine.families.Gaussian",
     "hodgkin-huxley": "skwakesleep.models._hodgkin_huxley.HodgkinHuxley",
     "latent-factors": "skwakesleep.models._latent_factors.LatentFactors",

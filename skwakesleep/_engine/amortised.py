@@ -8,6 +8,7 @@ data (Wenliang, Moskovitz, Kanagawa & Sahani 2020). The posterior is never repre
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,20 @@ from skwakesleep._engine.dream_regression import (
     fit_regression,
     set_regression,
 )
-from skwakesleep._engine.dreams import Latents, Memory, Pairs, Phases, effective_sample_size
+from skwakesleep._engine.dreams import (
+    FailedSimulationsError,
+    Latents,
+    Memory,
+    Pairs,
+    Phases,
+    effective_sample_size,
+    kept,
+    memory_for,
+)
 from skwakesleep._engine.gradient_forms import BatchRegression, Form
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import TrainingState
+from skwakesleep._engine.training import TrainingState, check_vector
+from skwakesleep._engine.units import Moments, Units
 
 # Steps after which the regression is tuned anew.
 TUNING_INTERVAL = 25
@@ -36,9 +47,53 @@ N_REGRESSED_STEPS = 100
 
 @dataclass
 class AmortisedState(TrainingState):
-    """State of a training that includes its regression's."""
+    """State of a training that includes its regression's.
+
+    Attributes
+    ----------
+    regression : RegressionState
+        How the regression is set.
+    units : Units
+        Those in which the parameters are.
+    moments : Moments or None
+        Moments of the rows seen so far.
+    step_factor : float
+        What the learning rate asked for is multiplied by.
+    """
 
     regression: RegressionState = field(default_factory=RegressionState)
+    units: Units = field(default_factory=lambda: Units(np.zeros(1), np.ones(1)))
+    moments: Moments | None = None
+    step_factor: float = 1.0
+
+    def enter(self, units: Units, params_in_units: Callable[[NDArray, NDArray, NDArray], NDArray]) -> None:
+        """Go on in other units, with an optimizer that remembers nothing.
+
+        Densities stay the same, but for columns whose spread has shown only now: there they are as wide in the new
+        units as they were in the old. Noise that is too narrow for what comes is hard to learn from.
+        """
+        location, scale = self.units.seen_from(units)
+        scale = np.where(self.units.have_grown(units), 1.0, scale)
+        for parameters in (self.parameters, self.average):
+            parameters[...] = params_in_units(parameters, location, scale)
+        self.optimizer.reset()
+        self.regression.expire()
+        self.units = units
+
+    def set_learning_rate(self, asked: float) -> None:
+        """Follow what is asked for, as far as falls of the likelihood let it."""
+        self.optimizer.learning_rate = asked * self.step_factor
+
+    def change_course(self, factor: float) -> None:
+        """Take smaller steps from here on, and the other form of the gradient, if there are two."""
+        self.step_factor *= factor
+        self.optimizer.learning_rate *= factor
+        self.regression.weighing_preferred = not self.regression.weighing_preferred
+
+    def go_back(self, iterates: tuple[NDArray, NDArray, int, int]) -> None:
+        """Return to earlier iterates, with an optimizer that remembers nothing, and a tuning ahead."""
+        super().go_back(iterates)
+        self.regression.expire()
 
     def copy(self) -> "AmortisedState":
         """Return a state whose training leaves this one alone."""
@@ -59,6 +114,22 @@ class AmortisedState(TrainingState):
         super().check(n_parameters)
         if self.regression.memory is not None:
             self.regression.memory.check()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training has led to: all that methods of a fitted estimator read."""
+
+    model: Any
+    state: AmortisedState
+    theta: NDArray  # in the units of the state
+    theta_in_units: NDArray  # in those of the columns
+
+    def check(self) -> None:
+        """Raise ValueError unless all that was learned is finite and of the right size."""
+        for name in ("theta", "theta_in_units"):
+            check_vector(name, getattr(self, name), self.model.n_params)
+        self.state.check(self.model.n_params)
 
 
 class AmortisedGradient:
@@ -92,6 +163,10 @@ class AmortisedGradient:
         Gradient at the last mini-batch.
     failure : str
         What was not finite, if anything was.
+    failed_at : ndarray of shape (P,) or None
+        The parameters at which it was not.
+    n_followed : int
+        Number of gradients that were finite.
     followed : ndarray of shape (P,)
         The last parameters at which the gradient was finite.
     """
@@ -112,6 +187,8 @@ class AmortisedGradient:
         self.gradient = np.zeros_like(parameters)
         self.damping: NDArray | None = None
         self.failure = ""
+        self.failed_at: NDArray | None = None
+        self.n_followed = 0
         self.followed = parameters.copy()
         self._phases = phases
         self._forms = {form.name: form for form in forms}
@@ -131,38 +208,50 @@ class AmortisedGradient:
 
     def __call__(self, batch: NDArray) -> float:
         """Set `gradient` for a mini-batch; return zero, for the objective is not known, or nan if it is not finite."""
-        with np.errstate(all="ignore"):  # a training that diverges is reported once, below
-            return self._step(batch)
+        with np.errstate(all="ignore"), memory_for("n_sleep", self._n_dreams):
+            try:
+                return self._step(batch)
+            except FailedSimulationsError as error:
+                return self.fail(str(error), self._parameters)
+
+    def fail(self, failure: str, theta: NDArray) -> float:
+        """Take down what was not finite, and where; return nan."""
+        self.failure, self.failed_at = failure, theta.copy()
+        return np.nan
 
     def _step(self, batch: NDArray) -> float:
         theta, state = self._parameters, self._state
         dreams = self._dreams(theta, batch)
-        if not np.isfinite(dreams.x).all():
-            self.failure = "the model's samples were not finite"
-            return np.nan
-        if state.n_steps % TUNING_INTERVAL == 0:
+        if self._tuning_is_due():
             self._tune(theta, dreams, batch)
+            state.tuned_at = state.n_steps
         state.n_steps += 1
         form = self._forms[state.form]
         rng = self._streams["particles"]
         regression = self._fitted(theta, dreams, batch, rng) if form.regresses else _no_regression
         self.gradient[...] = form(theta, dreams, batch, regression, rng)
         if not np.isfinite(self.gradient).all():
-            self.failure = "the gradient was not finite"
-            return np.nan
+            return self.fail("the gradient was not finite", theta)
         self.followed[...] = theta
+        self.n_followed += 1
         return 0.0
+
+    def _tuning_is_due(self) -> bool:
+        tuned_at = self._state.tuned_at
+        return tuned_at is None or self._state.n_steps >= tuned_at + TUNING_INTERVAL
 
     def _dreams(self, theta: NDArray, batch: NDArray) -> Pairs:
         """Return fresh dreams, or those of earlier steps where these are kept and still likely enough."""
         state, rng = self._state, self._streams["dreams"]
-        tuning = state.n_steps % TUNING_INTERVAL == 0  # a dream that is there twice cannot be left out
-        if self._log_joint is not None and state.memory is not None and not tuning:
+        # When tuning, a dream that is there twice could not be left out.
+        if self._log_joint is not None and state.memory is not None and not self._tuning_is_due():
             log_joint = self._log_joint(theta, state.memory.z, state.memory.x)
             recalled = state.memory.recalled(log_joint, rng)
             if recalled is not None:
                 return recalled
-        dreams = self._phases.dream(theta, self._n_dreams, batch, rng)
+        dreams, n_failed = kept(self._phases.dream(theta, self._n_dreams, batch, rng), self._phases.source)
+        state.n_dreamed += self._n_dreams
+        state.n_failed += n_failed
         if self._log_joint is not None:
             state.memory = Memory(dreams.z, dreams.x, self._log_joint(theta, dreams.z, dreams.x))
         return dreams
@@ -184,6 +273,7 @@ class AmortisedGradient:
             size = effective_sample_size(self._log_prob(theta, dreams.z, batch))
             state.effective_sample_sizes.append(size)
             enough = size >= ENOUGH_EFFECTIVE_SAMPLES and state.n_steps >= N_REGRESSED_STEPS
+            enough |= state.weighing_preferred
         weighted, regressed = next(iter(self._forms.values())), next(reversed(self._forms.values()))
         state.form = weighted.name if enough else regressed.name
         if self._forms[state.form].regresses:

@@ -81,6 +81,12 @@ class RegressionState:
     ----------
     n_steps : int
         Gradients computed so far.
+    tuned_at : int or None
+        Number of gradients at the last tuning; None asks for one.
+    n_dreamed, n_failed : int
+        Simulations so far, and those among them that were not finite.
+    weighing_preferred : bool
+        Whether importance weighting is used, where it is on offer, even if few dreams are effective.
     form : str
         Name of the form in use.
     bandwidth : float or None
@@ -97,6 +103,10 @@ class RegressionState:
     """
 
     n_steps: int = 0
+    tuned_at: int | None = None
+    n_dreamed: int = 0
+    n_failed: int = 0
+    weighing_preferred: bool = False
     form: str = ""
     bandwidth: float | None = 1.0
     ridge: float = 1.0
@@ -106,6 +116,10 @@ class RegressionState:
     errors: list[float] = field(default_factory=list)
     coverages: list[float] = field(default_factory=list)
     effective_sample_sizes: list[float] = field(default_factory=list)
+
+    def expire(self) -> None:
+        """Ask for fresh dreams and a tuning at the next step: parameters have changed otherwise than by a step."""
+        self.tuned_at = self.memory = None
 
 
 def fit_regression(inputs: NDArray, bandwidth: float | None, ridge: float, rng: np.random.Generator) -> Regression:

@@ -1,5 +1,7 @@
 """Dreams: where pairs of latents and observations come from, and how they are weighed."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -8,6 +10,12 @@ from numpy.typing import NDArray
 
 Latents = Any
 
+# Part of the simulations that may fail: dreams are then conditional on success, which changes little.
+MAX_FAILED_SHARE = 0.1
+# Standard errors by which the part may be exceeded by chance: there are many steps.
+N_STANDARD_ERRORS = 3.0
+# How often failed draws are drawn again.
+MAX_ROUNDS = 100
 # Part of the dreams of an earlier step that must still be effective, for them to be used again.
 STILL_EFFECTIVE = 0.5
 
@@ -28,8 +36,80 @@ def select(z: Latents, index: Any) -> Latents:
     return tuple(part[index] for part in z) if isinstance(z, tuple) else z[index]
 
 
+class FailedSimulationsError(ValueError):
+    """More simulations than may fail were not finite."""
+
+
+def kept(pairs: Pairs, source: str) -> tuple[Pairs, int]:
+    """Return the pairs that are finite, and the number of those that are not.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        What a model simulated.
+    source : str
+        What simulated them, for the message.
+
+    Raises
+    ------
+    FailedSimulationsError
+        If more than a tenth of them are not finite, and more than by chance.
+    """
+    finite = np.isfinite(pairs.x).all(axis=1)
+    for part in pairs.z if isinstance(pairs.z, tuple) else (pairs.z,):
+        if np.asarray(part).dtype.kind in "fc":
+            finite &= np.isfinite(part).reshape(len(finite), -1).all(axis=1)
+    n, n_failed = len(finite), int((~finite).sum())
+    if n_failed == 0:
+        return pairs, 0
+    chance = N_STANDARD_ERRORS * np.sqrt(MAX_FAILED_SHARE * (1 - MAX_FAILED_SHARE) * n)
+    if n_failed > MAX_FAILED_SHARE * n + chance:
+        raise FailedSimulationsError(
+            f"{n_failed} of {n} simulations by {source} are not finite, the first is row {int(finite.argmin())}; at "
+            f"most {MAX_FAILED_SHARE:.0%} may fail, up to chance"
+        )
+    return Pairs(select(pairs.z, finite), pairs.x[finite]), n_failed
+
+
+def finite_draws(sample: Callable[[int], tuple[Latents, NDArray]], n: int, source: str) -> NDArray:
+    """Return ``n`` simulated rows that are finite: what fails is drawn again."""
+    parts: list[NDArray] = []
+    n_missing = n
+    while n_missing:
+        pairs, n_missing = kept(Pairs(*sample(n_missing)), source)
+        parts.append(pairs.x)
+        if len(parts) > MAX_ROUNDS:
+            raise FailedSimulationsError(f"{source} still gives rows that are not finite after {MAX_ROUNDS} rounds")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def described_params(theta: NDArray) -> str:
+    """Return parameters as messages show them."""
+    return f"theta = {np.array2string(theta, precision=3, threshold=8, edgeitems=3)}"
+
+
+@contextmanager
+def failing_at(theta: NDArray) -> Iterator[None]:
+    """Name the parameters at which simulations fail."""
+    try:
+        yield
+    except FailedSimulationsError as error:
+        raise FailedSimulationsError(f"{error}, at {described_params(theta)}.") from error
+
+
+@contextmanager
+def memory_for(parameter: str, value: int) -> Iterator[None]:
+    """Name the parameter to lower when memory is out."""
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryError(f"{parameter}={value} needs more memory than there is: {error} Lower {parameter}.") from error
+
+
 class Phases(Protocol):
     """How pairs are dreamed, and their scores computed."""
+
+    source: str
 
     def dream(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
         """Return ``n`` pairs."""
@@ -43,6 +123,8 @@ class Phases(Protocol):
 
 class WholeObservations:
     """Dreams of whole observations."""
+
+    source = "sample"
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -59,6 +141,8 @@ class WholeObservations:
 
 class LocalFactors:
     """Dreams of one step from the observed history, for models whose log joint is a sum of local terms."""
+
+    source = "sample_local"
 
     def __init__(self, model: Any) -> None:
         self._model = model

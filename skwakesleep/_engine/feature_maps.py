@@ -5,7 +5,7 @@ observations tell all about the latents, a linear map to these directions lifts 
 rotation of the directions from another. Where that matters, there is a direction for each latent, and no kernel.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from scipy import linalg
 from scipy.optimize import minimize
 
 from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, median_distance, standardized
+from skwakesleep._engine.units import Moments, Units
 
 # Directions in which the inputs vary by less than this part of the most are constant up to rounding.
 RANK_TOLERANCE = 1e-10
@@ -23,6 +24,31 @@ N_ITERATIONS = 15
 CONFIRMED = 0.95
 
 
+class FittedTransformer:
+    """A transformer that was fitted to dreams, as a feature map.
+
+    Parameters
+    ----------
+    transformer : transformer
+        Fitted to rows in the units of the columns.
+    units : Units
+        Those of the rows that are to be mapped.
+    """
+
+    def __init__(self, transformer: Any, units: Units) -> None:
+        self.transformer = transformer
+        self.units = units
+
+    def __call__(self, x: NDArray) -> NDArray:
+        features = np.asarray(self.transformer.transform(self.units.restored(x)), dtype=np.float64)
+        if features.ndim != 2 or len(features) != len(x):
+            raise ValueError(
+                f"feature_map {self.transformer!r} must return an array of shape ({len(x)}, any). Got shape "
+                f"{features.shape}."
+            )
+        return features
+
+
 class LinearMap:
     """Linear map of observations, ``(n, D)`` to ``(n, F)``.
 
@@ -31,7 +57,7 @@ class LinearMap:
     projection : ndarray of shape (F, D)
         The map.
     center : ndarray of shape (D,) or float
-        What is mapped to zero. Kernels do not depend on it.
+        What is mapped to zero. Kernels do not depend on it but for rounding.
     """
 
     def __init__(self, projection: NDArray, center: NDArray | float = 0.0) -> None:
@@ -44,9 +70,8 @@ class LinearMap:
 
 def scaling(x: NDArray) -> LinearMap:
     """Return the map that gives each column of ``x (n, D)`` unit variance; constant columns are left alone."""
-    spread = x.std(axis=0)
-    varying = spread > RANK_TOLERANCE * np.abs(x).max(axis=0)
-    return LinearMap(np.diag(1 / np.where(varying, spread, 1.0)))
+    moments = Moments.of(x)
+    return LinearMap(np.diag(1 / np.where(moments.std > 0, moments.std, 1.0)), moments.mean)
 
 
 def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None = None) -> LinearMap:
@@ -71,7 +96,7 @@ def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None
     freedom = max(len(x) - white.shape[1] - 1, 1)
     determination = 1 - (1 - correlations**2) * (len(x) - 1) / freedom
     weights = np.sqrt(np.clip(determination, LEAST_WEIGHT**2, 1.0))
-    return LinearMap((whitening @ directions * weights)[:, :n_components].T)
+    return LinearMap((whitening @ directions * weights)[:, :n_components].T, x.mean(axis=0))
 
 
 def latent_directions(x: NDArray, latents: NDArray) -> LinearMap:
@@ -113,10 +138,11 @@ def learned_directions(
     ridge : float
         What is added to the diagonal of the kernel.
     """
-    start = predictive_directions(x, targets, n_components).projection
+    predictive = predictive_directions(x, targets, n_components)
+    start, x = predictive.projection, x - predictive.center
     half = len(x) // 2
     if half < 2 or targets.shape[1] == 0:
-        return LinearMap(start)
+        return predictive
     scale = bandwidth * median_distance(x @ start.T)
 
     def loss(flat: NDArray) -> tuple[float, NDArray]:
@@ -129,7 +155,7 @@ def learned_directions(
         leave_one_out_gradient(projection / scale, x[half:], targets[half:], ridge).error
         for projection in (start, learned)
     )
-    return LinearMap(learned if after < CONFIRMED * before else start)
+    return LinearMap(learned, predictive.center) if after < CONFIRMED * before else predictive
 
 
 def _whitened(x: NDArray) -> tuple[NDArray, NDArray]:

@@ -12,6 +12,9 @@ from scipy import linalg
 
 from skwakesleep._engine.kernel_regression import Regression, best_ridge, factorized
 
+# Where a bandwidth is so small that frequencies overflow, they may as well be lower.
+MAX_FREQUENCY = 1e100
+
 FeatureMap = Callable[[NDArray], NDArray]
 
 
@@ -61,7 +64,8 @@ class RandomFeatures:
     """
 
     def __init__(self, n_columns: int, bandwidth: float, n_features: int, rng: np.random.Generator) -> None:
-        self._frequencies = rng.standard_normal((n_columns, n_features)) / bandwidth
+        frequencies = rng.standard_normal((n_columns, n_features)) / bandwidth
+        self._frequencies = np.clip(frequencies, -MAX_FREQUENCY, MAX_FREQUENCY)
         self._phases = rng.uniform(0, 2 * np.pi, n_features)
 
     def __call__(self, x: NDArray) -> NDArray:

@@ -48,7 +48,8 @@ def gaussian_kernel(a: NDArray, b: NDArray, bandwidth: float) -> NDArray:
 
 def _gaussian(distances: NDArray, bandwidth: float) -> NDArray:
     """Return the kernel, written over the squared distances."""
-    distances *= -0.5 / bandwidth**2
+    with np.errstate(over="ignore"):  # beyond any bandwidth the kernel is zero
+        distances *= -min(0.5 / bandwidth / bandwidth, np.finfo(np.float64).max)  # finite, lest 0 * inf is nan
     return np.exp(distances, out=distances)
 
 

@@ -9,6 +9,7 @@ from skwakesleep.models._latent_factors import LatentFactors
 from skwakesleep.models._pinwheel import Pinwheel
 from skwakesleep.models._promises import check_generative_model
 from skwakesleep.models._protocol import (
+    ColumnUnits,
     ConditionalDensity,
     ExponentialFamily,
     GenerativeModel,
@@ -24,6 +25,7 @@ from skwakesleep.models._protocol import (
 
 __all__ = [
     "BlowflyDynamics",
+    "ColumnUnits",
     "ConditionalDensity",
     "ExponentialFamily",
     "FunctionModel",

@@ -1,17 +1,21 @@
 """Checks that a model keeps the promises of the protocol: brief ones at every fit, thorough ones on request."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skwakesleep._engine.dreams import Pairs, described_params, failing_at, kept
 
 # The methods without which there is nothing to learn from.
 REQUIRED = ("n_features", "n_params", "initial_params", "sample")
 SCORES = ("grad_log_joint", "natural_vjp", "grad_log_likelihood", "local_grad_log_joint")
 EXPONENTIAL = ("sufficient_statistics", "natural_parameters", "natural_vjp")
 LOCAL = ("local_inputs", "sample_local", "local_grad_log_joint")
+UNITS = ("column_units", "params_in_units")
 # Pairs drawn by the brief check.
 N_PROBED = 3
 
@@ -39,7 +43,11 @@ def check_protocol(model: Any, n_features: int) -> None:
         raise TypeError(
             f"model {model!r} lacks {', '.join(missing)} of the protocol skwakesleep.models.GenerativeModel."
         )
-    if int(model.n_features) != n_features:
+    for name in ("n_features", "n_params"):
+        count = getattr(model, name)
+        if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"{name} of model {model!r} must be an int, at least 1. Got {count!r}.")
+    if model.n_features != n_features:
         raise ValueError(f"X has {n_features} columns, but model {model!r} generates n_features={model.n_features}.")
 
 
@@ -57,6 +65,11 @@ class GuardedModel:
     def __init__(self, model: Any) -> None:
         self._model = model
 
+    @property
+    def unguarded(self) -> Any:
+        """The model itself."""
+        return self._model
+
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._model, name)
         return self._guarded(name, attribute) if callable(attribute) else attribute
@@ -68,16 +81,19 @@ class GuardedModel:
             try:
                 with np.errstate(all="ignore"):  # what overflows shows in the result
                     result = method(*args)
+            except (MemoryError, ModelError):  # not the method's own mistake
+                raise
             except Exception as error:
                 raise ModelError(
-                    f"{self._label(name)} raised {type(error).__name__}: {error} (called with "
+                    f"{self.label(name)} raised {type(error).__name__}: {error} (called with "
                     f"{', '.join(map(_description, args))})."
                 ) from error
             return result if check is None else check(self, result, *args)
 
         return call
 
-    def _label(self, name: str) -> str:
+    def label(self, name: str) -> str:
+        """Return how messages call a method."""
         return f"{type(self._model).__name__}.{name}"
 
     def _check_initial_params(self, theta: Any, X: NDArray, rng: Any) -> NDArray:
@@ -91,13 +107,14 @@ class GuardedModel:
 
     def _pairs(self, name: str, pairs: Any, n: int, width: int) -> tuple[Any, NDArray]:
         if not (isinstance(pairs, tuple) and len(pairs) == 2):
-            raise ModelError(f"{self._label(name)} must return a pair (z, x). Got {_description(pairs)}.")
+            raise ModelError(f"{self.label(name)} must return a pair (z, x). Got {_description(pairs)}.")
         z, x = pairs
         parts = z if isinstance(z, tuple) else (z,)
         for part in parts:
-            if np.ndim(part) < 1 or len(part) != n:
+            if not hasattr(part, "shape") or np.ndim(part) < 1 or len(part) != n:
                 raise ModelError(
-                    f"{self._label(name)} must return latents of leading length {n}. Got {_description(part)}."
+                    f"{self.label(name)} must return latents of leading length {n}, as an array or a tuple of arrays. "
+                    f"Got {_description(part)}."
                 )
         return z, self._shaped(name, x, (n, width))
 
@@ -122,7 +139,7 @@ class GuardedModel:
     def _check_natural_parameters(self, natural: Any, theta: NDArray, z: Any) -> tuple[NDArray, NDArray]:
         if not (isinstance(natural, tuple) and len(natural) == 2):
             raise ModelError(
-                f"{self._label('natural_parameters')} must return a pair (eta, psi). Got {_description(natural)}."
+                f"{self.label('natural_parameters')} must return a pair (eta, psi). Got {_description(natural)}."
             )
         n = len(z[0] if isinstance(z, tuple) else z)
         eta, psi = natural
@@ -144,6 +161,27 @@ class GuardedModel:
     def _check_local_features(self, features: Any, theta: NDArray, rows: NDArray) -> NDArray:
         return self._shaped("local_features", features, (len(rows), None))
 
+    def _check_column_units(self, units: Any, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
+        name = "column_units"
+        if not (isinstance(units, tuple) and len(units) == 2):
+            raise ModelError(f"{self.label(name)} must return a pair (location, scale). Got {_description(units)}.")
+        location, scale = (self._finite(name, self._shaped(name, part, mean.shape)) for part in units)
+        if (scale < 0).any():
+            first = int(np.argmax(scale < 0))
+            raise ModelError(
+                f"{self.label(name)} must return scales of zero or more. Got {float(scale[first])!r} for column "
+                f"{first}."
+            )
+        return location, scale
+
+    def _check_params_in_units(self, rescaled: Any, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
+        return self._finite("params_in_units", self._shaped("params_in_units", rescaled, theta.shape))
+
+    def _check_unpack(self, named: Any, theta: NDArray) -> Mapping[str, NDArray]:
+        if not isinstance(named, Mapping):
+            raise ModelError(f"{self.label('unpack')} must return a dict of arrays by name. Got {_description(named)}.")
+        return named
+
     def _check_latent_function(self, features: Any, z: Any) -> NDArray:
         n = len(z[0] if isinstance(z, tuple) else z)
         return self._shaped("latent_function", features, (n, None))
@@ -153,14 +191,14 @@ class GuardedModel:
         try:
             array = np.asarray(array, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ModelError(f"{self._label(name)} must return numbers. Got {_description(array)}.") from error
+            raise ModelError(f"{self.label(name)} must return numbers. Got {_description(array)}.") from error
         fits = array.ndim == len(expected) and all(
             length in (None, actual) for length, actual in zip(expected, array.shape, strict=True)
         )
         if not fits:
             lengths = ", ".join("any" if length is None else str(length) for length in expected)
             raise ModelError(
-                f"{self._label(name)} must return an array of shape ({lengths}{',' * (len(expected) == 1)}). "
+                f"{self.label(name)} must return an array of shape ({lengths}{',' * (len(expected) == 1)}). "
                 f"Got shape {array.shape}."
             )
         return array
@@ -169,7 +207,7 @@ class GuardedModel:
         if not np.isfinite(array).all():
             first = int(np.argwhere(~np.isfinite(array))[0, 0])
             raise ModelError(
-                f"{self._label(name)} returned numbers that are not finite{whose}; the first is at {first}."
+                f"{self.label(name)} returned numbers that are not finite{whose}; the first is at {first}."
             )
         return array
 
@@ -201,7 +239,7 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
     Raises
     ------
     ValueError
-        When shapes are not those promised, or numbers are not finite.
+        When shapes are not those promised, when more simulations fail than may, or gradients are not finite.
 
     Warns
     -----
@@ -214,15 +252,12 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
         rng = np.random.default_rng(0)
         return model.sample_local(theta, X[:1], N_PROBED, rng) if local else model.sample(theta, N_PROBED, rng)
 
-    z, x = draw()
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
-    if len(bad):
-        raise ModelError(
-            f"{model._label(name)} returned a sample that is not finite, row {bad[0]}, at {_values(theta)}."
-        )
-    if not np.array_equal(draw()[1], x):
+    pairs, again = Pairs(*draw()), draw()[1]
+    with failing_at(theta):
+        (z, x), _ = kept(pairs, model.label(name))
+    if not np.array_equal(pairs.x, again, equal_nan=True):
         warnings.warn(
-            f"{model._label(name)} draws something else from an equal generator: results will not be reproducible. "
+            f"{model.label(name)} draws something else from an equal generator: results will not be reproducible. "
             "Draw from the generator that is passed in, and from no other.",
             UserWarning,
             stacklevel=2,
@@ -230,8 +265,8 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
     for gradient_name, gradient in _gradients(model, theta, z, x, local):
         if not np.isfinite(gradient).all():
             raise ModelError(
-                f"{model._label(gradient_name)} returned a gradient that is not finite, parameter "
-                f"{np.flatnonzero(~np.isfinite(gradient))[0]}, at {_values(theta)}."
+                f"{model.label(gradient_name)} returned a gradient that is not finite, parameter "
+                f"{np.flatnonzero(~np.isfinite(gradient))[0]}, at {described_params(theta)}."
             )
 
 
@@ -247,12 +282,8 @@ def _gradients(model: GuardedModel, theta: NDArray, z: Any, x: NDArray, local: b
         statistics = model.sufficient_statistics(x)
         if eta.shape != statistics.shape:
             raise ModelError(
-                f"{model._label('natural_parameters')} and sufficient_statistics must have equally many columns. "
+                f"{model.label('natural_parameters')} and sufficient_statistics must have equally many columns. "
                 f"Got {eta.shape[1]} and {statistics.shape[1]}."
             )
         gradients.append(("natural_vjp", model.natural_vjp(theta, z, weights[:, np.newaxis] * statistics, -weights)))
     return gradients
-
-
-def _values(theta: NDArray) -> str:
-    return f"theta = {np.array2string(theta, precision=3, threshold=8, edgeitems=3)}"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skwakesleep._engine.units import RELATIVE_STEP
+from skwakesleep.models._checks import GuardedModel
 from skwakesleep.models._documentation import documented
 
-# Step of central differences, relative to a parameter's size: the cube root of the resolution of float64.
-RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
 # Parameters beyond which differences are slow: each takes two evaluations of the log joint.
 MANY_PARAMS = 100
 
@@ -120,7 +120,7 @@ class FunctionModel:
 
     def grad_log_joint(self, theta: NDArray, z: Any, x: NDArray, weights: NDArray) -> NDArray:
         """Return the weighted sum of scores as differences of the log joint, two evaluations for each parameter."""
-        log_joint = vars(self)["log_joint"]
+        log_joint = GuardedModel(self).log_joint  # which checks the shape
         gradient = np.empty(self.n_params)
         for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):
             ends = np.stack([theta, theta])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.numerics import log_sum_exp
+from skwakesleep.models._bases import available_if
 from skwakesleep.models._documentation import documented
 from skwakesleep.models._latents import MAX_NODES, PRIORS, Normal, Prior
 from skwakesleep.models._observations import BernoulliColumns, CorrelatedNoise, IndependentNoise, Observation, gaussian
@@ -53,7 +54,9 @@ class LatentFactors:
         Covariance of normal noise. Ignored with Bernoulli observations.
 
     noise_floor : float, default=1e-3
-        Lower bound of the noise's standard deviations, in the units of the columns.
+        Lower bound of the noise's standard deviations, in the units of the columns that the model is given. These are
+        standardized by `AmortisedWakeSleep`, where it is a part of the columns' own standard deviations (of their
+        root mean square for spherical noise).
 
     Attributes
     ----------
@@ -211,6 +214,25 @@ class LatentFactors:
     def latent_function(self, z: NDArray) -> NDArray:
         """Return what the loadings multiply, ``h(z)`` of shape ``(n, H)``."""
         return self._prior.features(z)
+
+    # ------------------------------------------------------------------ units of the columns
+
+    @property
+    def has_normal_noise(self) -> bool:
+        """Whether columns are real, with normal noise, and so have units."""
+        return self.observations == "gaussian"
+
+    @available_if("has_normal_noise")
+    def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the means and standard deviations; for spherical noise, the root mean square of the latter."""
+        return mean, self._noise.common_scale(std)
+
+    @available_if("has_normal_noise")
+    def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
+        """Return the parameters of ``location + scale * x``; spherical noise takes one scale for all columns."""
+        loadings, intercept, observation, prior = self._split(theta)
+        rescaled = [(scale[:, np.newaxis] * loadings).ravel(), location + scale * intercept]
+        return np.concatenate([*rescaled, self._noise.rescaled(observation, scale), prior])
 
     # ------------------------------------------------------------------ likelihood
 

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.units import Moments
+
 # Data that are all zeros or all ones have finite logits all the same.
 CONTINUITY = 0.01
 
@@ -39,6 +41,22 @@ class Observation(Protocol):
 
     def unpack(self, params: NDArray) -> dict[str, NDArray]:
         """Return the parameters by name."""
+
+
+class Noise(Observation, Protocol):
+    """Normal noise around the map."""
+
+    def common_scale(self, std: NDArray) -> NDArray:
+        """Return scales by which the columns can be multiplied, ``(D,)``, from their standard deviations."""
+
+    def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
+        """Return the parameters once the columns are multiplied by a scale ``(D,)``."""
+
+    def covariance(self, params: NDArray) -> NDArray:
+        """Return the covariance of the noise, ``(D, D)``."""
+
+    def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
+        """Return the gradient of ``sum(ct * covariance)`` in the parameters."""
 
 
 class BernoulliColumns:
@@ -108,11 +126,9 @@ class IndependentNoise:
         return (linear + weighted) * precision, grad.sum(keepdims=True) if self.n_params == 1 else grad
 
     def covariance(self, params: NDArray) -> NDArray:
-        """Return the covariance of the noise, ``(D, D)``."""
         return np.diag(1 / self._precision(params))
 
     def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
-        """Return the gradient of ``sum(ct * covariance)`` in the parameters."""
         grad = 2 * ct.diagonal() / self._precision(params)
         return grad.sum(keepdims=True) if self.n_params == 1 else grad
 
@@ -121,6 +137,13 @@ class IndependentNoise:
 
     def unpack(self, params: NDArray) -> dict[str, NDArray]:
         return {"noise_variance": np.exp(2 * params)}
+
+    def common_scale(self, std: NDArray) -> NDArray:
+        spherical = self.n_params < self._n_features
+        return np.full_like(std, _root_mean_square(std)) if spherical else std
+
+    def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
+        return params + np.log(scale[: self.n_params])
 
     def _precision(self, params: NDArray) -> NDArray:
         return np.broadcast_to(np.exp(-2 * params), (self._n_features,))
@@ -172,12 +195,10 @@ class CorrelatedNoise:
         return (linear + weighted) @ (factor @ factor.T), grad
 
     def covariance(self, params: NDArray) -> NDArray:
-        """Return the covariance of the noise, ``(D, D)``."""
         inverse = np.linalg.inv(self._factor(params))
         return inverse.T @ inverse
 
     def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
-        """Return the gradient of ``sum(ct * covariance)`` in the parameters."""
         covariance = self.covariance(params)
         return self._factor_vjp(self._factor(params), -covariance @ ct @ covariance)
 
@@ -188,6 +209,14 @@ class CorrelatedNoise:
 
     def unpack(self, params: NDArray) -> dict[str, NDArray]:
         return {"noise_covariance": self.covariance(params)}
+
+    def common_scale(self, std: NDArray) -> NDArray:
+        return std
+
+    def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
+        rescaled = params / scale[self._lower[0]]
+        rescaled[self._diagonal] = params[self._diagonal] - np.log(scale)
+        return rescaled
 
     def _factor(self, params: NDArray) -> NDArray:
         factor = np.zeros((self._n_features, self._n_features))
@@ -205,8 +234,13 @@ class CorrelatedNoise:
 
 def _spread(X: NDArray) -> NDArray:
     """Return the standard deviation of each column, one where it is constant."""
-    spread = X.std(axis=0)
-    return np.where(spread > 1e-12 * (1 + np.abs(X).max(axis=0)), spread, 1.0)
+    spread = Moments.of(X).std
+    return np.where(spread > 0, spread, 1.0)
+
+
+def _root_mean_square(values: NDArray) -> float:
+    largest = values.max()
+    return float(largest * np.sqrt(np.square(values / largest).mean())) if largest > 0 else 0.0
 
 
 def gaussian(n_features: int, noise: str, floor: float) -> IndependentNoise | CorrelatedNoise:

@@ -40,8 +40,9 @@ class Pinwheel(SummableModel):
     n_hidden : int, default=20
         Number of hidden units of the network.
     min_noise_scale : float, default=0.02
-        Floor of the scale of the observation noise, in the units of the data. A regression of the score that is
-        slightly too small lets the noise shrink, and dreams of a noiseless model teach nothing.
+        Floor of the scale of the observation noise, in the units of the columns that the model is given. These are
+        standardized by `AmortisedWakeSleep`, where it is a part of their standard deviations. A regression of the score
+        that is slightly too small lets the noise shrink, and dreams of a noiseless model teach nothing.
     n_nodes : int, default=81
         Nodes along each side of the square grid, one for each category, on which the likelihood is computed.
 
@@ -157,6 +158,20 @@ class Pinwheel(SummableModel):
         parameters = self.unpack(theta)
         for name, floor in (("log_noise", self.min_noise_scale), ("log_scales", MIN_SCALE)):
             np.maximum(parameters[name], np.log(floor), out=parameters[name])
+        return theta
+
+    def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the means and standard deviations."""
+        return mean, std
+
+    def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
+        """Return the parameters of ``location + scale * x``."""
+        theta = theta.copy()
+        parameters = self.unpack(theta)
+        parameters["weights_1"] *= scale
+        parameters["intercept_1"] *= scale
+        parameters["intercept_1"] += location
+        parameters["log_noise"] += np.log(scale)
         return theta
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[tuple[NDArray, NDArray], NDArray]:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep.models._checks import EXPONENTIAL, GuardedModel, ModelError, check_protocol
+from skwakesleep._engine.dreams import Pairs, kept
+from skwakesleep.models._checks import EXPONENTIAL, UNITS, GuardedModel, ModelError, check_protocol
 
 RELATIVE_STEP = 1e-5
 # Relative errors beyond these are mistakes: of central differences, and of identities.
@@ -22,7 +23,8 @@ def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator,
 
     In turn: that it has the required methods and returns the promised shapes; that equal generators give equal draws;
     that gradients agree with central differences of ``log_joint`` and of ``log_likelihood``, where there are these;
-    that the natural parameters reproduce the log joint and its gradient; and that the mean score at the model's own
+    that the natural parameters reproduce the log joint and its gradient; that parameters in other units of the columns
+    give the densities and draws that a change of variables gives; and that the mean score at the model's own
     draws is zero, as it is for every correct density.
 
     Parameters
@@ -81,6 +83,8 @@ def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator,
         )
     if all(hasattr(guarded, name) for name in EXPONENTIAL):
         _check_exponential_family(guarded, theta, z, x, rng)
+    if all(hasattr(guarded, name) for name in UNITS):
+        _check_units(guarded, theta, n_draws, rng)
     _check_mean_score(guarded, theta, n_draws, rng)
 
 
@@ -89,14 +93,14 @@ def _check_draws(model: GuardedModel, theta: NDArray, rng: np.random.Generator) 
     (z, first), (_, second), (z_other, other) = (
         model.sample(theta, N_PAIRS, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
     )
-    model._finite("sample", first)
-    if not np.array_equal(first, second):
+    kept(Pairs(z, first), model.label("sample"))
+    if not np.array_equal(first, second, equal_nan=True):
         raise ModelError(
-            f"{model._label('sample')} draws something else from an equal generator: it must draw from the generator "
+            f"{model.label('sample')} draws something else from an equal generator: it must draw from the generator "
             "that is passed in, and from no other."
         )
-    if np.array_equal(first, other) and all(map(np.array_equal, _parts(z), _parts(z_other))):
-        raise ModelError(f"{model._label('sample')} draws the same whatever the generator that is passed in.")
+    if np.array_equal(first, other, equal_nan=True) and all(map(np.array_equal, _parts(z), _parts(z_other))):
+        raise ModelError(f"{model.label('sample')} draws the same whatever the generator that is passed in.")
 
 
 def _parts(z: Any) -> tuple[NDArray, ...]:
@@ -113,7 +117,7 @@ def _check_slope(
 ) -> None:
     """Compare a gradient with the central differences of what it is the gradient of."""
     _check_equal(
-        f"{model._label(name)} disagrees with central differences of {primitive}",
+        f"{model.label(name)} disagrees with central differences of {primitive}",
         gradient,
         central_differences(function, theta),
         DIFFERENCE_TOLERANCE,
@@ -138,7 +142,7 @@ def _check_exponential_family(
     statistics = model.sufficient_statistics(x)
     if eta.shape != statistics.shape:
         raise ModelError(
-            f"{model._label('natural_parameters')} and sufficient_statistics must have equally many columns. "
+            f"{model.label('natural_parameters')} and sufficient_statistics must have equally many columns. "
             f"Got {eta.shape[1]} and {statistics.shape[1]}."
         )
     if hasattr(model, "log_joint"):
@@ -146,7 +150,7 @@ def _check_exponential_family(
         other = theta + 0.1 * rng.standard_normal(len(theta))
         eta_other, psi_other = model.natural_parameters(other, z)
         _check_equal(
-            f"{model._label('log_joint')} changes with theta otherwise than eta . s(x) - psi does",
+            f"{model.label('log_joint')} changes with theta otherwise than eta . s(x) - psi does",
             model.log_joint(other, z, x) - model.log_joint(theta, z, x),
             np.vecdot(eta_other - eta, statistics) - (psi_other - psi),
             IDENTITY_TOLERANCE,
@@ -160,6 +164,39 @@ def _check_exponential_family(
     _check_slope(
         model, "natural_vjp", "natural_parameters", model.natural_vjp(theta, z, ct_eta, ct_psi), product, theta
     )
+
+
+def _check_units(model: GuardedModel, theta: NDArray, n_draws: int, rng: np.random.Generator) -> None:
+    """Compare densities, draws and the way back with what follows from a change of variables."""
+    D = model.n_features
+    location, scale = model.column_units(rng.standard_normal(D), np.exp(rng.standard_normal(D)))
+    scale = np.where(scale > 0, scale, 1.0)
+    rescaled = model.params_in_units(theta, location, scale)
+    label = model.label("params_in_units")
+    back = model.params_in_units(rescaled, -location / scale, 1 / scale)
+    _check_equal(f"{label} does not lead back to where it came from", back, theta, IDENTITY_TOLERANCE)
+    z, x = model.sample(theta, N_PAIRS, rng)
+    for name in ("log_joint", "log_likelihood"):
+        if hasattr(model, name):
+            between = (z,) if name == "log_joint" else ()
+            density = getattr(model, name)
+            _check_equal(
+                f"{label} gives parameters at which {name} is not what the change of variables makes it",
+                density(rescaled, *between, location + scale * x),
+                density(theta, *between, x) - np.log(scale).sum(),
+                IDENTITY_TOLERANCE,
+            )
+    (_, x), (_, other) = model.sample(theta, n_draws, rng), model.sample(rescaled, n_draws, rng)
+    other = (other - location) / scale
+    for name, power in (("means", 1), ("mean squares", 2)):
+        difference = (other**power).mean(axis=0) - (x**power).mean(axis=0)
+        error = np.sqrt(((x**power).var(axis=0) + (other**power).var(axis=0)) / n_draws)
+        beyond = np.abs(difference) > N_STANDARD_ERRORS * error + 1e-12
+        if beyond.any():
+            raise ModelError(
+                f"{label} gives parameters whose draws, standardized, have other {name} than draws of the parameters "
+                f"given: column {int(np.argmax(beyond))} differs by {float(difference[np.argmax(beyond)]):.3g}."
+            )
 
 
 def _check_equal(complaint: str, got: NDArray, expected: NDArray, tolerance: float) -> None:
@@ -176,14 +213,14 @@ def _check_mean_score(model: GuardedModel, theta: NDArray, n_draws: int, rng: np
     n_batches = 100
     size = max(1, n_draws // n_batches)
     weights = np.full(size, 1 / size)
-    batches = [model.sample(theta, size, rng) for _ in range(n_batches)]
-    means = np.stack([_score(model, theta, z, x, weights) for z, x in batches])
+    batches = [kept(Pairs(*model.sample(theta, size, rng)), model.label("sample"))[0] for _ in range(n_batches)]
+    means = np.stack([_score(model, theta, z, x, weights[: len(x)]) for z, x in batches])
     mean, error = means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(n_batches)
     beyond = np.abs(mean) > N_STANDARD_ERRORS * error + 1e-12
     if beyond.any():
         worst = int(np.argmax(np.abs(mean) - N_STANDARD_ERRORS * error))
         raise ModelError(
-            f"The mean score at draws of {model._label('sample')} must be zero. For parameter {worst}, it is "
+            f"The mean score at draws of {model.label('sample')} must be zero. For parameter {worst}, it is "
             f"{mean[worst]:.3g} with a standard error of {error[worst]:.2g}: sample and the gradient belong to "
             "different densities."
         )

@@ -439,6 +439,77 @@ class Projection(Protocol):
 
 
 @runtime_checkable
+class ColumnUnits(Protocol):
+    """Has the columns standardized for training, so that their scales do not matter.
+
+    Only a model that stays in its family when columns are shifted and rescaled can offer this. It is trained on
+    ``(X - location) / scale``; parameters, scores and samples are in the units of `X` nevertheless. What bounds a model
+    has, such as floors of noise scales, are then in units of the standardized columns.
+
+    Examples
+    --------
+    >>> from skwakesleep.models import LatentFactors
+    >>> real, binary = LatentFactors(4), LatentFactors(4, observations="bernoulli")
+    >>> hasattr(real, "column_units"), hasattr(binary, "column_units")
+    (True, False)
+    """
+
+    def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the constants by which columns are to be standardized.
+
+        Parameters
+        ----------
+        mean : ndarray of shape (D,)
+            Mean of each column of the data.
+        std : ndarray of shape (D,)
+            Standard deviation of each column, zero where it is constant.
+
+        Returns
+        -------
+        location : ndarray of shape (D,)
+            What is subtracted from the columns.
+        scale : ndarray of shape (D,)
+            What they are divided by then; columns with zero are not divided.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> LatentFactors(2, 1, noise="spherical").column_units(np.zeros(2), np.array([1.0, 7.0]))
+        (array([0., 0.]), array([5., 5.]))
+        """
+
+    def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
+        """Return the parameters of the model of ``location + scale * x``, given those of the model of ``x``.
+
+        Latents stay what they are: log-densities change by ``-sum(log(scale))``, and by nothing else.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (P,)
+            Parameters of the model of ``x``.
+        location : ndarray of shape (D,)
+            Real numbers.
+        scale : ndarray of shape (D,)
+            Positive numbers, quotients of what `column_units` returned.
+
+        Returns
+        -------
+        theta : ndarray of shape (P,)
+            Parameters of the model of ``location + scale * x``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model = LatentFactors(2, 1, noise="spherical")
+        >>> theta = model.params_in_units(np.ones(model.n_params), np.full(2, 100.0), np.full(2, 10.0))
+        >>> model.unpack(theta)["intercept"]
+        array([110., 110.])
+        """
+
+
+@runtime_checkable
 class NamedParameters(Protocol):
     """Gives parameters names: what it returns becomes `params_`, in place of ``{"theta": theta}``.
 

@@ -5,6 +5,7 @@ from zipfile import ZIP_DEFLATED
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -20,6 +21,7 @@ ESTIMATORS = {
     "HelmholtzMachine, Gaussian": HelmholtzMachine(**MACHINE, visible="gaussian", solver="sgd"),
     "HelmholtzMachine, early stopping": HelmholtzMachine(**MACHINE, early_stopping=True),
     "AmortisedWakeSleep": AmortisedWakeSleep(n_sleep=60, max_iter=3, random_state=0),
+    "AmortisedWakeSleep, transformer": AmortisedWakeSleep(feature_map=PCA(1), n_sleep=60, max_iter=3, random_state=0),
 }
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
 

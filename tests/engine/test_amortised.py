@@ -14,6 +14,7 @@ from skwakesleep._engine.amortised import (
     AmortisedState,
 )
 from skwakesleep._engine.dream_regression import (
+    BANDWIDTH_FACTORS,
     N_TUNING_PAIRS,
     RegressionSettings,
     RegressionState,
@@ -205,6 +206,17 @@ def test_an_untuned_regression_has_the_bandwidth_and_ridge_given(model, theta, X
     settings = RegressionSettings(bandwidth=2.5, ridge=0.01, tuned=False)
     gradient_of(model, theta, X, "exponential", state=state, settings=settings)
     assert (state.bandwidth, state.ridge) == (2.5, 0.01)
+
+
+@pytest.mark.parametrize("index", range(5))
+def test_bandwidths_next_to_the_last_choice_are_tried(index):
+    """Factors are on a logarithmic grid: the last choice is among those tried, in the middle unless at an end."""
+    tried = dream_regression._factors_near(BANDWIDTH_FACTORS[index] * 1.01)
+    assert list(tried) == list(BANDWIDTH_FACTORS[max(0, index - 1) : index + 2])
+    between = np.sqrt(BANDWIDTH_FACTORS[0] * BANDWIDTH_FACTORS[1])  # as near to one as to the other
+    assert dream_regression._factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
+    assert len(dream_regression._factors_near(between * 1.02)) == 3
+    assert len(dream_regression._factors_near(between / 1.02)) == 2
 
 
 def test_an_additive_regression_is_tuned_on_all_pairs(rng):

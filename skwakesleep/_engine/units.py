@@ -1,0 +1,127 @@
+"""The units in which a model is trained: location and scale of each column, which may follow a stream of rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Columns whose values differ by no more than this many times the resolution of float64 are constant.
+CONSTANT_ULPS = 2.0
+# By how much of a scale the location of a column may move, and by how much of itself its scale, before the units are
+# renewed: small batches of a stationary stream stay within.
+TOLERATED_CHANGE = 0.1
+# Growth of a scale beyond which the rows before did not show it. It takes few rows, or others than these.
+FIRST_SPREAD = 2.0
+# Standardized values are kept within these bounds, so that their squares do not overflow.
+MOST_STANDARDIZED = 1e140
+# Step of central differences, relative to a parameter's size: the cube root of the resolution of float64.
+RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and standard deviation of each column, exactly zero where the column is constant.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows they are of.
+    mean, std : ndarray of shape (D,)
+        Moments.
+    """
+
+    n_rows: int
+    mean: NDArray
+    std: NDArray
+
+    @classmethod
+    def of(cls, X: NDArray) -> "Moments":
+        """Return the moments of rows ``(n, D)``, from deviations from the first: no cancellation, no overflow."""
+        X = np.asarray(X, dtype=np.float64)
+        magnitude = np.abs(X).max(axis=0)
+        unit = np.where(magnitude > 0, magnitude, 1.0)
+        first = X[0] / unit
+        deviations = X / unit - first
+        span = np.abs(deviations).max(axis=0)
+        varying = X.max(axis=0) - X.min(axis=0) > CONSTANT_ULPS * np.spacing(magnitude)
+        offset = deviations.mean(axis=0)
+        deviations -= offset
+        deviations /= np.where(varying, span, 1.0)
+        std = np.sqrt(np.square(deviations).mean(axis=0)) * span * unit
+        return cls(len(X), np.where(varying, (first + offset) * unit, X[0]), np.where(varying, std, 0.0))
+
+    def joined(self, other: "Moments") -> "Moments":
+        """Return the moments of the rows of both."""
+        n_rows = self.n_rows + other.n_rows
+        share = other.n_rows / n_rows
+        change = other.mean - self.mean
+        between = np.sqrt(share * (1 - share)) * np.abs(change)
+        within = np.hypot(np.sqrt(1 - share) * self.std, np.sqrt(share) * other.std)
+        rounding = CONSTANT_ULPS * np.finfo(np.float64).eps * np.abs(self.mean)
+        std = np.where((within == 0) & (np.abs(change) <= rounding), 0.0, np.hypot(within, between))
+        return Moments(n_rows, self.mean + share * change, std)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Constants by which columns are standardized.
+
+    Attributes
+    ----------
+    location, scale : ndarray of shape (D,)
+        What is subtracted, and what it is divided by; a scale of zero is that of a column without spread so far.
+    """
+
+    location: NDArray
+    scale: NDArray
+
+    @property
+    def divisor(self) -> NDArray:
+        """The scale, and one where it is zero (more where rounding errors of the column are larger than that)."""
+        rounding = CONSTANT_ULPS * np.finfo(np.float64).eps * np.abs(self.location)
+        return np.where(self.scale > 0, self.scale, np.maximum(1.0, rounding))
+
+    @property
+    def log_volume(self) -> float:
+        """Log of the volume of a standardized cube of volume one, in the units of the columns."""
+        return float(np.log(self.divisor).sum())
+
+    def standardized(self, X: NDArray) -> NDArray:
+        """Return rows in standardized units."""
+        with np.errstate(over="ignore"):  # it is clipped
+            return np.clip((X - self.location) / self.divisor, -MOST_STANDARDIZED, MOST_STANDARDIZED)
+
+    def restored(self, x: NDArray) -> NDArray:
+        """Return standardized rows in the units of the columns."""
+        return self.location + self.divisor * x
+
+    def differ(self, other: "Units") -> bool:
+        """Return whether others are different enough to go over to them."""
+        moved = np.abs(other.location - self.location) > TOLERATED_CHANGE * self.divisor
+        rescaled = np.abs(other.scale - self.scale) > TOLERATED_CHANGE * self.scale
+        return bool((moved | rescaled).any())
+
+    def seen_from(self, other: "Units") -> tuple[NDArray, NDArray]:
+        """Return the location and scale that map rows in these units to rows in others."""
+        return (self.location - other.location) / other.divisor, self.divisor / other.divisor
+
+    def have_grown(self, other: "Units") -> NDArray:
+        """Return which columns have grown so much in others that the rows before said little of their spread."""
+        return other.scale > FIRST_SPREAD * self.scale
+
+
+def gradient_in_units(gradient: NDArray, theta: NDArray, standardized_params: Callable[[NDArray], NDArray]) -> NDArray:
+    """Return a gradient in standardized parameters as one in the parameters ``theta`` of the columns' own units.
+
+    By central differences of the map from the latter to the former, which is affine for most models, so that they are
+    exact up to rounding.
+    """
+    result = np.empty_like(gradient)
+    for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):
+        ends = np.stack([theta, theta])
+        ends[0, index] += step
+        ends[1, index] -= step
+        upper, lower = (standardized_params(end) for end in ends)
+        result[index] = gradient @ (upper - lower) / (ends[0, index] - ends[1, index])
+    return result
