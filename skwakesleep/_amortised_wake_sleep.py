@@ -9,11 +9,12 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters import validation
+from skwakesleep._adapters import kinds, validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.tables import check_table
+from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState, Fit
@@ -33,14 +34,17 @@ from skwakesleep._engine.dreams import (
 from skwakesleep._engine.feature_maps import FittedTransformer
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
 from skwakesleep._engine.likelihood_watch import N_WATCHED_ROWS, LikelihoodWatch, remaining_gain, spread_rows
+from skwakesleep._engine.moments import Moments
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
 from skwakesleep._engine.training import TrainingDivergedError, check_vector, train
-from skwakesleep._engine.units import Moments, Units, gradient_in_units
+from skwakesleep._engine.units import Units, gradient_in_units
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import EXPONENTIAL, LOCAL, UNITS, GuardedModel, check_protocol, probe
 
 DEFAULT_BATCH_SIZE = 200
+# Directions of the observations that a kernel resolves, for the size of its matrix products.
+N_DIRECTIONS = 50
 # Units of columns that are not standardized.
 AS_THEY_ARE = Units(np.zeros(1), np.ones(1))
 # Magnitude of values whose squares, added up, are finite.
@@ -409,7 +413,7 @@ class AmortisedWakeSleep(
         X, header = self._check_table(X, reset=fresh)
         model = self._asked_model(X.shape[1]) if fresh else self._fitted.model
         header["model_"] = model
-        moments = Moments.of(X)
+        moments = kinds.column_moments(X, header.get("feature_names_in_"))
         if fresh:
             trainer = _Trainer(self, model, X, _units(model, moments))
             states = trainer.starts(1 if partial else self.n_restarts, moments)
@@ -424,10 +428,11 @@ class AmortisedWakeSleep(
 
         monitor = FitMonitor(self, X, n_epochs * len(states), attributes, _report)
         try:
-            for state in states:
-                self._run(trainer, state, n_epochs, monitor, attributes, fresh=fresh, partial=partial)
-            state = trainer.best(states)
-            notices = trainer.notices(state)
+            with self._limited_threads():
+                for state in states:
+                    self._run(trainer, state, n_epochs, monitor, attributes, fresh=fresh, partial=partial)
+                state = trainer.best(states)
+                notices = trainer.notices(state)
         except KeyboardInterrupt as interrupt:
             trained = [state for state in states if state.n_epochs > n_before]
             if trained:
@@ -441,6 +446,9 @@ class AmortisedWakeSleep(
         self._adopt(attributes(state))
         monitor.fit_end(state)
         return notices
+
+    def _limited_threads(self):
+        return limited_threads(N_DIRECTIONS * self.n_sleep**2)
 
     def _run(self, trainer, state, n_epochs, monitor, attributes, *, fresh, partial):
         """Train a state in place; where that diverges, say so and keep what is finite."""
@@ -478,7 +486,7 @@ class AmortisedWakeSleep(
             )
         state = self._training_state().copy()
         state.set_learning_rate(float(self.learning_rate_init))
-        state.moments = state.moments.joined(moments) if partial else moments
+        state.moments = state.moments.merged(moments) if partial else moments
         units = _units(model, state.moments)
         if state.units.differ(units):
             state.enter(units, GuardedModel(model).params_in_units)
@@ -498,8 +506,9 @@ class AmortisedWakeSleep(
         )
 
     def _adopt(self, attributes):
-        vars(self).pop("feature_names_in_", None)
-        vars(self).update(attributes)
+        """Set the fitted attributes, all at once."""
+        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = {**kept, **attributes}
 
     # ------------------------------------------------------------------ what was learned
 
@@ -553,7 +562,8 @@ class AmortisedWakeSleep(
         (24,)
         """
         fit, X = self._checked(X)
-        return self._trainer_of(fit, X).gradient(fit, Streams(validation.entropy(random_state)))
+        with self._limited_threads():
+            return self._trainer_of(fit, X).gradient(fit, Streams(validation.entropy(random_state)))
 
     def expect(self, X, f):
         """Estimate the posterior expectation of any function of the latents.
@@ -598,7 +608,8 @@ class AmortisedWakeSleep(
         (100,)
         """
         fit, X = self._checked(X)
-        return self._trainer_of(fit, X).expectation(fit, f)
+        with self._limited_threads():
+            return self._trainer_of(fit, X).expectation(fit, f)
 
     def transform(self, X):
         """Estimate the posterior expectation of the model's default function of its latents.
@@ -800,7 +811,9 @@ def _fitter(transformer, units):
 
 def _units(model, moments):
     """Return the units in which a model wants its columns; those of the data, unless it says otherwise."""
-    return Units(*GuardedModel(model).column_units(moments.mean, moments.std)) if _has(model, UNITS) else AS_THEY_ARE
+    if not _has(model, UNITS):
+        return AS_THEY_ARE
+    return Units(*GuardedModel(model).column_units(moments.means, moments.deviations))
 
 
 def _check_magnitude(X):
@@ -922,8 +935,6 @@ class _Trainer:
                 "n_restarts=1, or fit with several values of random_state and choose by what matters to you."
             )
         entropy = validation.entropy(self._estimator.random_state)
-        if entropy is None:
-            return [self._start(Streams(None), moments) for _ in range(n_restarts)]
         return [self._start(Streams([*entropy, n] if n else entropy), moments) for n in range(n_restarts)]
 
     def _start(self, streams: Streams, moments: Moments) -> AmortisedState:

@@ -114,21 +114,21 @@ CLASSES = {
     ),
     "another class": (MACHINE, put(f"_fitted.machine.{CLASS}", "adam"), "of 'adam' is missing"),
     "a class alone": (MACHINE, put("_fitted.state", {CLASS: "training-state"}), "of 'training-state' is missing"),
-    "a machine that is none": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "_machine or _state"),
-    "a state that is none": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "_machine or _state"),
+    "a machine that is none": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
+    "a state that is none": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
     "an optimizer that is none": (MACHINE, put("_fitted.state.optimizer", {CLASS: "bernoulli"}), "optimizer of"),
     "a state of the other estimator": (
         AMORTISED,
-        put("_fitted.state", MACHINE.__getstate__()["_state"]),
-        "_state is of the wrong type, or gradient_",
+        put("_fitted.state", MACHINE.__getstate__()["_fitted"]["state"]),
+        "state of 'amortised-fit'",
     ),
 }
 ATTRIBUTES = {
     "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state' is missing"),
     "no moments": (MACHINE, drop("_fitted.state.optimizer._first"), "_first of 'adam' is missing"),
     "no widths": (MACHINE, drop("_fitted.machine.sizes"), "sizes of 'machine' is missing"),
-    "no machine": (MACHINE, drop("_fitted.machine"), "_machine is missing"),
-    "no state": (MACHINE, drop("_fitted.state"), "_state is missing"),
+    "no machine": (MACHINE, drop("_fitted.machine"), "machine of .fitted-machine. is missing"),
+    "no state": (MACHINE, drop("_fitted.state"), "state of .fitted-machine. is missing"),
     "no kind of columns": (MACHINE, drop("visible_"), "visible_ is missing"),
     "no model": (AMORTISED, drop("model_"), "model_ is missing"),
     "no stream": (MACHINE, drop("_fitted.state.streams._generators.dreams"), "no random stream for 'dreams'"),
@@ -166,7 +166,11 @@ TYPES = {
     "widths as text": (MACHINE, put("_fitted.machine.sizes", "642"), "sizes of 'machine' .* type 'str'"),
     "fractional widths": (MACHINE, put("_fitted.machine.sizes", (6.0, 4.5)), "sizes of 'machine' .* type 'tuple'"),
     "a family as text": (MACHINE, put("_fitted.machine.visible", "gaussian"), "visible of 'machine' .* type 'str'"),
-    "a feature map as text": (AMORTISED, put("_state.regression.feature_map", "none"), "feature_map of .* type 'str'"),
+    "a feature map as text": (
+        AMORTISED,
+        put("_fitted.state.regression.feature_map", "none"),
+        "feature_map of .* type 'str'",
+    ),
 }
 ARRAYS = {
     "short parameters": (MACHINE, put("_fitted.state.parameters", short), r"parameters has shape \(5,\)"),
@@ -189,9 +193,9 @@ ARRAYS = {
     "negative scale": (MACHINE, put("_fitted.machine.visible.scale", first(-1.0)), "no finite location and scale"),
     "short theta": (AMORTISED, put("theta_", short), r"theta_ has shape \(5,\)"),
     "NaN in theta": (AMORTISED, put("theta_", first(np.nan)), "theta_ is not finite"),
-    "short iterate": (AMORTISED, put("_state.parameters", short), r"parameters has shape \(5,\)"),
-    "short memory": (AMORTISED, put("_state.regression.memory.log_joint", short), "dreams to be used again"),
-    "short latents": (AMORTISED, put("_state.regression.memory.z", short), "dreams to be used again"),
+    "short iterate": (AMORTISED, put("_fitted.state.parameters", short), r"parameters has shape \(5,\)"),
+    "short memory": (AMORTISED, put("_fitted.state.regression.memory.log_joint", short), "dreams to be used again"),
+    "short latents": (AMORTISED, put("_fitted.state.regression.memory.z", short), "dreams to be used again"),
     "short history": (BLOWFLY, put("model.history", lambda array: array[:1]), "history must have"),
 }
 NUMBERS = {
@@ -209,7 +213,7 @@ NUMBERS = {
         both(put("_fitted.machine.sizes", (10**12, 4, 2)), put("n_features_in_", 10**12)),
         r"parameters has .* not \d+ floats",
     ),
-    "other columns": (MACHINE, put("n_features_in_", 7), "_machine has 6 columns, but n_features_in_=7"),
+    "other columns": (MACHINE, put("n_features_in_", 7), "the machine has 6 columns, but n_features_in_=7"),
     "negative steps": (MACHINE, put("_fitted.state.n_steps", -1), "n_steps is negative: -1"),
     "negative steps of Adam": (MACHINE, put("_fitted.state.optimizer._n_steps", -3), "_n_steps is negative: -3"),
     "a negative seed": (MACHINE, put("_fitted.state.streams.validation_seed", -1), "validation_seed is negative: -1"),

@@ -23,7 +23,6 @@ CONSTRUCTED = {
     "amortised-fit": "skwakesleep._engine.amortised.Fit",
     "bernoulli": "skwakesleep._engine.families.Bernoulli",
     "blowfly-dynamics": "skwakesleep.models._blowfly.BlowflyDynamics",
-    "column-moments": "skwakesleep._engine.units.Moments",
     "column-units": "skwakesleep._engine.units.Units",
     "dreams": "skwakesleep._engine.dreams.Memory",
     "fitted-machine": "skwakesleep._engine.fitted.FittedMachine",

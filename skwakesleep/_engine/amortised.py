@@ -32,9 +32,10 @@ from skwakesleep._engine.dreams import (
     memory_for,
 )
 from skwakesleep._engine.gradient_forms import BatchRegression, Form
+from skwakesleep._engine.moments import Moments
 from skwakesleep._engine.random import Streams
 from skwakesleep._engine.training import TrainingState, check_vector
-from skwakesleep._engine.units import Moments, Units
+from skwakesleep._engine.units import Units
 
 # Steps after which the regression is tuned anew.
 TUNING_INTERVAL = 25

@@ -13,7 +13,8 @@ from scipy import linalg
 from scipy.optimize import minimize
 
 from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, median_distance, standardized
-from skwakesleep._engine.units import Moments, Units
+from skwakesleep._engine.moments import measure
+from skwakesleep._engine.units import Units
 
 # Directions in which the inputs vary by less than this part of the most are constant up to rounding.
 RANK_TOLERANCE = 1e-10
@@ -70,8 +71,8 @@ class LinearMap:
 
 def scaling(x: NDArray) -> LinearMap:
     """Return the map that gives each column of ``x (n, D)`` unit variance; constant columns are left alone."""
-    moments = Moments.of(x)
-    return LinearMap(np.diag(1 / np.where(moments.std > 0, moments.std, 1.0)), moments.mean)
+    moments = measure(x)
+    return LinearMap(np.diag(1 / np.where(moments.deviations > 0, moments.deviations, 1.0)), moments.means)
 
 
 def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None = None) -> LinearMap:

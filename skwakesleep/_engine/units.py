@@ -20,50 +20,6 @@ RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Mean and standard deviation of each column, exactly zero where the column is constant.
-
-    Attributes
-    ----------
-    n_rows : int
-        Number of rows they are of.
-    mean, std : ndarray of shape (D,)
-        Moments.
-    """
-
-    n_rows: int
-    mean: NDArray
-    std: NDArray
-
-    @classmethod
-    def of(cls, X: NDArray) -> "Moments":
-        """Return the moments of rows ``(n, D)``, from deviations from the first: no cancellation, no overflow."""
-        X = np.asarray(X, dtype=np.float64)
-        magnitude = np.abs(X).max(axis=0)
-        unit = np.where(magnitude > 0, magnitude, 1.0)
-        first = X[0] / unit
-        deviations = X / unit - first
-        span = np.abs(deviations).max(axis=0)
-        varying = X.max(axis=0) - X.min(axis=0) > CONSTANT_ULPS * np.spacing(magnitude)
-        offset = deviations.mean(axis=0)
-        deviations -= offset
-        deviations /= np.where(varying, span, 1.0)
-        std = np.sqrt(np.square(deviations).mean(axis=0)) * span * unit
-        return cls(len(X), np.where(varying, (first + offset) * unit, X[0]), np.where(varying, std, 0.0))
-
-    def joined(self, other: "Moments") -> "Moments":
-        """Return the moments of the rows of both."""
-        n_rows = self.n_rows + other.n_rows
-        share = other.n_rows / n_rows
-        change = other.mean - self.mean
-        between = np.sqrt(share * (1 - share)) * np.abs(change)
-        within = np.hypot(np.sqrt(1 - share) * self.std, np.sqrt(share) * other.std)
-        rounding = CONSTANT_ULPS * np.finfo(np.float64).eps * np.abs(self.mean)
-        std = np.where((within == 0) & (np.abs(change) <= rounding), 0.0, np.hypot(within, between))
-        return Moments(n_rows, self.mean + share * change, std)
-
-
-@dataclass(frozen=True)
 class Units:
     """Constants by which columns are standardized.
 

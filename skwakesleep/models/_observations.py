@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.units import Moments
+from skwakesleep._engine.moments import measure
 
 # Data that are all zeros or all ones have finite logits all the same.
 CONTINUITY = 0.01
@@ -234,7 +234,7 @@ class CorrelatedNoise:
 
 def _spread(X: NDArray) -> NDArray:
     """Return the standard deviation of each column, one where it is constant."""
-    spread = Moments.of(X).std
+    spread = measure(np.asarray(X, dtype=np.float64)).deviations
     return np.where(spread > 0, spread, 1.0)
 
 
