@@ -124,12 +124,13 @@ class _Graph:
 
 
 def _encoded(graph: _Graph, visible: Any, columns: str) -> str:
-    """Standardize Gaussian columns; in double precision, lest a large mean drown their deviations."""
+    """Standardize Gaussian columns; in double precision, where a large mean leaves their deviations more digits."""
     if not isinstance(visible, Gaussian):
         return graph.cast(columns, graph.dtype)
     location, scale = (graph.constant(array, np.float64) for array in (visible.location, visible.scale))
     deviations = graph.node("Sub", graph.cast(columns, np.float64), location)
-    return graph.cast(graph.node("Div", deviations, scale), graph.dtype)
+    units = graph.cast(graph.node("Div", deviations, scale), graph.dtype)
+    return graph.node("Clip", units, np.array(-visible.LARGEST_INPUT), np.array(visible.LARGEST_INPUT))
 
 
 def _means_in_turn(graph: _Graph, natural: str, triangle: Any) -> str:

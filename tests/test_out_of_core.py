@@ -14,6 +14,7 @@ from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.random import Streams
 from skwakesleep._engine.rows import Batch
 from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep.datasets import make_bars
 
 BLOCK = 50
 X = (np.random.default_rng(0).random((4 * BLOCK, 12)) < 0.3).astype(np.float64)
@@ -118,3 +119,15 @@ def test_a_step_allocates_a_fraction_of_what_it_works_on(rule):
     (_, first), (held, _), (_, later) = traced((1, 2, 3), lambda: objective(Batch.dense(x)))
     assert later - held < 0.25 * x.nbytes * n_particles
     assert first > x.nbytes * n_particles  # negative control
+
+
+def test_a_first_row_makes_no_value_impossible():
+    """A stream that begins with one row learns as one that begins with many."""
+    rows, fresh = (make_bars(600, random_state=seed)[0] for seed in (0, 1))
+    scores = []
+    for n_first in 1, 600:
+        machine = HelmholtzMachine(16, random_state=0).partial_fit(rows[:n_first])
+        for _ in range(20):
+            machine.partial_fit(rows)
+        scores.append(machine.score(fresh))
+    assert scores[0] > scores[1] - 0.3

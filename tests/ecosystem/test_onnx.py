@@ -68,11 +68,18 @@ def test_the_graph_computes_it_for_any_number_of_rows(parameters, X, dtype, expo
         assert_allclose(evaluate(X[:n_rows])[0], machine.transform(X[:n_rows]), atol=TOLERANCE[dtype])
 
 
+def test_extreme_values_are_bounded_in_the_graph_too(export):
+    machine = fitted({}, REAL)
+    X = REAL.copy()
+    X[:, 0] += 1e6 * np.arange(len(X))
+    assert_allclose(export(machine, X)(X)[0], machine.transform(X), atol=1e-12)
+
+
 @pytest.mark.parametrize("autoregressive", ["prior", "recognition"])
 def test_in_a_pipeline(autoregressive, export):
     y = np.arange(len(REAL)) % 3
     machine = HelmholtzMachine((6, 4), autoregressive=autoregressive, max_iter=5, tol=None, random_state=0)
-    pipeline = make_pipeline(MinMaxScaler(), machine, StandardScaler(), LogisticRegression())
+    pipeline = make_pipeline(MinMaxScaler(clip=True), machine, StandardScaler(), LogisticRegression())
     X = REAL.astype(np.float32)
     labels, probabilities = export(pipeline.fit(X, y), X, options={"zipmap": False})(X)
     assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)

@@ -85,9 +85,9 @@ def test_without_the_training_state(estimator):
 
 
 HOSTILE = {
-    "parameters that are not the machine's": lambda state: state["_state"].update(average=np.zeros(2**20)),
-    "layers that have no parameters": lambda state: state["_machine"].update(sizes=(8,) * 2000),
-    "a function": lambda state: state["_machine"].update({"skwakesleep class": "os.system"}),
+    "parameters that are not the machine's": lambda state: state["_fitted"]["state"].update(average=np.zeros(2**20)),
+    "layers that have no parameters": lambda state: state["_fitted"]["machine"].update(sizes=(8,) * 2000),
+    "a function": lambda state: state["_fitted"]["machine"].update({"skwakesleep class": "os.system"}),
 }
 
 
