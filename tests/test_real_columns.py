@@ -226,6 +226,7 @@ def test_columns_of_other_kinds_are_told(container):
         warnings.simplefilter("error")
         machine(2, max_iter=1).fit(X)  # whoever asks for it needs no warning
         HelmholtzMachine(2, max_iter=1, tol=None).fit(np.column_stack([real, real, np.full(200, 3.0)]))
+        HelmholtzMachine(2, max_iter=1, tol=None).fit((1.7e9 + 500 * real[:, np.newaxis]).astype(np.float32))
 
 
 def test_the_columns_are_called_by_their_names():

@@ -17,8 +17,6 @@ UNIT_TOLERANCE = 1e-6
 FEW_OUTSIDE = 0.01
 # Rows looked at for whole numbers and two-valued columns, at most.
 MAX_ROWS = 10_000
-# All floats beyond this are whole numbers.
-LARGEST_COUNT = 2**53
 # Columns named in a message.
 MAX_NAMED = 5
 
@@ -178,6 +176,7 @@ def _discrete(X: Table) -> tuple[NDArray, NDArray]:
     rows = X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], MAX_ROWS)).astype(np.intp)]
     columns = rows if isinstance(rows, np.ndarray) else rows.tocsc()
     whole, two_valued = [], []
+    all_whole = 2 / np.finfo(X.dtype).eps  # beyond it, all floats are whole numbers
     for number in range(X.shape[1]):
         column = columns[:, [number]]
         column = (column if isinstance(column, np.ndarray) else column.toarray())[:, 0]
@@ -186,7 +185,7 @@ def _discrete(X: Table) -> tuple[NDArray, NDArray]:
             continue
         if ((column == low) | (column == high)).all():
             two_valued.append(number)
-        elif low >= 0 and high < LARGEST_COUNT and (column == np.floor(column)).all():
+        elif low >= 0 and high < all_whole and (column == np.floor(column)).all():
             whole.append(number)
     return np.array(whole, int), np.array(two_valued, int)
 
