@@ -160,6 +160,25 @@ def test_the_largest_values_give_no_nan(dtype, value):
     assert np.isfinite(fitted.score(row))
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_a_warm_start_in_other_units(factor):
+    X = correlated(40, 0)
+    fitted = machine(max_iter=2, warm_start=True).fit(X * factor).fit(X)
+    assert np.isfinite(fitted.score(X))
+    assert np.isfinite(fitted.fit(X / factor).sample(100, random_state=0)).all()
+    stream = machine().partial_fit(X[:1]).partial_fit(X * factor)
+    assert np.isfinite(stream.score(X * factor))
+
+
+def test_samples_of_the_largest_columns_are_finite():
+    X = correlated(40, 0)
+    X *= 5e307 / abs(X).max()
+    fitted = machine().fit(X)
+    for dtype in np.float64, np.float32:
+        far = np.full((1, 3), 1e6, dtype)
+        assert np.isfinite(fitted._fitted.machine.visible.decode(far)).all()
+
+
 def test_columns_too_wide_for_float64_are_named():
     X = correlated(40, 0)
     X[:, 1] *= 1.7e308 / abs(X[:, 1]).max()

@@ -269,6 +269,8 @@ class Gaussian:
         return np.clip(units, -self.LARGEST_INPUT, self.LARGEST_INPUT)
 
     def decode(self, values: NDArray) -> NDArray:
-        values *= self.scale
-        values += self.location
-        return values
+        largest = np.finfo(values.dtype).max
+        with np.errstate(over="ignore"):
+            values *= self.scale
+            values += self.location
+        return np.clip(values, -largest, largest, out=values)

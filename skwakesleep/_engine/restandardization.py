@@ -67,9 +67,10 @@ def unified(replicas: Sequence[FittedMachine]) -> tuple[Machine, list[TrainingSt
 
 def are_close(old: Gaussian, new: Gaussian) -> bool:
     """Whether the old units serve columns that would be given the new ones."""
-    shift = np.abs(old.location - new.location) / new.scale
-    ratio = np.abs(np.log(old.scale / new.scale))
-    resolution = np.abs(np.log(_resolution(old) / _resolution(new)))
+    with np.errstate(over="ignore"):  # units beyond comparison are not close
+        shift = np.abs(old.location - new.location) / new.scale
+    ratio = np.abs(np.log(old.scale) - np.log(new.scale))
+    resolution = np.abs(np.log(_resolution(old)) - np.log(_resolution(new)))
     return bool(
         (shift <= TOLERATED_SHIFT).all()
         and (ratio <= np.log(TOLERATED_RATIO)).all()
@@ -106,8 +107,9 @@ class ChangeOfUnits:
         unseen = new.scale > first_spread * old.scale
         if old.seen is not None:
             unseen |= old.seen.deviations == 0
-        self._ratio = np.where(unseen, 1.0, old.scale / new.scale)
-        self._shift = np.where(unseen, 0.0, (old.location - new.location) / new.scale)
+        with np.errstate(over="ignore"):  # in columns whose spread was not seen
+            self._ratio = np.where(unseen, 1.0, old.scale / new.scale)
+            self._shift = np.where(unseen, 0.0, (old.location - new.location) / new.scale)
         self._unseen = unseen
 
     def apply_to_state(self, state: TrainingState) -> None:
