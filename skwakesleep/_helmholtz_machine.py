@@ -70,7 +70,7 @@ class HelmholtzMachine(
     visible : {"auto", "bernoulli", "gaussian"}, default="auto"
         Family of the columns of `X`. "bernoulli" takes values in [0, 1], fractions being probabilities;
         "gaussian" takes any real values, which are standardized inside. "auto" is "bernoulli" where all
-        values of the first `X` are in [0, 1], and "gaussian" elsewhere.
+        values of the first `X` are in [0, 1], up to rounding errors of 1e-6, and "gaussian" elsewhere.
 
     autoregressive : None, {"prior", "visible", "hidden", "recognition"} or a tuple of these, default="prior"
         Layers whose units also see the units before them in the same layer [4]_: the prior over the top layer, the
@@ -138,7 +138,7 @@ class HelmholtzMachine(
 
     random_state : int, RandomState instance or None, default=None
         Seeds the initialization, the validation split, the order of rows, and the particles and dreams of
-        training. Pass an int for reproducible results across calls.
+        training. Pass an int for reproducible results across calls. None draws a seed from NumPy's global generator.
 
     verbose : int, default=0
         Whether to print a line per epoch.
@@ -172,13 +172,14 @@ class HelmholtzMachine(
         The family of the columns.
 
     lower_bound_ : float
-        Mean lower bound of the last epoch, in nats per row.
+        Mean lower bound of the last epoch, in nats per row; a row counts with -200 nats per unit at least.
 
     lower_bounds_ : list of float
         The same for every epoch.
 
     validation_scores_ : list of float
-        Held-out log-likelihood after each epoch, in nats per row; empty without early stopping.
+        Mean held-out log-likelihood after each epoch, in nats per row; empty without early stopping. A row counts with
+        the lower quartile less ten interquartile ranges, or ten nats if that is more, at least.
 
     converged_ : bool
         Whether the last `fit` ended because of `tol`.
@@ -320,10 +321,17 @@ class HelmholtzMachine(
         ValueError
             If training diverges; the estimator then keeps the last finite parameters.
 
+        KeyboardInterrupt
+            If interrupted; the epochs that were completed are kept. If there are none, the earlier fit stays.
+
         Warns
         -----
         ConvergenceWarning
             If `max_iter` epochs pass before the improvement falls below `tol`.
+
+        UserWarning
+            If "auto" takes whole numbers, columns of two values, or a table with few values outside [0, 1] for real
+            values, or if Gaussian columns hold extreme values.
 
         Examples
         --------
@@ -342,8 +350,8 @@ class HelmholtzMachine(
     def partial_fit(self, X, y=None):
         """Train for one epoch on `X`, continuing from whatever was learned before.
 
-        What the first call finds fixes the kind of columns and, for Gaussian ones, their units; early stopping
-        does not apply.
+        What the first call finds fixes the kind of columns. Gaussian columns are standardized by the location and scale
+        of all rows so far, with the parameters carried along. Early stopping does not apply.
 
         Parameters
         ----------

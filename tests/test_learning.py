@@ -264,9 +264,9 @@ def test_what_did_not_occur_stays_possible(settled, monkeypatch):
     Without the bound, Adam takes full steps of their vanishing gradients: the second case is the negative control.
     """
     monkeypatch.setattr(wake_sleep, "SETTLED", settled)
-    X, _ = make_bars(200, random_state=0)
+    X, _ = make_bars(400, random_state=0)
     X = np.column_stack([X, np.zeros(len(X)), np.ones(len(X))])
-    machine = HelmholtzMachine(8, learning_rate_init=1.0, max_iter=300, tol=None, random_state=0).fit(X)
+    machine = HelmholtzMachine(8, learning_rate_init=1.0, max_iter=60, tol=None, random_state=0).fit(X)
     for column in (-2, -1):
         other = X.copy()
         other[:, column] = 1 - other[:, column]
