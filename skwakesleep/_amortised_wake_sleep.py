@@ -869,8 +869,11 @@ class _Trainer:
     @property
     def failure(self) -> str:
         """What was not finite, and at which parameters in the units of the columns."""
-        assert self._objective is not None
-        return f"{self._objective.failure}, at {described_params(self._params_in_units(self._objective.failed_at))}"
+        objective = self._objective
+        assert objective is not None
+        if objective.failed_at is None:
+            return "the last step made the parameters too large"
+        return f"{objective.failure}, at {described_params(self._params_in_units(objective.failed_at))}"
 
     @property
     def has_followed(self) -> bool:

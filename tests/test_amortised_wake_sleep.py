@@ -1020,3 +1020,11 @@ def test_a_broken_exponential_family_is_found(method):
     theta = rng.normal(size=model.n_params)
     with pytest.raises(ValueError, match=r"differences|changes with theta"):
         check_generative_model(model, theta, rng)
+
+
+@pytest.mark.parametrize("observations", ["gaussian", "bernoulli"])
+def test_a_step_that_is_far_too_long_says_so(observations):
+    X = np.random.default_rng(0).random((20, 3))
+    model = LatentFactors(3, 1, observations=observations)
+    with pytest.raises(ValueError, match=r"training diverged at epoch 1: .*too large.* Lower learning_rate_init"):
+        quick(model, learning_rate_init=1e300).fit(X)

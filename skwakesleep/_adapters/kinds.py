@@ -99,8 +99,8 @@ def visible_family(visible: str, X: Table, names: NDArray | None) -> tuple[Famil
     """Return the visible family, the means of the encoded columns, and the mean squared norm of an encoded row."""
     if visible == "bernoulli":
         means = np.clip(np.asarray(X.mean(axis=0, dtype=np.float64)).ravel(), 0, 1)
-        # Few rows, such as the first of a stream, do not make a value impossible. With hundreds of rows, the bound of the
-        # family itself is higher, and constant columns are not trained: training them costs .3 nats on MNIST.
+        # Few rows, such as the first of a stream, do not make a value impossible. With hundreds of rows, the bound of
+        # the family itself is higher, and constant columns are not trained: training them costs .3 nats on MNIST.
         smallest = 0.5 / (X.shape[0] + 1) ** 2
         return Bernoulli(), np.clip(means, smallest, 1 - smallest), float(means.sum())
     family = Gaussian.of_moments(column_moments(X, names))

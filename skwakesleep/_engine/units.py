@@ -60,7 +60,8 @@ class Units:
 
     def seen_from(self, other: "Units") -> tuple[NDArray, NDArray]:
         """Return the location and scale that map rows in these units to rows in others."""
-        return (self.location - other.location) / other.divisor, self.divisor / other.divisor
+        with np.errstate(over="ignore"):  # of a column without spread so far, in units that are far smaller
+            return (self.location - other.location) / other.divisor, self.divisor / other.divisor
 
     def have_grown(self, other: "Units") -> NDArray:
         """Return which columns have grown so much in others that the rows before said little of their spread."""
