@@ -412,8 +412,10 @@ class AmortisedWakeSleep(
         self._validate_params()
         X, header = self._check_table(X, reset=fresh)
         model = self._asked_model(X.shape[1]) if fresh else self._fitted.model
+        names = header.get("feature_names_in_")
+        kinds.check_range(X, _observation_range(model), names)
         header["model_"] = model
-        moments = kinds.column_moments(X, header.get("feature_names_in_"))
+        moments = kinds.column_moments(X, names)
         if fresh:
             trainer = _Trainer(self, model, X, _units(model, moments))
             states = trainer.starts(1 if partial else self.n_restarts, moments)
@@ -788,7 +790,9 @@ class AmortisedWakeSleep(
     def _checked(self, X):
         """Return what was fitted, which another thread may replace meanwhile, and a valid table."""
         check_is_fitted(self)
-        return self._fitted, self._check_table(X, reset=False)[0]
+        fit, (X, header) = self._fitted, self._check_table(X, reset=False)
+        kinds.check_range(X, _observation_range(fit.model), header.get("feature_names_in_"))
+        return fit, X
 
     def _trainer_of(self, fit, X):
         return _Trainer(self, fit.model, X, fit.state.units)
@@ -814,6 +818,10 @@ def _units(model, moments):
     if not _has(model, UNITS):
         return AS_THEY_ARE
     return Units(*GuardedModel(model).column_units(moments.means, moments.deviations))
+
+
+def _observation_range(model):
+    return getattr(model, "observation_range", (-np.inf, np.inf))
 
 
 def _check_magnitude(X):

@@ -18,7 +18,13 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep._adapters._sklearn import InvalidParameterError
-from skwakesleep.models import FunctionModel, LatentFactors, check_generative_model
+from skwakesleep.models import (
+    FunctionModel,
+    LatentFactors,
+    NeuralDecoder,
+    SigmoidBeliefNetwork,
+    check_generative_model,
+)
 from tests.every_check import every_check
 
 FITS = ["fit", "partial_fit"]
@@ -1028,3 +1034,22 @@ def test_a_step_that_is_far_too_long_says_so(observations):
     model = LatentFactors(3, 1, observations=observations)
     with pytest.raises(ValueError, match=r"training diverged at epoch 1: .*too large.* Lower learning_rate_init"):
         quick(model, learning_rate_init=1e300).fit(X)
+
+
+BINARY_MODELS = [
+    LatentFactors(4, 1, observations="bernoulli"),
+    SigmoidBeliefNetwork(4, 2),
+    NeuralDecoder(4, n_latents=2),
+]
+
+
+@pytest.mark.parametrize("model", BINARY_MODELS, ids=repr)
+def test_data_that_a_model_cannot_generate_are_refused(model):
+    """The likelihood of such data would have no bound."""
+    X = (np.random.default_rng(0).random((30, 4)) < 0.5).astype(float)
+    fitted = quick(model).fit(X * (1 + 1e-9))
+    spoiled = X.copy()
+    spoiled[7, 2] = 1.5
+    for call in fitted.fit, fitted.partial_fit, fitted.score:
+        with pytest.raises(ValueError, match=r"values in \[0, 1\], but column 2 of X holds 1\.5.* Rescale"):
+            call(spoiled)

@@ -95,6 +95,24 @@ def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) 
     )
 
 
+def check_range(X: NDArray, bounds: tuple[float, float], names: NDArray | None) -> None:
+    """Check that every value of `X` is one that a model can generate.
+
+    Raises
+    ------
+    ValueError
+        Naming the first column outside, and its first offending value.
+    """
+    lowest, highest = bounds
+    found = first_column(X, lambda values: (values < lowest - UNIT_TOLERANCE) | (values > highest + UNIT_TOLERANCE))
+    if found:
+        column, values = found
+        raise ValueError(
+            f"The model generates values in [{lowest:g}, {highest:g}], but {_label(column, names)} of X holds "
+            f"{float(values[0]):.7g}. Rescale or clip X, or choose another model."
+        )
+
+
 def visible_family(visible: str, X: Table, names: NDArray | None) -> tuple[Family, NDArray, float]:
     """Return the visible family, the means of the encoded columns, and the mean squared norm of an encoded row."""
     if visible == "bernoulli":

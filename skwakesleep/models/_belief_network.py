@@ -81,6 +81,8 @@ class SigmoidBeliefNetwork(SummableModel):
             shapes[f"intercept_{layer}"] = (below,)
         super().__init__(n_features, shapes)
 
+    observation_range = (0.0, 1.0)
+
     @property
     def summable(self) -> bool:
         """Whether the latents are few enough to be listed."""

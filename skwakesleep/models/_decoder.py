@@ -73,6 +73,8 @@ class NeuralDecoder(SummableModel):
         self._network = Perceptron(n_latents, n_hidden, n_features)
         super().__init__(n_features, {"prior": (n_latents,), **self._network.shapes()})
 
+    observation_range = (0.0, 1.0)
+
     @property
     def summable(self) -> bool:
         """Whether the latents are few enough to be listed."""

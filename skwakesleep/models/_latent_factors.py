@@ -115,6 +115,11 @@ class LatentFactors:
         self._slices = np.cumsum([n_map - self.n_features, self.n_features, self._observation.n_params])
         self.n_params = n_map + self._observation.n_params + self._prior.n_params
 
+    @property
+    def observation_range(self) -> tuple[float, float]:
+        """Smallest and largest value of the columns."""
+        return (0.0, 1.0) if self.observations == "bernoulli" else (-np.inf, np.inf)
+
     def __repr__(self) -> str:
         noise = f", noise={self.noise!r}" if self.observations == "gaussian" else ""
         return (

@@ -31,6 +31,8 @@ class GenerativeModel(Protocol):
         Number of columns of the observations, ``D``.
     n_params : int
         Number of parameters, ``P``.
+    observation_range : tuple of float
+        The smallest and the largest value that an observation can have; data outside are refused. Optional.
 
     See Also
     --------
