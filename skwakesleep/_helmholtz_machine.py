@@ -398,14 +398,15 @@ class HelmholtzMachine(
         names = header.get("feature_names_in_")
         notices = kinds.notices(X, header["visible_"], names) if fresh and self.visible == "auto" else []
         rows_id = "" if partial else validation.rows_id(X, self.early_stopping and self.validation_fraction)
-        trained = (
-            self._initialized(X, header["visible_"], sizes, names) if fresh else self._resumable(X, rows_id, names)
-        )
+        if fresh:
+            trained = self._initialized(X, header["visible_"], sizes, names)
+        else:
+            trained = self._resumable(X, rows_id, names)
 
         def attributes(state):
             return {**header, **_fitted_attributes(trained.machine, state)}
 
-        seen_before = None if fresh else getattr(self._fitted.machine.visible, "seen", None)
+        seen_before = getattr(self._fitted.machine.visible, "seen", None) if partial and not fresh else None
         n_epochs = 1 if partial else self.max_iter
         n_before = trained.state.n_epochs
         monitor = FitMonitor(self, X, n_epochs, attributes)

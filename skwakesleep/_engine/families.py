@@ -195,6 +195,10 @@ class Gaussian:
         gaps = np.where(constant, np.sqrt(12 * CONSTANT_VARIANCE), np.minimum(moments.gaps / scale, np.sqrt(12)))
         return cls(moments.means, scale, np.maximum(np.square(gaps) / 12, RESOLVED_VARIANCE), moments)
 
+    def having_seen(self, seen: Moments) -> "Gaussian":
+        """Return the family with the same units and another summary of the rows seen so far."""
+        return Gaussian(self.location, self.scale, self.smallest_variance, seen)
+
     def shapes(self, n_units: int) -> Shapes:
         return {"log_variance": (n_units,)}
 

@@ -32,7 +32,7 @@ def follow(machine: Machine, state: TrainingState, moments: Moments) -> Machine:
     seen = moments if old.seen is None else old.seen.merged(moments)
     new = Gaussian.of_moments(seen)
     if are_close(old, new):
-        return machine.with_visible(Gaussian(old.location, old.scale, old.smallest_variance, seen))
+        return machine.with_visible(old.having_seen(seen))
     change = ChangeOfUnits(machine, new, first_spread=FIRST_SPREAD)
     change.apply_to_state(state)
     for parameters in state.parameter_vectors:
@@ -41,10 +41,10 @@ def follow(machine: Machine, state: TrainingState, moments: Moments) -> Machine:
 
 
 def restandardized(machine: Machine, moments: Moments) -> Machine:
-    """Return a machine for rows of the given moments, with the units it has where these are suitable."""
+    """Return a machine for rows of the given moments alone, with the units it has where these are suitable."""
     new = Gaussian.of_moments(moments)
     old = cast(Gaussian, machine.visible)
-    return machine if are_close(old, new) else machine.with_visible(new)
+    return machine.with_visible(old.having_seen(moments) if are_close(old, new) else new)
 
 
 def unified(replicas: Sequence[FittedMachine]) -> tuple[Machine, list[TrainingState]]:
@@ -62,7 +62,7 @@ def unified(replicas: Sequence[FittedMachine]) -> tuple[Machine, list[TrainingSt
     if not isinstance(old, Gaussian) or seen is None:
         return first.machine, states
     seen.counts /= len(replicas)  # each has counted the rows from before they went apart
-    return first.machine.with_visible(Gaussian(old.location, old.scale, old.smallest_variance, seen)), states
+    return first.machine.with_visible(old.having_seen(seen)), states
 
 
 def are_close(old: Gaussian, new: Gaussian) -> bool:
