@@ -253,7 +253,7 @@ class AmortisedWakeSleep(
     >>> angle = rng.uniform(0, 2 * np.pi, (300, 1))
     >>> X = np.hstack([np.cos(angle), np.sin(angle)]) + 0.1 * rng.normal(size=(300, 2))
     >>> ring = LatentFactors(2, 1, latents="angle", noise="spherical")
-    >>> fitted = AmortisedWakeSleep(ring, n_sleep=200, max_iter=120, learning_rate_init=0.05, random_state=0).fit(X)
+    >>> fitted = AmortisedWakeSleep(ring, n_sleep=200, max_iter=120, random_state=0).fit(X)
     >>> fitted.score(X) > -1.3  # nats per row; a normal density has -2.1
     True
     >>> np.round(fitted.params_["noise_variance"], 2)
@@ -880,7 +880,7 @@ class _Trainer:
         objective = self._objective
         assert objective is not None
         if objective.failed_at is None:
-            return "the last step made the parameters too large"
+            return "a step led to parameters that are not finite, or too large"
         return f"{objective.failure}, at {described_params(self._params_in_units(objective.failed_at))}"
 
     @property

@@ -70,11 +70,13 @@ class AmortisedState(TrainingState):
     def enter(self, units: Units, params_in_units: Callable[[NDArray, NDArray, NDArray], NDArray]) -> None:
         """Go on in other units, with an optimizer that remembers nothing.
 
-        Densities stay the same, but for columns whose spread has shown only now: there they are as wide in the new
-        units as they were in the old. Noise that is too narrow for what comes is hard to learn from.
+        Densities stay the same, but for columns whose spread has shown only now: there the parameters are taken to be
+        in the new units already. Noise that is too narrow for what comes is hard to learn from, and so is a location
+        that is far from it.
         """
         location, scale = self.units.seen_from(units)
-        scale = np.where(self.units.have_grown(units), 1.0, scale)
+        grown = self.units.have_grown(units)
+        location, scale = np.where(grown, 0.0, location), np.where(grown, 1.0, scale)
         for parameters in (self.parameters, self.average):
             parameters[...] = params_in_units(parameters, location, scale)
         self.optimizer.reset()

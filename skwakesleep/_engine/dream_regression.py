@@ -35,8 +35,8 @@ N_TUNING_PAIRS = 300
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-1, 9))
 # Shrunken predictions of latents make loadings smaller, and so latents harder to predict and the ridge higher, until
-# all is noise. The greatest ridge of an additive regression breaks this circle.
-ADDITIVE_RIDGE_FACTORS = RIDGE_FACTORS[:6]
+# all is noise. In training, the greatest ridge breaks this circle: what little can be predicted is hardly shrunk.
+TRAINING_RIDGE_FACTORS = RIDGE_FACTORS[:6]
 # Columns that a kernel resolves as they are: there is nothing to reduce.
 FEW_COLUMNS = 3
 # A row of data is covered when its nearest dream is as near as that of this part of the dreams.
@@ -132,35 +132,37 @@ def fit_regression(inputs: NDArray, bandwidth: float | None, ridge: float, rng: 
 
 
 def set_regression(
-    state: RegressionState, settings: RegressionSettings, pairs: Pairs, groups: Sequence[NDArray]
+    state: RegressionState,
+    settings: RegressionSettings,
+    pairs: Pairs,
+    groups: Sequence[NDArray],
+    ridge_factors: Sequence[float] = TRAINING_RIDGE_FACTORS,
 ) -> None:
     """Choose feature map, bandwidth and ridge for targets in groups ``(n, T)``, and write them to the state."""
     targets = balanced(groups)
     state.feature_map = _fitted_map(settings, state, pairs, targets)
     inputs = state.feature_map(pairs.x)
+    ridges = [settings.ridge * factor for factor in ridge_factors] if settings.tuned else [settings.ridge]
     if settings.feature_map == "additive":
-        _tune_additive(state, settings, inputs, targets)
+        _tune_additive(state, inputs, targets, ridges)
     else:
-        _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS])
+        _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges)
 
 
-def _tune_additive(state: RegressionState, settings: RegressionSettings, inputs: NDArray, targets: NDArray) -> None:
+def _tune_additive(state: RegressionState, inputs: NDArray, targets: NDArray, ridges: Sequence[float]) -> None:
     state.bandwidth = None
-    state.ridge, error = tune_ridge(additive_features(inputs), targets, _ridges(settings, ADDITIVE_RIDGE_FACTORS))
+    state.ridge, error = tune_ridge(additive_features(inputs), targets, ridges)
     state.errors.append(error)
 
 
-def _tune_kernel(state: RegressionState, settings: RegressionSettings, inputs: NDArray, targets: NDArray) -> None:
+def _tune_kernel(
+    state: RegressionState, settings: RegressionSettings, inputs: NDArray, targets: NDArray, ridges: Sequence[float]
+) -> None:
     center = median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
     factors = _factors_near(state.factor) if settings.tuned else (1.0,)
-    ridges = _ridges(settings, RIDGE_FACTORS)
     state.bandwidth, state.ridge, error = tune(inputs, targets, [center * factor for factor in factors], ridges)
     state.factor = state.bandwidth / center
     state.errors.append(error)
-
-
-def _ridges(settings: RegressionSettings, factors: Sequence[float]) -> list[float]:
-    return [settings.ridge * factor for factor in factors] if settings.tuned else [settings.ridge]
 
 
 def expectation(
@@ -168,7 +170,7 @@ def expectation(
 ) -> NDArray:
     """Return the conditional expectation of targets ``(n, T)`` at new observations ``(M, D)``, of shape ``(M, T)``."""
     state = RegressionState()
-    set_regression(state, settings, pairs, [targets])
+    set_regression(state, settings, pairs, [targets], RIDGE_FACTORS)
     assert state.feature_map is not None
     regression = fit_regression(state.feature_map(pairs.x), state.bandwidth, state.ridge, rng)
     return regression.predict(state.feature_map(x_new), targets)

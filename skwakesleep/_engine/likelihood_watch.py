@@ -60,7 +60,7 @@ class LikelihoodWatch:
         self._keep()
 
     def look(self) -> None:
-        """Score the average; after a fall, return to the best and go on from there with smaller steps."""
+        """Score the average; after a fall, go on from the best average with smaller steps."""
         self._look()
         if self.score >= self.best_score:
             self._keep()
@@ -91,6 +91,7 @@ class LikelihoodWatch:
     def _return(self) -> None:
         learning_rate = self._state.optimizer.learning_rate
         self._state.go_back(self._best)
+        self._state.parameters[...] = self._state.average  # the iterate scores less, and smaller steps would stay there
         self._state.optimizer = deepcopy(self._optimizer)  # steps without what it remembers would be large
         self._state.optimizer.learning_rate = learning_rate
 

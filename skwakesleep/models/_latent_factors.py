@@ -242,7 +242,10 @@ class LatentFactors:
     # ------------------------------------------------------------------ likelihood
 
     def _normal_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        factor = np.linalg.cholesky(self._covariance(theta))
+        try:
+            factor = np.linalg.cholesky(self._covariance(theta))
+        except np.linalg.LinAlgError:  # not finite, or singular to working precision
+            return np.full(len(X), np.nan)
         whitened = np.linalg.solve(factor, (X - self._split(theta)[1]).T)
         log_scales = np.log(factor.diagonal()).sum() + 0.5 * self.n_features * np.log(2 * np.pi)
         return -0.5 * np.square(whitened).sum(axis=0) - log_scales

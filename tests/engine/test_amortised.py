@@ -20,6 +20,7 @@ from skwakesleep._engine.dream_regression import (
     RegressionState,
     balanced,
     coverage,
+    expectation,
     fit_regression,
     set_regression,
 )
@@ -217,6 +218,20 @@ def test_bandwidths_next_to_the_last_choice_are_tried(index):
     assert dream_regression._factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
     assert len(dream_regression._factors_near(between * 1.02)) == 3
     assert len(dream_regression._factors_near(between / 1.02)) == 2
+
+
+@pytest.mark.parametrize("feature_map", ["predictive", "additive"])
+def test_noise_is_shrunk_less_in_training(feature_map, rng):
+    """In training, the ridge that noise asks for would shrink predictions of latents that can hardly be predicted."""
+    x, noise = rng.normal(size=(200, 2)), rng.normal(size=(200, 1))
+    settings = RegressionSettings(feature_map=feature_map, latent_function=lambda z: z)
+    state = RegressionState()
+    set_regression(state, settings, Pairs(noise, x), [noise])
+    assert state.ridge == pytest.approx(100 * settings.ridge)
+    regression = fit_regression(state.feature_map(x), state.bandwidth, state.ridge, rng)
+    trained = regression.predict(state.feature_map(x), noise)
+    expected = expectation(settings, Pairs(noise, x), noise, x, rng)
+    assert expected.std() < 0.95 * trained.std()
 
 
 def test_an_additive_regression_is_tuned_on_all_pairs(rng):

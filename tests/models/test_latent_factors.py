@@ -144,6 +144,12 @@ def test_normal_latents_are_factor_analysis(rng):
     assert abs(model.grad_log_likelihood(theta, X)).max() < 1e-2  # its maximum is ours
 
 
+def test_a_covariance_that_is_singular_to_working_precision_has_no_likelihood(rng):
+    model = LatentFactors(3, 1)
+    theta = np.concatenate([np.full(3, 1e12), np.zeros(6)])
+    assert np.isnan(model.log_likelihood(theta, rng.normal(size=(4, 3)))).all()
+
+
 def test_categorical_latents_are_a_mixture_with_tied_covariance(rng):
     X = np.concatenate([rng.normal(size=(100, 3)), 3 + rng.normal(size=(200, 3))])
     fitted = GaussianMixture(2, covariance_type="tied", random_state=0).fit(X)
