@@ -910,10 +910,12 @@ def test_a_diverging_fit_gives_advice_and_keeps_the_last_finite_parameters(X):
     assert np.isfinite(estimator.sample(3)).all()
 
 
-def test_a_step_to_infinity_is_reported(X):
-    words = r"at epoch 1: a step led to parameters that are not finite. Lower\s+learning_rate_init"
-    with pytest.raises(ValueError, match=words):
-        quick(max_iter=1, learning_rate_init=1e300).fit(X)
+@pytest.mark.parametrize("observations", ["gaussian", "bernoulli"])
+def test_a_step_that_is_far_too_long_says_so(observations):
+    X = np.random.default_rng(0).random((20, 3))
+    model = LatentFactors(3, 1, observations=observations)
+    with pytest.raises(ValueError, match=r"training diverged at epoch 1: .*too large.* Lower learning_rate_init"):
+        quick(model, learning_rate_init=1e300).fit(X)
 
 
 def test_a_diverging_fit_loses_nothing_that_was_fitted_before(X):
@@ -1067,14 +1069,6 @@ def test_a_broken_exponential_family_is_found(method):
         check_generative_model(model, theta, rng)
 
 
-@pytest.mark.parametrize("observations", ["gaussian", "bernoulli"])
-def test_a_step_that_is_far_too_long_says_so(observations):
-    X = np.random.default_rng(0).random((20, 3))
-    model = LatentFactors(3, 1, observations=observations)
-    with pytest.raises(ValueError, match=r"training diverged at epoch 1: .*too large.* Lower learning_rate_init"):
-        quick(model, learning_rate_init=1e300).fit(X)
-
-
 BINARY_MODELS = [
     LatentFactors(4, 1, observations="bernoulli"),
     SigmoidBeliefNetwork(4, 2),
@@ -1082,7 +1076,7 @@ BINARY_MODELS = [
 ]
 
 
-@pytest.mark.parametrize("model", BINARY_MODELS, ids=repr)
+@pytest.mark.parametrize("model", BINARY_MODELS, ids=lambda model: type(model).__name__)
 def test_data_that_a_model_cannot_generate_are_refused(model):
     """The likelihood of such data would have no bound."""
     X = (np.random.default_rng(0).random((30, 4)) < 0.5).astype(float)
