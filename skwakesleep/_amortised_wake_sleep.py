@@ -33,7 +33,13 @@ from skwakesleep._engine.dreams import (
 )
 from skwakesleep._engine.feature_maps import FittedTransformer
 from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
-from skwakesleep._engine.likelihood_watch import N_WATCHED_ROWS, LikelihoodWatch, remaining_gain, spread_rows
+from skwakesleep._engine.likelihood_watch import (
+    N_WATCHED_ROWS,
+    LikelihoodWatch,
+    remaining_gain,
+    significant,
+    spread_rows,
+)
 from skwakesleep._engine.moments import Moments
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
@@ -1144,7 +1150,7 @@ class _Trainer:
             ]
         exact = hasattr(self._model, "grad_log_likelihood") and state.n_steps >= N_STEPS_TO_JUDGE
         gain = self._remaining_gain(state) if exact else 0.0
-        if gain <= MUCH_TO_GAIN:
+        if gain <= significant(MUCH_TO_GAIN, len(state.parameters), len(self._X)):
             return []
         return [
             UserWarning(

@@ -12,7 +12,8 @@ from skwakesleep._engine.amortised import AmortisedState
 # Rows by whose likelihood a fit is watched, and judged at its end. The likelihood may be a costly sum.
 N_WATCHED_ROWS = 200
 N_JUDGED_ROWS = 1000
-# By how many nats per row the likelihood must have fallen to go back: iterates of a fit that is done differ by less.
+# By how many nats per row the likelihood must have fallen to go back: iterates of a fit that is done differ by less, or
+# by what is not significant with few rows, see `significant`.
 FALL = 0.3
 # What the learning rate is multiplied by then: steps that change the mean of a column by more than its noise lose what
 # was learned, and the noise is not known beforehand.
@@ -55,6 +56,7 @@ class LikelihoodWatch:
         self._log_likelihood = log_likelihood
         self._project = project
         self._rows = spread_rows(rows, N_WATCHED_ROWS)
+        self._fall = significant(FALL, len(state.parameters), len(rows))
         self._state = state
         self._look()
         self._keep()
@@ -71,7 +73,7 @@ class LikelihoodWatch:
     @property
     def has_fallen(self) -> bool:
         """Whether the last score is below the best by more than iterates of a fit that is done differ."""
-        return not self.score >= self.best_score - FALL
+        return not self.score >= self.best_score - self._fall
 
     def settle(self) -> None:
         """Return to the best iterates for good, if the likelihood has fallen."""
@@ -116,6 +118,15 @@ def remaining_gain(
     climb = minimize(loss, theta, jac=True, method="L-BFGS-B", options={"maxfun": N_EVALUATIONS})
     before, after = (float(log_likelihood(end, judged).mean()) for end in (theta, project(climb.x)))
     return after - before
+
+
+def significant(difference: float, n_params: int, n_rows: int) -> float:
+    """Return a difference in nats per row, or a greater one where the rows are too few to tell by it.
+
+    In all rows together, the likelihood of parameters that the data do not tell from the best ones is lower by nats of
+    the order of their number.
+    """
+    return max(difference, n_params / n_rows)
 
 
 def spread_rows(rows: NDArray, n: int) -> NDArray:
