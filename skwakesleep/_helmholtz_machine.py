@@ -394,7 +394,7 @@ class HelmholtzMachine(
         header["visible_"] = kinds.resolve_visible(self.visible, X) if fresh else self.visible_
         if not fresh:
             self._check_unchanged(sizes)
-        self._check_columns(X, header)
+        X = self._in_domain(X, header)
         names = header.get("feature_names_in_")
         notices = kinds.notices(X, header["visible_"], names) if fresh and self.visible == "auto" else []
         rows_id = "" if partial else validation.rows_id(X, self.early_stopping and self.validation_fraction)
@@ -527,9 +527,9 @@ class HelmholtzMachine(
                     f"trained with {old!r}. Restore it, or start anew with fit and warm_start=False."
                 )
 
-    def _check_columns(self, X, header):
+    def _in_domain(self, X, header):
         found = self.visible == "auto"
-        kinds.check_domain(X, header["visible_"], header.get("feature_names_in_"), found=found)
+        return kinds.in_domain(X, header["visible_"], header.get("feature_names_in_"), found=found)
 
     def _initialized(self, X, visible, sizes, names):
         """Return a machine for the columns of `X` and an untrained state."""
@@ -940,8 +940,7 @@ class HelmholtzMachine(
     def _check_X(self, X):
         check_is_fitted(self)
         X, header = check_table(self, X, reset=False)
-        self._check_columns(X, {**header, "visible_": self.visible_})
-        return X
+        return self._in_domain(X, {**header, "visible_": self.visible_})
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

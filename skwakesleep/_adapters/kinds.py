@@ -58,8 +58,26 @@ def n_outside(X: Table) -> int:
     return int(((values < 0) | (values > 1)).sum())
 
 
-def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> None:
-    """Check that every value of `X` belongs to the domain of the visible family.
+def in_unit_interval(X: Table, names: NDArray | None, complaint: str) -> Table:
+    """Return `X`, or a copy in which values that rounding took out of [0, 1] are clipped.
+
+    Raises
+    ------
+    ValueError
+        The complaint, with the first column outside and its first offending value in place of ``{}``.
+    """
+    if first_outside(X, 0.0) is None:
+        return X
+    outside = first_outside(X)
+    if outside is None:
+        return np.clip(X, 0, 1) if isinstance(X, np.ndarray) else X.minimum(1).maximum(0)
+    column, value = outside
+    negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
+    raise ValueError(negative + complaint.format(f"{_label(column, names)} of X holds {value:.7g}"))
+
+
+def in_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> Table:
+    """Return `X` if every value belongs to the domain of the visible family, with rounding errors clipped in a copy.
 
     Parameters
     ----------
@@ -77,21 +95,20 @@ def check_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) 
     ValueError
         Naming the first column outside, its offending value, and what to set.
     """
-    outside = first_outside(X) if visible == "bernoulli" else None
-    if outside is None:
-        return
-    column, value = outside
-    fixed = " (found in the data of the first fit or partial_fit)" if found else ""
-    negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
-    folds = (
-        " visible='auto' decides on the rows of each fit anew, so that folds of a cross-validation can differ: name "
-        "the kind, visible='bernoulli' or visible='gaussian', to fix it."
-        if found
-        else ""
-    )
-    raise ValueError(
-        f"{negative}Bernoulli columns must be in [0, 1]{fixed}, but {_label(column, names)} of X holds {value:.7g}. "
-        f"Rescale or clip X, for example by MinMaxScaler(clip=True), or set visible='gaussian'.{folds}"
+    if visible != "bernoulli":
+        return X
+    fixed, folds = "", ""
+    if found:
+        fixed = " (found in the data of the first fit or partial_fit)"
+        folds = (
+            " visible='auto' decides on the rows of each fit anew, so that folds of a cross-validation can differ: "
+            "name the kind, visible='bernoulli' or visible='gaussian', to fix it."
+        )
+    return in_unit_interval(
+        X,
+        names,
+        f"Bernoulli columns must be in [0, 1]{fixed}, but {{}}. Rescale or clip X, for example by "
+        f"MinMaxScaler(clip=True), or set visible='gaussian'.{folds}",
     )
 
 
@@ -116,7 +133,7 @@ def check_range(X: NDArray, bounds: tuple[float, float], names: NDArray | None) 
 def visible_family(visible: str, X: Table, names: NDArray | None) -> tuple[Family, NDArray, float]:
     """Return the visible family, the means of the encoded columns, and the mean squared norm of an encoded row."""
     if visible == "bernoulli":
-        means = np.clip(np.asarray(X.mean(axis=0, dtype=np.float64)).ravel(), 0, 1)
+        means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
         # Few rows, such as the first of a stream, do not make a value impossible. With hundreds of rows, the bound of
         # the family itself is higher, and constant columns are not trained: training them costs .3 nats on MNIST.
         smallest = 0.5 / (X.shape[0] + 1) ** 2

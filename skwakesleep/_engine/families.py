@@ -138,7 +138,7 @@ class Bernoulli:
         return None
 
     def encode(self, columns: NDArray) -> NDArray:
-        return np.clip(columns, 0, 1, out=columns)  # values that rounding took out of the unit interval
+        return columns
 
     def bounded(self, units: NDArray) -> NDArray:
         return units

@@ -14,12 +14,16 @@ from sklearn.utils.validation import check_is_fitted
 from skwakesleep._adapters import kinds, validation
 from skwakesleep._adapters._sklearn import Interval
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
-from skwakesleep._adapters.tables import check_table, place_of
+from skwakesleep._adapters.tables import check_table
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.rows import Table
 
 # Rows that are computed at a time, so that scratch arrays fit a core's own cache.
 BATCH = 1024
+OUTSIDE = (
+    "X must have values in [0, 1], fractions being probabilities, but {}. Rescale X, or set binarize to the value "
+    "above which an entry is a one."
+)
 # Smallest probability of a value.
 SMALLEST = np.finfo(np.float64).eps
 
@@ -196,7 +200,10 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
     def _check_X(self, X, *, reset):
         """Return values in [0, 1] in float64, and what is known of the columns."""
         X, header = check_table(self, X, reset=reset)
-        X = _unit_interval(X, header) if self.binarize is None else binarize(X, threshold=self.binarize)
+        if self.binarize is None:
+            X = kinds.in_unit_interval(X, header.get("feature_names_in_"), OUTSIDE)
+        else:
+            X = binarize(X, threshold=self.binarize)
         return X.astype(np.float64, copy=False), header
 
     def __sklearn_tags__(self):
@@ -204,20 +211,6 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = self.binarize is None
         return tags
-
-
-def _unit_interval(X: Table, header: dict[str, Any]) -> Table:
-    """Return `X` if its values are in [0, 1], clipped where they are outside by no more than rounding errors."""
-    outside = kinds.first_outside(X)
-    if outside:
-        column, value = outside
-        place = place_of(header["feature_names_in_"][column] if "feature_names_in_" in header else column)
-        negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
-        raise ValueError(
-            f"{negative}X must have values in [0, 1], fractions being probabilities, but {place} holds {value:.7g}. "
-            "Rescale X, or set binarize to the value above which an entry is a one."
-        )
-    return np.clip(X, 0, 1) if isinstance(X, np.ndarray) else X.minimum(1).maximum(0)
 
 
 def dense(X: Table) -> NDArray:
