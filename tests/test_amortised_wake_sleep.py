@@ -412,6 +412,7 @@ FIRST_BATCHES = {
     "one row": lambda X: X[:1],
     "one regime": lambda X: X[np.argsort(X[:, 0])[:5]],
     "far away": lambda X: X[:1] + 1e3 * SCALES[:3],
+    "very far away": lambda X: X[:1] + 1e7 * SCALES[:3],
 }
 
 

@@ -139,6 +139,15 @@ def test_a_first_row_does_not_fix_the_units():
     assert stream.score(fresh) > machine(max_iter=30).fit(X).score(fresh) - 0.3
 
 
+def test_a_wrong_first_row_does_not_fix_the_units():
+    X, fresh = correlated(1000, 0), correlated(1000, 1)
+    with pytest.warns(UserWarning, match="extreme"):
+        stream = machine().partial_fit(X[:1] + 1e7).partial_fit(X)
+    for _ in range(30):
+        stream.partial_fit(X)
+    assert stream.score(fresh) > machine(max_iter=30).fit(X).score(fresh) - 0.3
+
+
 def test_a_first_batch_of_one_regime_does_not_fix_the_units():
     X, fresh = (np.random.default_rng(seed).permutation(clusters(1000, 2, seed)) for seed in (0, 1))
     order = np.argsort(X[:, 0])
@@ -160,6 +169,7 @@ def test_the_largest_values_give_no_nan(dtype, value):
     assert np.isfinite(fitted.score(row))
 
 
+@pytest.mark.filterwarnings("ignore:X holds 3 extreme values")  # the row that is of another size
 @pytest.mark.parametrize("factor", [1e-300, 1e300])
 def test_a_warm_start_in_other_units(factor):
     X = correlated(40, 0)

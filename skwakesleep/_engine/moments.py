@@ -38,6 +38,8 @@ class Moments:
         Unit in the last place of the largest magnitude.
     n_extreme : ndarray of shape (n_columns,)
         Number of extreme values.
+    lowest, highest : ndarray of shape (n_columns,)
+        Bounds beyond which values are extreme, infinite with few rows.
     """
 
     counts: NDArray
@@ -46,10 +48,18 @@ class Moments:
     gaps: NDArray
     ulps: NDArray
     n_extreme: NDArray
+    lowest: NDArray
+    highest: NDArray
 
     def merged(self, other: "Moments") -> "Moments":
-        """Return the summary of the rows of both (Chan, Golub & LeVeque 1983)."""
-        counts = self.counts + other.counts
+        """Return the summary of the rows of both (Chan, Golub & LeVeque 1983).
+
+        The rows seen so far are forgotten in columns where they are few and extreme in view of the other ones: a stream
+        that begins with a wrong row would otherwise keep its scale for good.
+        """
+        extreme = (self.means < other.lowest) | (self.means > other.highest)
+        forgotten = (self.counts < MIN_ROWS_FOR_QUARTILES) & extreme
+        counts = np.where(forgotten, 0, self.counts) + other.counts
         share = other.counts / counts
         shift = other.means - self.means
         ulps = np.maximum(self.ulps, other.ulps)
@@ -58,8 +68,9 @@ class Moments:
         deviations[(within == 0) & (np.abs(shift) <= ROUNDING_ULPS * ulps)] = 0
         gaps = np.minimum(self.gaps, other.gaps)
         gaps = np.where(np.isinf(gaps) & (deviations > 0), np.abs(shift), gaps)  # one value in each of the two
-        n_extreme = self.n_extreme + other.n_extreme
-        return Moments(counts, self.means + share * shift, deviations, gaps, ulps, n_extreme)
+        n_extreme = self.n_extreme + np.where(forgotten, self.counts, 0) + other.n_extreme
+        means = np.where(forgotten, other.means, self.means + share * shift)
+        return Moments(counts, means, deviations, gaps, ulps, n_extreme, other.lowest, other.highest)
 
 
 def measure(table: NDArray | sparse.csr_array) -> Moments:
@@ -103,6 +114,8 @@ def measure(table: NDArray | sparse.csr_array) -> Moments:
         gaps=np.where(varying, np.maximum(np.where(np.isinf(order.gap), 0, order.gap), ulps), np.inf),
         ulps=ulps,
         n_extreme=table.shape[0] - counts,
+        lowest=order.lowest,
+        highest=order.highest,
     )
 
 

@@ -122,6 +122,20 @@ def test_parts_of_a_stream_have_the_moments_of_the_whole(sizes):
     np.testing.assert_allclose(merged.deviations, whole.deviations, rtol=1e-6)
 
 
+def test_a_wrong_first_row_is_forgotten():
+    X, wrong = RNG.normal(size=(500, 2)), np.array([0, 1e7])
+    first = X[:1] + wrong
+    rest = measure(X[1:])
+    merged = measure(first).merged(rest)
+    assert merged.counts.tolist() == [500, 499]
+    assert merged.n_extreme.tolist() == [0, 1]
+    assert merged.means[1] == rest.means[1]
+    assert merged.deviations[1] == pytest.approx(rest.deviations[1], rel=1e-12)
+    # Many rows are not forgotten, nor few that come later: they may be the new truth.
+    assert measure(X + wrong).merged(rest).counts.tolist() == [999, 999]
+    assert rest.merged(measure(first)).counts.tolist() == [500, 500]
+
+
 def test_parts_that_are_constant_are_so_together_only_if_equal():
     same, other = (measure(np.full((4, 2), value)) for value in (0.1, 0.2))
     assert not same.merged(measure(np.full((9, 2), 0.1))).deviations.any()
