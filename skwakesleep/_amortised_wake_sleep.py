@@ -428,6 +428,7 @@ class AmortisedWakeSleep(
         else:
             states = [self._resumable(moments, partial=partial)]
             trainer = _Trainer(self, model, X, states[0].units)
+        seen_before = self._fitted.state.moments if partial and not fresh else None
         n_epochs = 1 if partial else self.max_iter
         n_before = states[0].n_epochs
 
@@ -453,7 +454,7 @@ class AmortisedWakeSleep(
             raise
         self._adopt(attributes(state))
         monitor.fit_end(state)
-        return notices
+        return notices + (kinds.extremes(seen_before, state.moments, names) if _has(model, UNITS) else [])
 
     def _limited_threads(self):
         return limited_threads(N_DIRECTIONS * self.n_sleep**2)

@@ -430,7 +430,15 @@ def streamed(first, X, n=150):
     return estimator
 
 
-@pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning")
+def test_an_extreme_value_is_told_and_sets_no_scale(factors):
+    X = factors.copy()
+    X[7, 2] = 1e6
+    with pytest.warns(UserWarning, match="1 extreme values, .* in column 2"):
+        fitted = quick(gradient="exact").fit(X)
+    assert fitted._fitted.state.units.scale[2] == pytest.approx(np.delete(X[:, 2], 7).std())
+
+
+@pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning", "ignore:X holds .* extreme")
 @pytest.mark.parametrize("first", FIRST_BATCHES)
 def test_the_first_batch_does_not_fix_the_units(first, stream):
     X, score = stream

@@ -169,9 +169,9 @@ def extremes(before: Moments | None, after: Moments | None, names: NDArray | Non
     return [
         UserWarning(
             f"X holds {int(n_extreme.sum())} extreme values, more than {EXTREME_RANGES:.0f} interquartile ranges away "
-            f"from the quartiles, in {_labels(np.flatnonzero(n_extreme), names)}. They do not set the scale of a "
-            "column and have little influence on training. Correct them if they are wrong; else transform the column, "
-            "for example by its logarithm."
+            f"from the quartiles, in {_labels(np.flatnonzero(n_extreme), names)}. They are left out where the scale of "
+            "a column is determined. Correct them if they are wrong; else transform the column, for example by its "
+            "logarithm."
         )
     ]
 
