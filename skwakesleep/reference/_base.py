@@ -1,6 +1,7 @@
 """What the reference densities have in common."""
 
 from abc import ABCMeta, abstractmethod
+from copy import copy
 from numbers import Real
 from typing import Any
 
@@ -84,8 +85,8 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         self._validate_params()
         X, header = self._check_X(X, reset=True)
         attributes = self._fitted_attributes(X)
-        vars(self).pop("feature_names_in_", None)
-        vars(self).update(header | attributes)
+        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = {**kept, **header, **attributes}  # all at once
         return self
 
     def score_samples(self, X):
@@ -119,8 +120,9 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         (3,)
         """
         check_is_fitted(self)
-        X, _ = self._check_X(X, reset=False)
-        return np.concatenate([self._log_prob(dense(X[batch])) for batch in gen_batches(X.shape[0], BATCH)])
+        density = copy(self)  # another thread may fit it anew meanwhile
+        X, _ = density._check_X(X, reset=False)
+        return np.concatenate([density._log_prob(dense(X[batch])) for batch in gen_batches(X.shape[0], BATCH)])
 
     def score(self, X, y=None):
         """Compute the mean log-likelihood of the rows.
@@ -195,7 +197,8 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         """
         check_is_fitted(self)
         n_samples = validation.check_n_samples(n_samples)
-        return self._draw(n_samples, np.random.default_rng(validation.entropy(random_state))).astype(np.float64)
+        generator = np.random.default_rng(validation.entropy(random_state))
+        return copy(self)._draw(n_samples, generator).astype(np.float64)
 
     def _check_X(self, X, *, reset):
         """Return values in [0, 1] in float64, and what is known of the columns."""
