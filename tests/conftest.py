@@ -18,6 +18,15 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=f"{package} is not installed"))
 
 
+@pytest.fixture(autouse=True)
+def _seeded_global_generator():
+    """Without a random_state, seeds come from NumPy's global generator: no test may depend on what ran before it."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002
+    yield
+    np.random.set_state(state)  # noqa: NPY002
+
+
 @pytest.fixture
 def binary():
     """Zeros and ones whose columns are correlated; no column is constant."""

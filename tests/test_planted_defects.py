@@ -371,14 +371,6 @@ DEFECTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _global_generator():
-    """Give the global generator back as it was."""
-    state = np.random.get_state()  # noqa: NPY002
-    yield
-    np.random.set_state(state)  # noqa: NPY002
-
-
 @pytest.mark.parametrize("check", dict(DEFECTS), ids=lambda check: check.__name__)
 def test_the_estimator_passes(check):
     check(HelmholtzMachine)
