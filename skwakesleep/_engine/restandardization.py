@@ -1,6 +1,7 @@
 """Standardization that follows a stream of rows: columns get new units, and the parameters are carried along."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -61,7 +62,7 @@ def unified(replicas: Sequence[FittedMachine]) -> tuple[Machine, list[TrainingSt
             seen = seen.merged(theirs) if seen is not None and theirs is not None else None
     if not isinstance(old, Gaussian) or seen is None:
         return first.machine, states
-    seen.counts /= len(replicas)  # each has counted the rows from before they went apart
+    seen = replace(seen, counts=seen.counts / len(replicas))  # each has counted the rows from before they went apart
     return first.machine.with_visible(old.having_seen(seen)), states
 
 
@@ -105,8 +106,8 @@ class ChangeOfUnits:
         self._machine = machine
         self._old, self._new = old, new
         unseen = new.scale > first_spread * old.scale
-        if old.seen is not None:
-            unseen |= old.seen.deviations == 0
+        if old.seen is not None and new.seen is not None:
+            unseen |= (old.seen.deviations == 0) & (new.seen.deviations > 0)
         with np.errstate(over="ignore"):  # in columns whose spread was not seen
             self._ratio = np.where(unseen, 1.0, old.scale / new.scale)
             self._shift = np.where(unseen, 0.0, (old.location - new.location) / new.scale)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from skwakesleep._engine.families import Gaussian
+from skwakesleep._engine.fitted import FittedMachine
 from skwakesleep._engine.likelihood import log_likelihood
 from skwakesleep._engine.moments import measure
 from skwakesleep._engine.networks import Machine
 from skwakesleep._engine.optimizers import Adam
 from skwakesleep._engine.random import Streams
-from skwakesleep._engine.restandardization import ChangeOfUnits, follow, restandardized
+from skwakesleep._engine.restandardization import ChangeOfUnits, follow, restandardized, unified
 from skwakesleep._engine.rows import Rows
 from skwakesleep._engine.training import TrainingState
 from skwakesleep._engine.workspace import Workspace
@@ -105,3 +106,26 @@ def test_other_rows_are_standardized_anew():
     assert (same.visible.seen.counts == 150).all()
     other = restandardized(machine, measure(OLD + 100))
     np.testing.assert_allclose(other.visible.location, OLD.mean(axis=0) + 100)
+
+
+def test_a_column_that_stays_constant_keeps_its_noise():
+    """Another column gets new units; of the constant one nothing new was seen."""
+    rows = OLD.copy()
+    rows[:, 2] = 0.1
+    machine = Machine(Gaussian.of_moments(measure(rows)), (3, 4), 3.0)
+    parameters = RNG.normal(size=machine.layout.size)
+    machine.bind(parameters).generative[-1]["log_variance"][...] = [0, 0, -7]
+    before = machine.visible.variance(machine.bind(parameters).generative[-1])[2]
+
+    def state():
+        return TrainingState(parameters.copy(), Adam(0.1, np.ones_like(parameters)), Streams(0))
+
+    moved = state()
+    followed = follow(machine, moved, measure(rows + np.array([0, 1000, 0])))
+    assert followed.visible.scale[1] > 100
+    assert followed.visible.variance(followed.bind(moved.parameters).generative[-1])[2] == pytest.approx(before)
+    joined, states = unified([FittedMachine(machine, state()), FittedMachine(machine, state())])
+    for one in states:
+        np.testing.assert_allclose(one.parameters, parameters, rtol=1e-9, atol=1e-12)
+    assert (joined.visible.seen.counts == len(rows)).all()
+    assert (machine.visible.seen.counts == len(rows)).all()
