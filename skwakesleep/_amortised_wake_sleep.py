@@ -17,9 +17,7 @@ from skwakesleep._adapters.tables import check_table
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
-from skwakesleep._engine.amortised import AmortisedGradient, AmortisedState, Fit
-from skwakesleep._engine.dream_regression import RegressionSettings, RegressionState, expectation
-from skwakesleep._engine.dreams import (
+from skwakesleep._engine.amortised.dreams import (
     FailedSimulationsError,
     LocalFactors,
     Pairs,
@@ -31,20 +29,23 @@ from skwakesleep._engine.dreams import (
     kept,
     memory_for,
 )
-from skwakesleep._engine.feature_maps import FittedTransformer
-from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, Form, ImportanceWeighted
-from skwakesleep._engine.likelihood_watch import (
+from skwakesleep._engine.amortised.feature_maps import FittedTransformer
+from skwakesleep._engine.amortised.forms import Direct, Exact, Exponential, Form, ImportanceWeighted
+from skwakesleep._engine.amortised.gradient import AmortisedGradient, AmortisedState, Fit
+from skwakesleep._engine.amortised.likelihood_watch import (
     N_WATCHED_ROWS,
     LikelihoodWatch,
     remaining_gain,
     significant,
     spread_rows,
 )
-from skwakesleep._engine.moments import Moments
-from skwakesleep._engine.optimizers import Adam
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import TrainingDivergedError, check_vector, train
-from skwakesleep._engine.units import Units, gradient_in_units
+from skwakesleep._engine.amortised.tuning import RegressionSettings, RegressionState, expectation
+from skwakesleep._engine.amortised.units import Units, gradient_in_units
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.machine.moments import Moments
+from skwakesleep._engine.training.loop import TrainingDivergedError, train
+from skwakesleep._engine.training.optimizers import Adam
+from skwakesleep._engine.training.state import check_vector
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import EXPONENTIAL, LOCAL, UNITS, GuardedModel, check_protocol, probe
 
@@ -1044,7 +1045,7 @@ class _Trainer:
     def gradient(self, fit: Fit, streams: Streams) -> Any:
         """Return the gradient at fitted parameters over all rows, in the units of the columns."""
         objective = self._gradient([fit.state.regression.form], RegressionState(), fit.theta, streams)
-        if not objective(self._rows) >= objective.floor(0.0):
+        if objective(self._rows) is not None:
             self._objective = objective
             raise ValueError(f"The gradient cannot be estimated: {self.failure}.")
         if not _has(self._model, UNITS):

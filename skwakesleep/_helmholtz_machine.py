@@ -17,18 +17,19 @@ from skwakesleep._adapters.tables import check_matrix, check_table
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
-from skwakesleep._engine.certification import certify
-from skwakesleep._engine.fitted import FittedMachine
-from skwakesleep._engine.likelihood import estimate, log_likelihood
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.numerics import bounded_mean
-from skwakesleep._engine.optimizers import SGD, Adam, Optimizer
-from skwakesleep._engine.random import FineNoise, Streams
-from skwakesleep._engine.restandardization import follow, restandardized
-from skwakesleep._engine.rows import Rows
-from skwakesleep._engine.training import Stopping, TrainingDivergedError, TrainingState, train
-from skwakesleep._engine.wake_sleep import WakeSleep
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.numerics import bounded_mean
+from skwakesleep._engine.arrays.random import FineNoise, Streams
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.fitted import FittedMachine
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.restandardization import follow, restandardized
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.posterior.certification import certify
+from skwakesleep._engine.posterior.likelihood import estimate, log_likelihood
+from skwakesleep._engine.training.loop import TrainingDivergedError, train
+from skwakesleep._engine.training.optimizers import SGD, Adam, Optimizer
+from skwakesleep._engine.training.state import Stopping, TrainingState
 
 DEFAULT_BATCH_SIZE = 100
 # Patience of n_iter_no_change="auto": a number of epochs and, with early stopping, of steps. A table of a few hundred

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
-from skwakesleep._engine.families import Gaussian
+from skwakesleep._engine.machine.families import Gaussian
 
 __all__ = ["register"]
 

@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep import HelmholtzMachine
 from skwakesleep._adapters.validation import check_n_samples
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.restandardization import unified
-from skwakesleep._engine.training import TrainingState, mean_state
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.restandardization import unified
+from skwakesleep._engine.training.state import TrainingState, mean_state
 from skwakesleep._helmholtz_machine import _fitted_attributes
 
 __all__ = ["average", "replicate"]

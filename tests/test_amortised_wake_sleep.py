@@ -18,7 +18,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep._adapters._sklearn import InvalidParameterError
-from skwakesleep._engine.amortised import N_REGRESSED_STEPS
+from skwakesleep._engine.amortised.gradient import N_REGRESSED_STEPS
 from skwakesleep.models import (
     FunctionModel,
     LatentFactors,

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.optimizers import SGD
-from skwakesleep._engine.random import CoarseNoise, Streams
-from skwakesleep._engine.rows import Batch
-from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.arrays.random import CoarseNoise, Streams
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.training.optimizers import SGD
 
 LEARNING_RATE = 0.3
 DEPTHS = pytest.mark.parametrize("hidden", [(4,), (4, 3), (5, 3, 2), (6, 6, 6)], ids=str)

@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models
 from skwakesleep._adapters.plain import CLASS, NAMES, PATHS, fits, from_plain
-from skwakesleep._engine import families
-from skwakesleep._engine.networks import MAX_LAYERS, Machine
+from skwakesleep._engine.machine import families
+from skwakesleep._engine.machine.networks import MAX_LAYERS, Machine
 from skwakesleep.models import BlowflyDynamics, LatentFactors
 from skwakesleep.reference import IndependentBernoulli
 
@@ -113,7 +113,7 @@ CLASSES = {
         "class 'layer', which is none of this package",
     ),
     "another class": (MACHINE, put(f"_fitted.machine.{CLASS}", "adam"), "of 'adam' is missing"),
-    "a class alone": (MACHINE, put("_fitted.state", {CLASS: "training-state"}), "of 'training-state' is missing"),
+    "a class alone": (MACHINE, put("_fitted.state", {CLASS: "training-state/2"}), "of 'training-state/2' is missing"),
     "a machine that is none": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
     "a state that is none": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
     "an optimizer that is none": (MACHINE, put("_fitted.state.optimizer", {CLASS: "bernoulli"}), "optimizer of"),
@@ -124,7 +124,7 @@ CLASSES = {
     ),
 }
 ATTRIBUTES = {
-    "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state' is missing"),
+    "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state/2' is missing"),
     "no moments": (MACHINE, drop("_fitted.state.optimizer._first"), "_first of 'adam' is missing"),
     "no widths": (MACHINE, drop("_fitted.machine.sizes"), "sizes of 'machine' is missing"),
     "no machine": (MACHINE, drop("_fitted.machine"), "machine of .fitted-machine. is missing"),
@@ -133,8 +133,8 @@ ATTRIBUTES = {
     "no model": (AMORTISED, drop("model_"), "model_ is missing"),
     "no stream": (MACHINE, drop("_fitted.state.streams._generators.dreams"), "no random stream for 'dreams'"),
     "unknown form": (AMORTISED, put("gradient_", "none"), "gradient_"),
-    "one too many": (MACHINE, put("_fitted.state.x", 0), "'training-state' has no 'x'"),
-    "a method hidden": (MACHINE, put("_fitted.state.copy", 0), "'training-state' has no 'copy'"),
+    "one too many": (MACHINE, put("_fitted.state.x", 0), "'training-state/2' has no 'x'"),
+    "a method hidden": (MACHINE, put("_fitted.state.copy", 0), "'training-state/2' has no 'copy'"),
     "an argument too many": (MACHINE, put("_fitted.machine.x", 0), "'machine' has no 'x'"),
     "transform hidden": (MACHINE, put("transform", 0), f"'transform' {OF_A_CLASS}"),
     "a property hidden": (MACHINE, put("components_", 0), f"'components_' {OF_A_CLASS}"),
@@ -159,8 +159,12 @@ TYPES = {
         put("_fitted.state.average", lambda array: array.astype(int)),
         "average has .* dtype int64",
     ),
-    "no optimizer": (MACHINE, put("_fitted.state.optimizer", None), "optimizer of 'training-state' .* type 'NoneType'"),
-    "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state' .* type 'dict'"),
+    "no optimizer": (
+        MACHINE,
+        put("_fitted.state.optimizer", None),
+        "optimizer of .* type 'NoneType'",
+    ),
+    "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state/2' .* type 'dict'"),
     "bounds as text": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
     "a number as text": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
     "widths as text": (MACHINE, put("_fitted.machine.sizes", "642"), "sizes of 'machine' .* type 'str'"),

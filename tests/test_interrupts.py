@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skwakesleep
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
 
 PACKAGE = str(Path(skwakesleep.__file__).parent)
 

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine import wake_sleep
+from skwakesleep._engine.machine import wake_sleep
 from skwakesleep._helmholtz_machine import PATIENT_STEPS
 from skwakesleep.datasets import make_bars
 from tests import oracle

@@ -9,11 +9,11 @@ import pytest
 from scipy import sparse
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.rows import Batch
-from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
 from skwakesleep.datasets import make_bars
 
 BLOCK = 50

@@ -17,9 +17,9 @@ import pytest
 from scipy.stats import bernoulli
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.wake_sleep import WakeSleep
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
 
 RULES = {"wake": 4, "sleep": 1, "both": 4}  # with their numbers of particles
 

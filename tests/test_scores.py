@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.random import CommonNoise
+from skwakesleep._engine.arrays.random import CommonNoise
 
 SETTINGS = [(1, 0), (5, 0), (200, 0), (1, 4), (5, 4)]
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from skwakesleep import AmortisedWakeSleep, _amortised_wake_sleep, _helmholtz_machine
 from skwakesleep._adapters.threads import SMALL_PRODUCT, VARIABLES, limited_threads
-from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
 
 
 def n_threads():

@@ -20,17 +20,18 @@ from joblib import Parallel, delayed
 from packed_rows import load
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.enumeration import Enumeration, all_states
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.numerics import log_sum_exp
-from skwakesleep._engine.optimizers import Adam
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.rows import Rows
-from skwakesleep._engine.training import TrainingState, train
-from skwakesleep._engine.wake_sleep import settle
-from skwakesleep._engine.weight_penalty import WeightPenalty
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.numerics import log_sum_exp
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.machine.wake_sleep import settle
+from skwakesleep._engine.posterior.enumeration import Enumeration, all_states
+from skwakesleep._engine.training.loop import train
+from skwakesleep._engine.training.optimizers import Adam
+from skwakesleep._engine.training.penalty import WeightPenalty
+from skwakesleep._engine.training.state import TrainingState
 
 N_LATENTS, BATCH, ANNEALED = 12, 25, 0.8
 DEFAULT = HelmholtzMachine().get_params()

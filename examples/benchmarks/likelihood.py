@@ -20,16 +20,16 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine import certification
-from skwakesleep._engine.annealing import AnnealedImportanceSampling
-from skwakesleep._engine.enumeration import Enumeration
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.optimizers import Adam
-from skwakesleep._engine.random import CommonNoise, FineNoise, Streams
-from skwakesleep._engine.rows import Batch
-from skwakesleep._engine.wake_sleep import WakeSleep
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import CommonNoise, FineNoise, Streams
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.posterior import certification
+from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
+from skwakesleep._engine.posterior.enumeration import Enumeration
+from skwakesleep._engine.training.optimizers import Adam
 
 EVERYWHERE = ("prior", "visible", "hidden", "recognition")
 KINDS = [((8, 6), ()), ((16, 6, 4), ("prior",)), ((6, 5, 3), EVERYWHERE), ((24, 10), ())]

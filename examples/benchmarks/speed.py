@@ -21,13 +21,13 @@ from sklearn.neural_network import BernoulliRBM
 from threadpoolctl import threadpool_limits
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.likelihood import log_likelihood
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.optimizers import Adam
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.rows import Batch, Rows
-from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch, Rows
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.posterior.likelihood import log_likelihood
+from skwakesleep._engine.training.optimizers import Adam
 
 DEEP, SMALL, CLASSIC = (784, 200, 200, 10), (64, 100), (784, 200)
 

@@ -27,10 +27,10 @@ from sklearn.neural_network import BernoulliRBM
 from threadpoolctl import threadpool_limits
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.likelihood import log_likelihood
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.rows import Rows
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.posterior.likelihood import log_likelihood
 from skwakesleep.reference import BernoulliMixture
 
 TARGETS = (-22.0, -20.0, -19.0, -18.0, -17.5, -17.0)

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._adapters.tables import first_column
-from skwakesleep._engine.families import Bernoulli, Family, Gaussian
-from skwakesleep._engine.moments import EXTREME_RANGES, Moments, measure
-from skwakesleep._engine.rows import Table
+from skwakesleep._engine.machine.families import Bernoulli, Family, Gaussian
+from skwakesleep._engine.machine.moments import EXTREME_RANGES, Moments, measure
+from skwakesleep._engine.machine.rows import Table
 
 # Values this far outside [0, 1] are taken for rounding errors and clipped: scalers return 1 + 2e-16. While the kind is
 # not known yet, the distance is relative to the largest value of the column, whose values may all be this small.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from skwakesleep._engine.training import TrainingState
+from skwakesleep._engine.training.state import TrainingState
 
 
 class FitMonitor:

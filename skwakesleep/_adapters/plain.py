@@ -16,35 +16,37 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from skwakesleep._adapters.upgrades import UPGRADES
+
 # The key of the registered name.
 CLASS = "skwakesleep class"
 # Classes that are made again by their constructor, from arguments that are attributes of the same name.
 CONSTRUCTED = {
-    "amortised-fit": "skwakesleep._engine.amortised.Fit",
-    "bernoulli": "skwakesleep._engine.families.Bernoulli",
+    "amortised-fit": "skwakesleep._engine.amortised.gradient.Fit",
+    "bernoulli": "skwakesleep._engine.machine.families.Bernoulli",
     "blowfly-dynamics": "skwakesleep.models._blowfly.BlowflyDynamics",
-    "column-units": "skwakesleep._engine.units.Units",
-    "dreams": "skwakesleep._engine.dreams.Memory",
-    "fitted-machine": "skwakesleep._engine.fitted.FittedMachine",
-    "fitted-transformer": "skwakesleep._engine.feature_maps.FittedTransformer",
-    "gaussian": "skwakesleep._engine.families.Gaussian",
+    "column-units": "skwakesleep._engine.amortised.units.Units",
+    "dreams": "skwakesleep._engine.amortised.dreams.Memory",
+    "fitted-machine": "skwakesleep._engine.machine.fitted.FittedMachine",
+    "fitted-transformer": "skwakesleep._engine.amortised.feature_maps.FittedTransformer",
+    "gaussian": "skwakesleep._engine.machine.families.Gaussian",
     "hodgkin-huxley": "skwakesleep.models._hodgkin_huxley.HodgkinHuxley",
     "latent-factors": "skwakesleep.models._latent_factors.LatentFactors",
-    "linear-map": "skwakesleep._engine.feature_maps.LinearMap",
-    "machine": "skwakesleep._engine.networks.Machine",
-    "moments": "skwakesleep._engine.moments.Moments",
+    "linear-map": "skwakesleep._engine.amortised.feature_maps.LinearMap",
+    "machine": "skwakesleep._engine.machine.networks.Machine",
+    "moments": "skwakesleep._engine.machine.moments.Moments",
     "neural-decoder": "skwakesleep.models._decoder.NeuralDecoder",
     "pinwheel": "skwakesleep.models._pinwheel.Pinwheel",
-    "sgd": "skwakesleep._engine.optimizers.SGD",
+    "sgd": "skwakesleep._engine.training.optimizers.SGD",
     "sigmoid-belief-network": "skwakesleep.models._belief_network.SigmoidBeliefNetwork",
 }
 # Classes whose attributes are restored: those that the class declares by annotations.
 RESTORED = {
-    "adam": "skwakesleep._engine.optimizers.Adam",
-    "amortised-state": "skwakesleep._engine.amortised.AmortisedState",
-    "regression-state": "skwakesleep._engine.dream_regression.RegressionState",
-    "streams": "skwakesleep._engine.random.Streams",
-    "training-state": "skwakesleep._engine.training.TrainingState",
+    "adam": "skwakesleep._engine.training.optimizers.Adam",
+    "amortised-state/2": "skwakesleep._engine.amortised.gradient.AmortisedState",
+    "regression-state": "skwakesleep._engine.amortised.tuning.RegressionState",
+    "streams": "skwakesleep._engine.arrays.random.Streams",
+    "training-state/2": "skwakesleep._engine.training.state.TrainingState",
 }
 PATHS = {**CONSTRUCTED, **RESTORED}
 NAMES = {path: name for name, path in PATHS.items()}
@@ -104,6 +106,8 @@ def from_plain(value: Any, memo: Memo | None = None, depth: int = 0) -> Any:
 def _object(parts: dict[Any, Any]) -> Any:
     """Return the object that parts belong to."""
     name = parts.pop(CLASS)
+    if isinstance(name, str) and name in UPGRADES:
+        name, parts = UPGRADES[name](parts)
     if not isinstance(name, str) or name not in PATHS:
         raise ValueError(f"it holds an object of class {name!r}, which is none of this package")
     cls, types, optional = _registered(name)

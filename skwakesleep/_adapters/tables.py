@@ -17,7 +17,7 @@ from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import validate_data
 
 from skwakesleep._adapters._sklearn import is_pandas_na
-from skwakesleep._engine.rows import Table
+from skwakesleep._engine.machine.rows import Table
 
 # Tables of these dtypes keep their precision, others become float64. The byte order is made native afterwards.
 FLOAT_DTYPES = tuple(map(np.dtype, ("=f8", "=f4", "<f8", "<f4", ">f8", ">f4")))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from skwakesleep._adapters._sklearn import Interval, InvalidParameterError, validate_parameter_constraints
-from skwakesleep._engine.rows import Table
+from skwakesleep._engine.machine.rows import Table
 
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.dreams import Pairs, described_params, failing_at, kept
+from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, kept
 
 # The methods without which there is nothing to learn from.
 REQUIRED = ("n_features", "n_params", "initial_params", "sample")

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from skwakesleep._engine.likelihood import ENUMERABLE_LATENTS, all_states
+from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS, all_states
 from skwakesleep.models._bases import (
     SummableModel,
     bernoulli_log_prob,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skwakesleep._engine.units import RELATIVE_STEP
+from skwakesleep._engine.amortised.units import RELATIVE_STEP
 from skwakesleep.models._checks import GuardedModel
 from skwakesleep.models._documentation import documented
 

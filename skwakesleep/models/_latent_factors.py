@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.numerics import log_sum_exp
+from skwakesleep._engine.arrays.numerics import log_sum_exp
 from skwakesleep.models._bases import available_if
 from skwakesleep.models._documentation import documented
 from skwakesleep.models._latents import MAX_NODES, PRIORS, Normal, Prior

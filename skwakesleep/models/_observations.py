@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.moments import measure
+from skwakesleep._engine.machine.moments import measure
 
 # Data that are all zeros or all ones have finite logits all the same.
 CONTINUITY = 0.01

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.dreams import Pairs, kept
+from skwakesleep._engine.amortised.dreams import Pairs, kept
 from skwakesleep.models._checks import EXPONENTIAL, UNITS, GuardedModel, ModelError, check_protocol
 
 RELATIVE_STEP = 1e-5

@@ -17,7 +17,7 @@ from skwakesleep._adapters._sklearn import Interval
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
 from skwakesleep._adapters.tables import check_table
 from skwakesleep._adapters.versions import VersionedPickleMixin
-from skwakesleep._engine.rows import Table
+from skwakesleep._engine.machine.rows import Table
 
 # Rows that are computed at a time, so that scratch arrays fit a core's own cache.
 BATCH = 1024

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from skwakesleep._engine.families import Bernoulli, Gaussian
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.optimizers import Adam
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.rows import Batch
-from skwakesleep._engine.wake_sleep import WakeSleep
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.machine.families import Bernoulli, Gaussian
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.training.optimizers import Adam
 from tests.oracle import Model, random_model
 
 VARIANCE_FLOOR = 1e-4

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skwakesleep._engine import dream_regression
-from skwakesleep._engine.amortised import (
+from skwakesleep._engine.amortised import tuning
+from skwakesleep._engine.amortised.dreams import Memory, Pairs, WholeObservations, effective_sample_size, resampled
+from skwakesleep._engine.amortised.forms import Direct, Exact, Exponential, ImportanceWeighted
+from skwakesleep._engine.amortised.gradient import (
     ENOUGH_EFFECTIVE_SAMPLES,
     TUNING_INTERVAL,
     AmortisedGradient,
     AmortisedState,
 )
-from skwakesleep._engine.dream_regression import (
+from skwakesleep._engine.amortised.tuning import (
     BANDWIDTH_FACTORS,
     N_TUNING_PAIRS,
     RegressionSettings,
@@ -24,10 +26,8 @@ from skwakesleep._engine.dream_regression import (
     fit_regression,
     set_regression,
 )
-from skwakesleep._engine.dreams import Memory, Pairs, WholeObservations, effective_sample_size, resampled
-from skwakesleep._engine.gradient_forms import Direct, Exact, Exponential, ImportanceWeighted
-from skwakesleep._engine.optimizers import Adam
-from skwakesleep._engine.random import Streams
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.training.optimizers import Adam
 from skwakesleep.models import LatentFactors
 
 FORMS = {"direct": Direct, "exponential": Exponential, "importance": ImportanceWeighted, "exact": Exact}
@@ -61,7 +61,7 @@ def gradient_of(model, theta, X, *names, n_dreams=1000, seed=0, state=None, sett
         streams=Streams(seed),
         log_prob_x_given_z=getattr(model, "log_prob_x_given_z", None),
     )
-    assert objective(X) == objective.floor(50) == 0
+    assert objective(X) is None
     return objective.gradient
 
 
@@ -108,8 +108,8 @@ def test_more_dreams_give_a_better_gradient(model, theta, X):
 
 def test_random_features_take_over_where_dreams_are_many(monkeypatch, model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
-    monkeypatch.setattr(dream_regression, "MAX_KERNEL_PAIRS", 900)
-    monkeypatch.setattr(dream_regression, "N_RANDOM_FEATURES", 500)
+    monkeypatch.setattr(tuning, "MAX_KERNEL_PAIRS", 900)
+    monkeypatch.setattr(tuning, "N_RANDOM_FEATURES", 500)
     assert cosine(gradient_of(model, theta, X, "exponential"), exact) > 0.9
 
 
@@ -212,12 +212,12 @@ def test_an_untuned_regression_has_the_bandwidth_and_ridge_given(model, theta, X
 @pytest.mark.parametrize("index", range(5))
 def test_bandwidths_next_to_the_last_choice_are_tried(index):
     """Factors are on a logarithmic grid: the last choice is among those tried, in the middle unless at an end."""
-    tried = dream_regression._factors_near(BANDWIDTH_FACTORS[index] * 1.01)
+    tried = tuning._factors_near(BANDWIDTH_FACTORS[index] * 1.01)
     assert list(tried) == list(BANDWIDTH_FACTORS[max(0, index - 1) : index + 2])
     between = np.sqrt(BANDWIDTH_FACTORS[0] * BANDWIDTH_FACTORS[1])  # as near to one as to the other
-    assert dream_regression._factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
-    assert len(dream_regression._factors_near(between * 1.02)) == 3
-    assert len(dream_regression._factors_near(between / 1.02)) == 2
+    assert tuning._factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
+    assert len(tuning._factors_near(between * 1.02)) == 3
+    assert len(tuning._factors_near(between / 1.02)) == 2
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "additive"])

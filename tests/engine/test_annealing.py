@@ -7,17 +7,17 @@ a planted defect that must break it.
 import numpy as np
 import pytest
 
-from skwakesleep._engine import annealing
-from skwakesleep._engine.annealing import AnnealedImportanceSampling
-from skwakesleep._engine.enumeration import Enumeration
-from skwakesleep._engine.estimates import estimate_of_weights
-from skwakesleep._engine.expansions import Chain
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.likelihood import estimate
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.random import CommonNoise, FineNoise
-from skwakesleep._engine.rows import Rows
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import CommonNoise, FineNoise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.posterior import annealing
+from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
+from skwakesleep._engine.posterior.enumeration import Enumeration
+from skwakesleep._engine.posterior.estimates import estimate_of_weights
+from skwakesleep._engine.posterior.expansions import Chain
+from skwakesleep._engine.posterior.likelihood import estimate
 from tests.engine.machines import gaussian, taught_machine
 
 EVERYWHERE = ("prior", "visible", "hidden", "recognition")
@@ -310,7 +310,7 @@ def test_parts_of_the_rows_make_a_whole(network, monkeypatch):
     units = np.random.default_rng(14).integers(2, size=(5, 6, machine.n_latents)).astype(float)
     chain = chains(machine, flat)[network]
     log_prob, expansion = chain.log_prob(x, units), chain.expand(x, units)
-    monkeypatch.setattr("skwakesleep._engine.expansions.CACHED", 12 * max(machine.sizes))  # two rows
+    monkeypatch.setattr("skwakesleep._engine.posterior.expansions.CACHED", 12 * max(machine.sizes))  # two rows
     np.testing.assert_array_equal(chain.log_prob(x, units), log_prob)
     for part, whole in zip(chain.expand(x, units), expansion, strict=True):
         np.testing.assert_array_equal(part, whole)

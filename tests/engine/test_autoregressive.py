@@ -12,14 +12,14 @@ import pytest
 from scipy.stats import chisquare
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.families import Bernoulli, Gaussian
-from skwakesleep._engine.layers import Layer
-from skwakesleep._engine.likelihood import AnnealedImportanceSampling, all_states, log_likelihood
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.random import CoarseNoise, CommonNoise, FineNoise, Streams
-from skwakesleep._engine.rows import Batch, Rows
-from skwakesleep._engine.wake_sleep import WakeSleep
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import CoarseNoise, CommonNoise, FineNoise, Streams
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Bernoulli, Gaussian
+from skwakesleep._engine.machine.layers import Layer
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch, Rows
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.posterior.likelihood import AnnealedImportanceSampling, all_states, log_likelihood
 from tests.engine.machines import gaussian
 
 EVERYWHERE = ("prior", "visible", "hidden", "recognition")

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine import layers, numerics
-from skwakesleep._engine import random as engine_random
-from skwakesleep._engine.caching import cached
-from skwakesleep._engine.random import MAX_TABLE_BYTES, CommonNoise
+from skwakesleep._engine.arrays import numerics
+from skwakesleep._engine.arrays import random as engine_random
+from skwakesleep._engine.arrays.caching import cached
+from skwakesleep._engine.arrays.random import MAX_TABLE_BYTES, CommonNoise
+from skwakesleep._engine.machine import layers
 
 MAX_BYTES = 800
 

@@ -7,12 +7,12 @@ The certified interval is to cover the exact mean log-likelihood of the dreams i
 import numpy as np
 import pytest
 
-from skwakesleep._engine import likelihood
-from skwakesleep._engine.annealing import AnnealedImportanceSampling
-from skwakesleep._engine.certification import certify
-from skwakesleep._engine.enumeration import Enumeration
-from skwakesleep._engine.random import FineNoise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import FineNoise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.posterior import likelihood
+from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
+from skwakesleep._engine.posterior.certification import certify
+from skwakesleep._engine.posterior.enumeration import Enumeration
 from tests.engine.machines import taught_machine
 
 EVERYWHERE = ("prior", "visible", "hidden", "recognition")

@@ -5,10 +5,10 @@ import pytest
 from scipy.special import expit
 from scipy.stats import kstest, norm
 
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.numerics import sigmoid
-from skwakesleep._engine.random import CoarseNoise, CommonNoise, FineNoise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.numerics import sigmoid
+from skwakesleep._engine.arrays.random import CoarseNoise, CommonNoise, FineNoise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Bernoulli
 from tests import oracle
 from tests.engine.machines import VARIANCE_FLOOR, gaussian
 

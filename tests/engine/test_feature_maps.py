@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 
-from skwakesleep._engine.feature_maps import (
+from skwakesleep._engine.amortised.feature_maps import (
     LEAST_WEIGHT,
     latent_directions,
     learned_directions,
@@ -13,7 +13,7 @@ from skwakesleep._engine.feature_maps import (
     predictive_directions,
     scaling,
 )
-from skwakesleep._engine.kernel_regression import gaussian_kernel, leave_one_out_residuals, standardized
+from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel, leave_one_out_residuals, standardized
 
 
 @pytest.fixture

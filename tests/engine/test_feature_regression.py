@@ -5,14 +5,19 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.linear_model import Ridge
 
-from skwakesleep._engine.feature_regression import (
+from skwakesleep._engine.amortised.feature_regression import (
     FeatureRegression,
     RandomFeatures,
     additive_features,
     feature_leave_one_out_residuals,
     tune_ridge,
 )
-from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, leave_one_out_residuals, standardized
+from skwakesleep._engine.amortised.kernel_regression import (
+    factorized,
+    gaussian_kernel,
+    leave_one_out_residuals,
+    standardized,
+)
 
 BANDWIDTH, RIDGE = 1.7, 1e-3
 

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.kernel_ridge import KernelRidge
 
-from skwakesleep._engine import kernel_regression
-from skwakesleep._engine.feature_regression import FeatureRegression, RandomFeatures, additive_features
-from skwakesleep._engine.kernel_regression import (
+from skwakesleep._engine.amortised import kernel_regression
+from skwakesleep._engine.amortised.feature_regression import FeatureRegression, RandomFeatures, additive_features
+from skwakesleep._engine.amortised.kernel_regression import (
     IllConditionedError,
     KernelRegression,
     factorized,

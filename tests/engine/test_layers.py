@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.layers import Layer
-from skwakesleep._engine.random import CoarseNoise, FineNoise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import CoarseNoise, FineNoise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.layers import Layer
 from tests import oracle
 from tests.engine.machines import VARIANCE_FLOOR, gaussian
 

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from skwakesleep._engine.likelihood import (
+from skwakesleep._engine.arrays.random import CommonNoise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch, Rows
+from skwakesleep._engine.posterior.likelihood import (
     ENUMERABLE_LATENTS,
     AnnealedImportanceSampling,
     Enumeration,
     all_states,
     log_likelihood,
 )
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.random import CommonNoise
-from skwakesleep._engine.rows import Batch, Rows
-from skwakesleep._engine.workspace import Workspace
 from tests import oracle
 from tests.engine.machines import gaussian, machine_of, random_machine, wake_sleep
 
@@ -64,7 +64,7 @@ def test_enumeration_is_the_oracles(sizes, gaussian, rng):
 
 def test_enumeration_in_chunks(monkeypatch, rng):
     model, machine, flat = random_machine((4, 3, 2), seed=3)
-    monkeypatch.setattr("skwakesleep._engine.enumeration.BLOCK_ELEMENTS", 20)
+    monkeypatch.setattr("skwakesleep._engine.posterior.enumeration.BLOCK_ELEMENTS", 20)
     X = rng.random((5, 4))
     np.testing.assert_allclose(exact(machine, flat, X), oracle.log_likelihood(model, X), rtol=1e-11)
 

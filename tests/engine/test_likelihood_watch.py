@@ -1,6 +1,6 @@
 """What a fall of the likelihood means."""
 
-from skwakesleep._engine.likelihood_watch import significant
+from skwakesleep._engine.amortised.likelihood_watch import significant
 
 
 def test_few_rows_do_not_tell_small_differences():

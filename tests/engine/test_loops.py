@@ -11,8 +11,11 @@ from scipy import sparse
 from scipy.special import expit, log_expit
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine import array_loops, expansions, families, layers, optimizers, random
-from skwakesleep._engine import loops as choice
+from skwakesleep._engine.arrays import array_loops, random
+from skwakesleep._engine.arrays import loops as choice
+from skwakesleep._engine.machine import families, layers
+from skwakesleep._engine.posterior import expansions
+from skwakesleep._engine.training import optimizers
 from skwakesleep.datasets import make_bars
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
@@ -246,15 +249,15 @@ def test_unknown_loops(monkeypatch):
 def test_numba_that_is_not_there(monkeypatch):
     monkeypatch.setenv(choice.VARIABLE, "numba")
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "skwakesleep._engine.compiled_loops", raising=False)
-    monkeypatch.delattr("skwakesleep._engine.compiled_loops", raising=False)
+    monkeypatch.delitem(sys.modules, "skwakesleep._engine.arrays.compiled_loops", raising=False)
+    monkeypatch.delattr("skwakesleep._engine.arrays.compiled_loops", raising=False)
     with pytest.raises(ImportError, match=r"pip install 'skwakesleep\[fast\]'"):
         choice.chosen()
 
 
 @needs_numba
 def test_a_process_takes_the_loops_of_its_environment():
-    code = "from skwakesleep._engine import families; print(families.LOOPS.__name__)"
+    code = "from skwakesleep._engine.machine import families; print(families.LOOPS.__name__)"
     environment = {**os.environ, choice.VARIABLE: "numba"}
     output = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment)
-    assert output.strip() == "skwakesleep._engine.compiled_loops"
+    assert output.strip() == "skwakesleep._engine.arrays.compiled_loops"

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skwakesleep._engine.families import CONSTANT_VARIANCE, Gaussian
-from skwakesleep._engine.moments import BLOCK_COLUMNS, BLOCK_ROWS, measure
+from skwakesleep._engine.machine.families import CONSTANT_VARIANCE, Gaussian
+from skwakesleep._engine.machine.moments import BLOCK_COLUMNS, BLOCK_ROWS, measure
 
 RNG = np.random.default_rng(0)
 

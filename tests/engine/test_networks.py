@@ -5,10 +5,10 @@ import pytest
 from scipy.special import expit
 from scipy.stats import kstest, norm
 
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.random import CoarseNoise, FineNoise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import CoarseNoise, FineNoise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.networks import Machine
 from tests import oracle
 from tests.engine.machines import gaussian, random_machine
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logsumexp
 
-from skwakesleep._engine.numerics import inner, log_sum_exp, row_sums, sigmoid
+from skwakesleep._engine.arrays.numerics import inner, log_sum_exp, row_sums, sigmoid
 
 DTYPES = [np.float32, np.float64]
 EXTREMES = [-1e30, -1e4, -800.0, -90.0, 0.0, 90.0, 800.0, 1e4, 1e30]

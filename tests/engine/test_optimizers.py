@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from skwakesleep._engine.optimizers import SGD, Adam
+from skwakesleep._engine.training.optimizers import SGD, Adam
 
 SCALES = np.array([1.0, 0.5, 2.0, 1.0, 0.1, 1.0])
 GRADIENTS = np.random.default_rng(0).normal(size=(200, 6)) * np.logspace(-6, 3, 6)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skwakesleep._engine.parameters import ParameterLayout
+from skwakesleep._engine.training.layout import ParameterLayout
 
 GROUPS = {"a": {"weights": (2, 3), "intercept": (3,)}, "b": {"intercept": (1,)}, "c": {"weights": (1, 4)}}
 LAYOUT = ParameterLayout(GROUPS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, kstest, qmc
 
-from skwakesleep._engine.random import CoarseNoise, CommonNoise, FineNoise, Streams
+from skwakesleep._engine.arrays.random import CoarseNoise, CommonNoise, FineNoise, Streams
 
 SMALLEST_P = 1e-3
 RESOLUTION = 2**16

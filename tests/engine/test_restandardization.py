@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from skwakesleep._engine.families import Gaussian
-from skwakesleep._engine.fitted import FittedMachine
-from skwakesleep._engine.likelihood import log_likelihood
-from skwakesleep._engine.moments import measure
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.optimizers import Adam
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.restandardization import ChangeOfUnits, follow, restandardized, unified
-from skwakesleep._engine.rows import Rows
-from skwakesleep._engine.training import TrainingState
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Gaussian
+from skwakesleep._engine.machine.fitted import FittedMachine
+from skwakesleep._engine.machine.moments import measure
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.restandardization import ChangeOfUnits, follow, restandardized, unified
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.posterior.likelihood import log_likelihood
+from skwakesleep._engine.training.optimizers import Adam
+from skwakesleep._engine.training.state import TrainingState
 
 RNG = np.random.default_rng(0)
 OLD = RNG.normal(size=(200, 3)) * [1, 10, 0.1] + [0, 5, -1]

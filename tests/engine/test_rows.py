@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skwakesleep._engine.families import Bernoulli
-from skwakesleep._engine.rows import Rows
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.rows import Rows
 from tests.engine.machines import gaussian
 
 TABLE = np.random.default_rng(0).random((7, 3)).round(1) * (np.random.default_rng(1).random((7, 3)) < 0.5)

@@ -5,16 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
-from skwakesleep._engine.optimizers import SGD, Adam
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import (
-    AVERAGING_DECAY,
-    AVERAGING_STRIDE,
-    Stopping,
-    TrainingDivergedError,
-    TrainingState,
-    train,
-)
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.training.loop import TrainingDivergedError, train
+from skwakesleep._engine.training.optimizers import SGD, Adam
+from skwakesleep._engine.training.state import AVERAGING_DECAY, AVERAGING_STRIDE, Stopping, TrainingState
 
 TABLE = np.random.default_rng(0).normal(size=(10, 2))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skwakesleep._engine.units import Units, gradient_in_units
+from skwakesleep._engine.amortised.units import Units, gradient_in_units
 
 
 def test_rows_come_back_from_standardized_units(rng):

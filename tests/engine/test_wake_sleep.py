@@ -12,10 +12,10 @@ import pytest
 from scipy import sparse
 from scipy.stats import cauchy
 
-from skwakesleep._engine.random import CoarseNoise
-from skwakesleep._engine.rows import Batch
-from skwakesleep._engine.training import LOST_EPOCH
-from skwakesleep._engine.wake_sleep import NEGLIGIBLE, settle, thin
+from skwakesleep._engine.arrays.random import CoarseNoise
+from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.wake_sleep import NEGLIGIBLE, settle, thin
+from skwakesleep._engine.training.loop import LOST_EPOCH
 from tests import oracle
 from tests.engine.machines import model_of, random_machine, wake_sleep
 

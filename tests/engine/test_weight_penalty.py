@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skwakesleep._engine.weight_penalty import WeightPenalty
+from skwakesleep._engine.training.penalty import WeightPenalty
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.workspace import Workspace
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 4), (2, 1, 5)])

@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.numerics import log_sum_exp
-from skwakesleep._engine.parameters import Views
-from skwakesleep._engine.random import CoarseNoise, Noise, Streams
-from skwakesleep._engine.rows import Batch
-from skwakesleep._engine.weight_penalty import LARGEST_STRENGTH, WeightPenalty
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.numerics import log_sum_exp
+from skwakesleep._engine.arrays.random import CoarseNoise, Noise, Streams
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.training.layout import Views
+from skwakesleep._engine.training.penalty import LARGEST_STRENGTH, WeightPenalty
 
 # The share of an equal weight below which weights are thinned out, lest the matrix products work for next to nothing:
 # with hundreds of columns, a few particles have all the weight.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.optimize import minimize
 
-from skwakesleep._engine.kernel_regression import factorized, gaussian_kernel, median_distance, standardized
-from skwakesleep._engine.moments import measure
-from skwakesleep._engine.units import Units
+from skwakesleep._engine.amortised.kernel_regression import factorized, gaussian_kernel, median_distance, standardized
+from skwakesleep._engine.amortised.units import Units
+from skwakesleep._engine.machine.moments import measure
 
 # Directions in which the inputs vary by less than this part of the most are constant up to rounding.
 RANK_TOLERANCE = 1e-10

@@ -5,8 +5,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.dream_regression import N_TUNING_PAIRS
-from skwakesleep._engine.dreams import Pairs, Phases, importance_weights, resampled, select
+from skwakesleep._engine.amortised.dreams import Pairs, Phases, importance_weights, resampled, select
+from skwakesleep._engine.amortised.tuning import N_TUNING_PAIRS
 
 # Dreams that a row of data is paired with, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10

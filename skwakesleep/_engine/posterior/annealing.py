@@ -13,12 +13,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.estimates import Estimate, estimate_of_weights
-from skwakesleep._engine.expansions import CACHED, Chain, Expansion
-from skwakesleep._engine.networks import BeliefNetwork, Machine, Parameters
-from skwakesleep._engine.numerics import sigmoid
-from skwakesleep._engine.random import CommonNoise, Noise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.numerics import sigmoid
+from skwakesleep._engine.arrays.random import CommonNoise, Noise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.networks import BeliefNetwork, Machine, Parameters
+from skwakesleep._engine.posterior.estimates import Estimate, estimate_of_weights
+from skwakesleep._engine.posterior.expansions import CACHED, Chain, Expansion
 
 # A step redraws one unit in so many. More at once are refused more often, fewer move less: among whole, half, third,
 # quarter and tenth the third gave the highest bounds with 200 units on MNIST and 100 on Mushrooms.

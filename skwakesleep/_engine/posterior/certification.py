@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from skwakesleep._engine.estimates import Estimate
-from skwakesleep._engine.likelihood import choose
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.random import FineNoise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import FineNoise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.posterior.estimates import Estimate
+from skwakesleep._engine.posterior.likelihood import choose
 
 
 @dataclass(frozen=True, eq=False)

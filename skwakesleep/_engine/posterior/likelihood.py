@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.annealing import AnnealedImportanceSampling
-from skwakesleep._engine.enumeration import Enumeration, all_states
-from skwakesleep._engine.estimates import Estimate, Estimator
-from skwakesleep._engine.networks import Machine, Parameters
-from skwakesleep._engine.random import Noise
-from skwakesleep._engine.rows import Rows
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.networks import Machine, Parameters
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
+from skwakesleep._engine.posterior.enumeration import Enumeration, all_states
+from skwakesleep._engine.posterior.estimates import Estimate, Estimator
 
 __all__ = [
     "ENUMERABLE_LATENTS",

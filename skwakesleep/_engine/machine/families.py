@@ -10,12 +10,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from skwakesleep._engine.loops import LOOPS
-from skwakesleep._engine.moments import Moments
-from skwakesleep._engine.numerics import inner, sigmoid
-from skwakesleep._engine.parameters import Shapes, Views
-from skwakesleep._engine.random import Noise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.loops import LOOPS
+from skwakesleep._engine.arrays.numerics import inner, sigmoid
+from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.moments import Moments
+from skwakesleep._engine.training.layout import Shapes, Views
 
 # Variance of a constant column, in the square of its scale: one, or this number of units in the last place.
 CONSTANT_VARIANCE = 1e-4

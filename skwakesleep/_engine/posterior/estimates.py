@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.numerics import log_sum_exp
+from skwakesleep._engine.arrays.numerics import log_sum_exp
 
 
 class Estimate(NamedTuple):

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from skwakesleep._engine.families import Bernoulli, Family
-from skwakesleep._engine.layers import Activation, Layer
-from skwakesleep._engine.parameters import ParameterLayout, Views
-from skwakesleep._engine.random import Noise
-from skwakesleep._engine.workspace import Workspace, allocated
+from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.arrays.workspace import Workspace, allocated
+from skwakesleep._engine.machine.families import Bernoulli, Family
+from skwakesleep._engine.machine.layers import Activation, Layer
+from skwakesleep._engine.training.layout import ParameterLayout, Views
 
 # How fast units that have causes learn from each other: if as fast as from the causes, they would leave these little to
 # explain, and learn by heart.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from skwakesleep._engine.amortised import AmortisedState
+from skwakesleep._engine.amortised.gradient import AmortisedState
 
 # Rows by whose likelihood a fit is watched, and judged at its end. The likelihood may be a costly sum.
 N_WATCHED_ROWS = 200

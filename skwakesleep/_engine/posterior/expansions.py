@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.layers import Layer
-from skwakesleep._engine.loops import LOOPS
-from skwakesleep._engine.parameters import Views
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.loops import LOOPS
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.layers import Layer
+from skwakesleep._engine.training.layout import Views
 
 # Particles' units at a time: what is computed from a megabyte of them finds it in the processor's cache.
 CACHED = 2**17

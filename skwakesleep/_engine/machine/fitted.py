@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.training import TrainingState
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.training.state import TrainingState
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.estimates import Estimate, exact_estimate
-from skwakesleep._engine.layers import Layer
-from skwakesleep._engine.networks import Machine, Parameters
-from skwakesleep._engine.numerics import log_sum_exp
-from skwakesleep._engine.parameters import Views
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.numerics import log_sum_exp
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.layers import Layer
+from skwakesleep._engine.machine.networks import Machine, Parameters
+from skwakesleep._engine.posterior.estimates import Estimate, exact_estimate
+from skwakesleep._engine.training.layout import Views
 
 # Numbers in the largest scratch array: 8 MB in float64.
 BLOCK_ELEMENTS = 2**20

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.caching import cached
-from skwakesleep._engine.families import Family
-from skwakesleep._engine.loops import LOOPS
-from skwakesleep._engine.parameters import Shapes, Views
-from skwakesleep._engine.random import Noise
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.caching import cached
+from skwakesleep._engine.arrays.loops import LOOPS
+from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Family
+from skwakesleep._engine.training.layout import Shapes, Views
 
 # Autoregressive units that are drawn before those after them are told.
 HANDFUL = 32

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.loops import LOOPS
+from skwakesleep._engine.arrays.loops import LOOPS
 
 
 @runtime_checkable

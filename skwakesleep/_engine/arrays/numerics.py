@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.caching import cached
+from skwakesleep._engine.arrays.caching import cached
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:

@@ -6,16 +6,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.dreams import Latents, Memory, Pairs
-from skwakesleep._engine.feature_maps import latent_directions, learned_directions, predictive_directions, scaling
-from skwakesleep._engine.feature_regression import (
+from skwakesleep._engine.amortised.dreams import Latents, Memory, Pairs
+from skwakesleep._engine.amortised.feature_maps import (
+    latent_directions,
+    learned_directions,
+    predictive_directions,
+    scaling,
+)
+from skwakesleep._engine.amortised.feature_regression import (
     FeatureMap,
     FeatureRegression,
     RandomFeatures,
     additive_features,
     tune_ridge,
 )
-from skwakesleep._engine.kernel_regression import (
+from skwakesleep._engine.amortised.kernel_regression import (
     KernelRegression,
     Regression,
     median_distance,

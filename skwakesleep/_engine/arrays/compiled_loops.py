@@ -10,7 +10,7 @@ from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skwakesleep._engine import array_loops
+from skwakesleep._engine.arrays import array_loops
 
 # Sums in any order, and products fused with them, are what vector instructions take. Infinities and NaN keep their
 # meaning: they tell that a training diverges.

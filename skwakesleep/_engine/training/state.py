@@ -1,64 +1,21 @@
-"""The training loop: epochs of shuffled mini-batches, stopping and history. It knows no model."""
+"""The state of a training: everything that is needed to continue it exactly after an interruption."""
 
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.optimizers import SGD, Optimizer
-from skwakesleep._engine.random import Streams
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.training.optimizers import SGD, Optimizer
 
-# Training has diverged if an epoch costs more than this number of nats per unit on average; a fair binary unit costs
-# log 2 = 0.7 nats.
-LOST_EPOCH = 50.0
 # The average looks back over one part in so many of all steps, and takes in some thirty iterates on the way: more
 # frequent ones would cost much and tell little, being so close to each other.
 AVERAGING_DECAY = 9
 AVERAGING_STRIDE = 1 / (30 * AVERAGING_DECAY)
-
-
-class Objective(Protocol):
-    """What is ascended."""
-
-    gradient: NDArray
-    damping: NDArray | None
-
-    def floor(self, nats: float) -> float:
-        """Return the value at which every unit of the model costs so many nats on average."""
-
-    def __call__(self, batch: Any) -> float:
-        """Set `gradient` at the current parameters and return the objective's mean over the batch."""
-
-
-class Table(Protocol):
-    """Rows to train on."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, indices: NDArray) -> Any:
-        """Return the rows at `indices`, in the form that the objective takes them."""
-
-
-class TrainingDivergedError(ValueError):
-    """The objective was lost; the parameters are the last that are known to be good."""
-
-    def __init__(self, epoch: int, value: float) -> None:
-        super().__init__(f"training diverged at epoch {epoch}: the mean lower bound fell to {value:.3g}")
-        self.epoch = epoch
-
-
-class Monitor(Protocol):
-    """Watches a training from outside."""
-
-    def epoch_begin(self) -> None:
-        """Called before each epoch."""
-
-    def epoch_end(self, state: "TrainingState") -> bool:
-        """Called after each epoch; training ends when it returns true."""
 
 
 @dataclass
@@ -88,8 +45,10 @@ class TrainingState:
         With its moments.
     streams : Streams
         Where randomness has got to.
+    n_epochs : int
+        Number of epochs trained so far.
     lower_bounds : list of float
-        Mean objective over each epoch, in nats per row.
+        Mean objective over each epoch, in nats per row; empty if the objective has no value.
     validation_scores : list of float
         Held-out score after each epoch, in nats per row; empty without validation.
     best_score : float
@@ -114,6 +73,7 @@ class TrainingState:
     average: NDArray = field(init=False)
     n_steps: int = 0
     n_averaged: int = 0
+    n_epochs: int = 0
     lower_bounds: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_score: float = -np.inf
@@ -126,11 +86,6 @@ class TrainingState:
 
     def __post_init__(self) -> None:
         self.average = self.parameters.copy()
-
-    @property
-    def n_epochs(self) -> int:
-        """Number of epochs trained so far."""
-        return len(self.lower_bounds)
 
     @property
     def selected_parameters(self) -> NDArray:
@@ -216,16 +171,25 @@ class TrainingState:
         if validate is not None and self.best_parameters is not None:
             self.best_score = validate(self.best_parameters)
 
-    def record(self, lower_bound: float, validation_score: float | None, stopping: Stopping | None) -> None:
+    def record(self, lower_bound: float | None, validation_score: float | None, stopping: Stopping | None) -> None:
         """Record the outcome of an epoch, and whether training has converged; an interrupt cannot split the record."""
-        score = lower_bound if validation_score is None else validation_score
-        tol = stopping.tol if stopping is not None else 0.0
-        new: dict[str, Any] = {"lower_bounds": [*self.lower_bounds, lower_bound]}
+        new: dict[str, Any] = {"n_epochs": self.n_epochs + 1}
+        if lower_bound is not None:
+            new["lower_bounds"] = [*self.lower_bounds, lower_bound]
         if validation_score is not None:
             new["validation_scores"] = [*self.validation_scores, validation_score]
+        score = lower_bound if validation_score is None else validation_score
+        if score is not None:
+            new |= self._compared(score, validation_score is not None, stopping)
+        vars(self).update(new)
+
+    def _compared(self, score: float, held_out: bool, stopping: Stopping | None) -> dict[str, Any]:
+        """Return what changes when the score of an epoch is compared with the best so far."""
+        tol = stopping.tol if stopping is not None else 0.0
+        new: dict[str, Any] = {}
         if score > self.best_score:
             new["best_score"] = score
-            if validation_score is not None:
+            if held_out:
                 new["best_parameters"] = self.average.copy()
         improved = score > self.best_score + tol
         n_stale = 0 if improved else self.n_stale + 1
@@ -235,7 +199,7 @@ class TrainingState:
             and n_stale >= stopping.n_iter_no_change
             and self.n_steps - improved_at >= stopping.n_steps_no_change
         )
-        vars(self).update(new, n_stale=n_stale, improved_at=improved_at)
+        return {**new, "n_stale": n_stale, "improved_at": improved_at}
 
 
 def check_vector(name: str, vector: NDArray, size: int) -> None:
@@ -262,103 +226,3 @@ def mean_state(states: Sequence[TrainingState]) -> TrainingState:
     mean.validation_scores, mean.best_parameters, mean.best_score = [], None, -np.inf
     mean.n_stale, mean.improved_at, mean.converged = 0, mean.n_steps, False
     return mean
-
-
-def train(
-    state: TrainingState,
-    objective: Objective,
-    rows: Table,
-    *,
-    n_epochs: int,
-    batch_size: int,
-    shuffle: bool,
-    stopping: Stopping | None,
-    validate: Callable[[NDArray], float] | None,
-    monitor: Monitor,
-    project: Callable[[NDArray], NDArray] | None = None,
-    rows_id: str = "",
-) -> bool:
-    """Train `state` in place for at most `n_epochs` epochs.
-
-    Parameters
-    ----------
-    state : TrainingState
-        What to train; `objective` reads and this loop writes its parameters.
-    objective : Objective
-        What to ascend.
-    rows : Table
-        Training rows.
-    n_epochs : int
-        Upper limit of epochs.
-    batch_size : int
-        Rows in a mini-batch; the last of an epoch may be smaller.
-    shuffle : bool
-        Whether to visit the rows in a new order each epoch.
-    stopping : Stopping or None
-        When to stop early.
-    validate : callable or None
-        Scores parameters on held-out rows; the best are kept.
-    monitor : Monitor
-        Told of each epoch; may end the training.
-    project : callable or None
-        Maps parameters to the nearest admissible ones, after each step.
-    rows_id : str
-        Identifies the rows, see `TrainingState.resume`.
-
-    Returns
-    -------
-    exhausted : bool
-        Whether training ended for want of epochs, and for no other reason.
-
-    Raises
-    ------
-    TrainingDivergedError
-        When the objective is lost. The parameters are then those before the last epoch that went well, being the last
-        that are known to be good, and the optimizer starts afresh.
-    """
-    state.resume(validate, rows_id)
-    good = state.iterates()
-    for _ in range(n_epochs):
-        monitor.epoch_begin()
-        before = state.iterates()
-        with np.errstate(over="ignore", invalid="ignore"):  # a training that diverges is reported once, below
-            lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
-        if not (lower_bound >= objective.floor(LOST_EPOCH) and are_usable(state.parameters)):
-            state.go_back(good)
-            raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
-        good = before
-        state.record(lower_bound, validate(state.average) if validate else None, stopping)
-        stop = monitor.epoch_end(state)
-        if stop or state.converged:
-            return False
-    return True
-
-
-def are_usable(parameters: NDArray) -> bool:
-    """Whether products of parameters and data are finite, and so are their squares."""
-    return bool(np.abs(parameters).max(initial=0) < np.finfo(parameters.dtype).max ** 0.25)
-
-
-def _epoch(
-    state: TrainingState,
-    objective: Objective,
-    rows: Table,
-    batch_size: int,
-    shuffle: bool,
-    project: Callable[[NDArray], NDArray] | None,
-) -> float:
-    """Visit every row once and return the mean objective; stop early if it is not a number."""
-    n_rows = len(rows)
-    order = state.streams["shuffle"].permutation(n_rows) if shuffle else np.arange(n_rows)
-    total = 0.0
-    for start in range(0, n_rows, batch_size):
-        chosen = order[start : start + batch_size]
-        value = objective(rows.take(chosen))
-        if np.isnan(value):
-            return value
-        total += value * len(chosen)
-        state.optimizer.ascend(state.parameters, objective.gradient, objective.damping)
-        if project is not None:
-            state.parameters[...] = project(state.parameters)
-        state.average_iterate(scratch=objective.gradient)
-    return total / n_rows

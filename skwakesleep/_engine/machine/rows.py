@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
-from skwakesleep._engine.families import Family
-from skwakesleep._engine.workspace import Workspace
+from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.families import Family
 
 Table = NDArray | sparse.csr_array
 

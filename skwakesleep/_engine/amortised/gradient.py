@@ -13,15 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.dream_regression import (
-    N_TUNING_PAIRS,
-    RegressionSettings,
-    RegressionState,
-    coverage,
-    fit_regression,
-    set_regression,
-)
-from skwakesleep._engine.dreams import (
+from skwakesleep._engine.amortised.dreams import (
     FailedSimulationsError,
     Latents,
     Memory,
@@ -31,11 +23,19 @@ from skwakesleep._engine.dreams import (
     kept,
     memory_for,
 )
-from skwakesleep._engine.gradient_forms import BatchRegression, Form
-from skwakesleep._engine.moments import Moments
-from skwakesleep._engine.random import Streams
-from skwakesleep._engine.training import TrainingState, check_vector
-from skwakesleep._engine.units import Units
+from skwakesleep._engine.amortised.forms import BatchRegression, Form
+from skwakesleep._engine.amortised.tuning import (
+    N_TUNING_PAIRS,
+    RegressionSettings,
+    RegressionState,
+    coverage,
+    fit_regression,
+    set_regression,
+)
+from skwakesleep._engine.amortised.units import Units
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.machine.moments import Moments
+from skwakesleep._engine.training.state import TrainingState, check_vector
 
 # Steps after which the regression is tuned anew.
 TUNING_INTERVAL = 25
@@ -206,11 +206,11 @@ class AmortisedGradient:
             state.form = next(reversed(self._forms))
 
     def floor(self, nats: float) -> float:
-        """Return what every finite gradient reaches: there is no objective to fall short of."""
-        return 0.0
+        """Return a bound that NaN alone falls short of: the objective has no value."""
+        return -np.inf
 
-    def __call__(self, batch: NDArray) -> float:
-        """Set `gradient` for a mini-batch; return zero, for the objective is not known, or nan if it is not finite."""
+    def __call__(self, batch: NDArray) -> float | None:
+        """Set `gradient` for a mini-batch; return None, or NaN if it is not finite."""
         with np.errstate(all="ignore"), memory_for("n_sleep", self._n_dreams):
             try:
                 return self._step(batch)
@@ -222,7 +222,7 @@ class AmortisedGradient:
         self.failure, self.failed_at = failure, theta.copy()
         return np.nan
 
-    def _step(self, batch: NDArray) -> float:
+    def _step(self, batch: NDArray) -> float | None:
         theta, state = self._parameters, self._state
         dreams = self._dreams(theta, batch)
         if self._tuning_is_due():
@@ -237,7 +237,7 @@ class AmortisedGradient:
             return self.fail("the gradient was not finite", theta)
         self.followed[...] = theta
         self.n_followed += 1
-        return 0.0
+        return None
 
     def _tuning_is_due(self) -> bool:
         tuned_at = self._state.tuned_at

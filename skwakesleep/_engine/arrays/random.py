@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy.stats import qmc
 
-from skwakesleep._engine.caching import cached
-from skwakesleep._engine.loops import LOOPS
-from skwakesleep._engine.workspace import Workspace, allocated
+from skwakesleep._engine.arrays.caching import cached
+from skwakesleep._engine.arrays.loops import LOOPS
+from skwakesleep._engine.arrays.workspace import Workspace, allocated
 
 # Bytes of common random numbers that are kept for later calls. Those of 128 particles of 1000 units take 1 MB.
 MAX_TABLE_BYTES = 2**25

@@ -7,12 +7,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.families import Gaussian
-from skwakesleep._engine.fitted import FittedMachine
-from skwakesleep._engine.moments import Moments
-from skwakesleep._engine.networks import Machine
-from skwakesleep._engine.parameters import Views
-from skwakesleep._engine.training import TrainingState
+from skwakesleep._engine.machine.families import Gaussian
+from skwakesleep._engine.machine.fitted import FittedMachine
+from skwakesleep._engine.machine.moments import Moments
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.training.layout import Views
+from skwakesleep._engine.training.state import TrainingState
 
 # Units are changed once a column's location is off by more than this part of its scale, or its scale by more than this
 # factor. Smaller changes would gain nothing, and a stationary stream keeps its units.

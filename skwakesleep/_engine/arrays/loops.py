@@ -7,7 +7,7 @@ first imported.
 import os
 from types import ModuleType
 
-from skwakesleep._engine import array_loops
+from skwakesleep._engine.arrays import array_loops
 
 VARIABLE = "SKWAKESLEEP_LOOPS"
 
@@ -28,7 +28,7 @@ def chosen() -> ModuleType:
     if name != "numba":
         raise ValueError(f"The environment variable {VARIABLE} must be 'numpy' or 'numba', got {name!r}.")
     try:
-        from skwakesleep._engine import compiled_loops
+        from skwakesleep._engine.arrays import compiled_loops
     except ImportError as error:
         raise ImportError(f"{VARIABLE}=numba needs Numba. Install it with: pip install 'skwakesleep[fast]'") from error
     return compiled_loops

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from skwakesleep._engine.numerics import row_sums
+from skwakesleep._engine.arrays.numerics import row_sums
 
 
 def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from skwakesleep._engine.kernel_regression import Regression, best_ridge, factorized
+from skwakesleep._engine.amortised.kernel_regression import Regression, best_ridge, factorized
 
 # Where a bandwidth is so small that frequencies overflow, they may as well be lower.
 MAX_FREQUENCY = 1e100

@@ -1,0 +1,1 @@
+"""Amortised learning by wake-sleep, for models that can be simulated."""

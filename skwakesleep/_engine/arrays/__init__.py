@@ -1,0 +1,1 @@
+"""Arrays: scratch memory, hot loops, random numbers."""

@@ -1,0 +1,1 @@
+"""What a Helmholtz machine is: families, layers, networks, and the learning rule."""

@@ -1,0 +1,1 @@
+"""What is done with a machine: posterior, likelihood, certificates."""
