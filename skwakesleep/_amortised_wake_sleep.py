@@ -41,6 +41,7 @@ from skwakesleep._engine.amortised.likelihood_watch import (
 )
 from skwakesleep._engine.amortised.tuning import RegressionSettings, RegressionState, expectation
 from skwakesleep._engine.amortised.units import Units, gradient_in_units
+from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep._engine.training.loop import TrainingDivergedError, train
@@ -429,7 +430,7 @@ class AmortisedWakeSleep(
         else:
             states = [self._resumable(moments, partial=partial)]
             trainer = _Trainer(self, model, X, states[0].units)
-        seen_before = self._fitted.state.moments if partial and not fresh else None
+        seen_before = self._fitted.state.moments.n_extreme if partial and not fresh else 0
         n_epochs = 1 if partial else self.max_iter
         n_before = states[0].n_epochs
 
@@ -455,7 +456,7 @@ class AmortisedWakeSleep(
             raise
         self._adopt(attributes(state))
         monitor.fit_end(state)
-        return notices + (kinds.extremes(seen_before, state.moments, names) if _has(model, UNITS) else [])
+        return notices + (kinds.extremes(seen_before, state.moments.n_extreme, names) if _has(model, UNITS) else [])
 
     def _limited_threads(self):
         return limited_threads(N_DIRECTIONS * self.n_sleep**2)
@@ -986,6 +987,7 @@ class _Trainer:
                 stopping=None,
                 validate=None,
                 monitor=monitor,
+                backend=default_backend(),
                 project=self._model.project if hasattr(self._model, "project") else None,
             )
             if watch is not None:

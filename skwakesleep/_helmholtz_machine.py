@@ -12,21 +12,23 @@ from sklearn.utils.validation import check_is_fitted
 from skwakesleep._adapters import kinds, validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
+from skwakesleep._adapters.kinds import read_machine_table
 from skwakesleep._adapters.monitor import FitMonitor
-from skwakesleep._adapters.tables import check_matrix, check_table
+from skwakesleep._adapters.tables import check_matrix
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
+from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.numerics import bounded_mean
 from skwakesleep._engine.arrays.random import FineNoise, Streams
-from skwakesleep._engine.arrays.workspace import Workspace
+from skwakesleep._engine.machine.columns import KINDS
 from skwakesleep._engine.machine.fitted import FittedMachine
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.machine.restandardization import follow, restandardized
+from skwakesleep._engine.machine.restandardization import follow
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
 from skwakesleep._engine.posterior.certification import certify
-from skwakesleep._engine.posterior.likelihood import estimate, log_likelihood
+from skwakesleep._engine.posterior.likelihood import estimate
 from skwakesleep._engine.training.loop import TrainingDivergedError, train
 from skwakesleep._engine.training.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.training.state import Stopping, TrainingState
@@ -233,7 +235,7 @@ class HelmholtzMachine(
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "visible": [StrOptions({"auto", "bernoulli", "gaussian"})],
+        "visible": [StrOptions({"auto", *KINDS})],
         "autoregressive": [StrOptions(validation.AUTOREGRESSIVE_LAYERS), tuple, None],
         "n_particles": [Interval(Integral, 1, None, closed="left")],
         "recognition_update": [StrOptions({"wake", "sleep", "both"})],
@@ -391,23 +393,17 @@ class HelmholtzMachine(
     def _train(self, X, *, fresh, partial=False):
         """Train a copy of the state, set the fitted attributes on success, and return what to warn of."""
         sizes = self._check_parameters()
-        X, header = check_table(self, X, reset=fresh)
-        header["visible_"] = kinds.resolve_visible(self.visible, X) if fresh else self.visible_
         if not fresh:
             self._check_unchanged(sizes)
-        X = self._in_domain(X, header)
-        names = header.get("feature_names_in_")
-        notices = kinds.notices(X, header["visible_"], names) if fresh and self.visible == "auto" else []
+        table = read_machine_table(self, X, reset=fresh)
+        X, notices = table.values, list(table.notices)
         rows_id = "" if partial else validation.rows_id(X, self.early_stopping and self.validation_fraction)
-        if fresh:
-            trained = self._initialized(X, header["visible_"], sizes, names)
-        else:
-            trained = self._resumable(X, rows_id, names)
+        trained = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
 
         def attributes(state):
-            return {**header, **_fitted_attributes(trained.machine, state)}
+            return {**table.attributes, **_fitted_attributes(trained.machine, state)}
 
-        seen_before = getattr(self._fitted.machine.visible, "seen", None) if partial and not fresh else None
+        n_extreme_before = self._fitted.machine.columns.n_extreme if partial and not fresh else 0
         n_epochs = 1 if partial else self.max_iter
         n_before = trained.state.n_epochs
         monitor = FitMonitor(self, X, n_epochs, attributes)
@@ -432,24 +428,29 @@ class HelmholtzMachine(
             ) from error
         self._adopt(attributes(trained.state))
         monitor.fit_end(trained.state)
-        return notices + kinds.extremes(seen_before, getattr(trained.machine.visible, "seen", None), names)
+        return notices + kinds.extremes(n_extreme_before, trained.machine.columns.n_extreme, table.names)
 
     def _run(self, X, trained, n_epochs, monitor, rows_id, partial):
         """Train the state in place, and return what to warn of."""
         machine, state = trained.machine, trained.state
         training = validate = stopping = None
+        backend = default_backend()
         if not partial:
             stopping = self._stopping()
             if self.early_stopping:
                 training, held_out = validation.hold_out(X, self.validation_fraction, state.streams.validation_seed)
-                validate = self._validation_score(machine, Rows(X, machine.visible, X.dtype, held_out))
-        rows = Rows(X, machine.visible, state.parameters.dtype, training)
+                validate = self._validation_score(
+                    machine, Rows(X, machine.columns, X.dtype, backend, held_out), backend
+                )
+        rows = Rows(X, machine.columns, state.parameters.dtype, backend, training)
         objective = WakeSleep(
             machine,
             state.parameters,
+            backend,
             n_particles=int(self.n_particles),  # a NumPy scalar would promote float32 to float64 on its way
             recognition_update=self.recognition_update,
             alpha=float(self.alpha),
+            dead_zone=state.optimizer.dead_zone,
             streams=state.streams,
         )
         batch_size = self._rows_in_a_batch(len(rows))
@@ -463,6 +464,7 @@ class HelmholtzMachine(
             stopping=stopping,
             validate=validate,
             monitor=monitor,
+            backend=backend,
             rows_id=rows_id,
         )
         return [] if partial else self._notices(batch_size, exhausted)
@@ -477,10 +479,11 @@ class HelmholtzMachine(
     def _rows_in_a_batch(self, n_rows):
         return min(DEFAULT_BATCH_SIZE if self.batch_size == "auto" else self.batch_size, n_rows)
 
-    def _validation_score(self, machine, held_out):
+    def _validation_score(self, machine, held_out, backend):
         def validate(parameters):
             parameters = parameters.astype(held_out.dtype)
-            return bounded_mean(log_likelihood(machine, parameters, held_out, self.n_score_particles))
+            scores = estimate(machine, parameters, held_out, backend, self.n_score_particles)
+            return bounded_mean(scores.log_likelihood)
 
         return validate
 
@@ -517,7 +520,7 @@ class HelmholtzMachine(
         """Check that training can go on with the networks there are."""
         machine = self._fitted.machine
         asked = {
-            "hidden_layer_sizes": (sizes, machine.sizes[1:]),
+            "hidden_layer_sizes": (sizes, machine.hidden_sizes),
             "visible": (self.visible_ if self.visible == "auto" else self.visible, self.visible_),
             "autoregressive": (validation.check_autoregressive(self.autoregressive), machine.autoregressive),
         }
@@ -528,33 +531,29 @@ class HelmholtzMachine(
                     f"trained with {old!r}. Restore it, or start anew with fit and warm_start=False."
                 )
 
-    def _in_domain(self, X, header):
-        found = self.visible == "auto"
-        return kinds.in_domain(X, header["visible_"], header.get("feature_names_in_"), found=found)
-
-    def _initialized(self, X, visible, sizes, names):
-        """Return a machine for the columns of `X` and an untrained state."""
-        family, means, n_active = kinds.visible_family(visible, X, names)
-        autoregressive = validation.check_autoregressive(self.autoregressive)
-        machine = Machine(family, (X.shape[1], *sizes), n_active, autoregressive)
+    def _initialized(self, table, sizes):
+        """Return a machine for the columns of a table and an untrained state."""
+        machine = Machine(table.columns(), sizes, validation.check_autoregressive(self.autoregressive))
         streams = Streams(validation.entropy(self.random_state))
+        dtype = table.values.dtype
         try:
-            parameters = machine.initial_parameters(means, streams["initialization"], X.dtype)
-            return FittedMachine(machine, TrainingState(parameters, self._optimizer(machine, X.dtype), streams))
+            parameters = machine.initial_parameters(streams["initialization"], dtype)
+            return FittedMachine(machine, TrainingState(parameters, self._optimizer(machine, dtype), streams))
         except MemoryError as error:
             raise MemoryError(f"hidden_layer_sizes={self.hidden_layer_sizes!r}: {error}") from error
 
-    def _resumable(self, X, rows_id, names):
-        """Return the machine and a copy of its state, ready for the rows of `X`."""
+    def _resumable(self, table, rows_id):
+        """Return the machine and a copy of its state, ready for the rows of a table."""
         machine, state = self._fitted.machine, self._training_state().copy()
         optimizer = self._optimizer(machine, state.parameters.dtype)
         if type(state.optimizer) is type(optimizer):
             state.optimizer.learning_rate = optimizer.learning_rate
         else:
             state.optimizer = optimizer
-        if self.visible_ == "gaussian" and (not rows_id or rows_id != state.rows_id):
-            moments = kinds.column_moments(X, names)
-            machine = restandardized(machine, moments) if rows_id else follow(machine, state, moments)
+        if not rows_id:
+            machine = follow(machine, state, table.columns())
+        elif rows_id != state.rows_id:
+            machine = machine.with_columns(machine.columns.renewed(table.columns()))
         return FittedMachine(machine, state)
 
     def _optimizer(self, machine, dtype) -> Optimizer:
@@ -574,8 +573,10 @@ class HelmholtzMachine(
         if not isinstance(self._fitted, FittedMachine):
             raise ValueError("_fitted is of the wrong type")
         machine = self._fitted.machine
-        if machine.sizes[0] != self.n_features_in_:
-            raise ValueError(f"the machine has {machine.sizes[0]} columns, but n_features_in_={self.n_features_in_}")
+        if machine.columns.n_units != self.n_features_in_:
+            raise ValueError(
+                f"the machine has {machine.columns.n_units} columns, but n_features_in_={self.n_features_in_}"
+            )
         self._fitted.check()
 
     def __sklearn_is_fitted__(self):
@@ -583,7 +584,7 @@ class HelmholtzMachine(
 
     @property
     def _n_features_out(self):
-        return self._fitted.machine.sizes[-1]
+        return self._fitted.machine.hidden_sizes[-1]
 
     @property
     def generative_coefs_(self):
@@ -614,7 +615,7 @@ class HelmholtzMachine(
     def autoregressive_coefs_(self):
         """Strictly upper triangular weights of the autoregressive layers, by layer."""
         fitted = self._fitted
-        views = fitted.machine.bind(fitted.parameters)
+        views = fitted.machine.views(fitted.parameters)
         named = zip(fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
         return {layer.name: own["triangle"] for layer, own in named if layer.autoregressive}
 
@@ -627,7 +628,7 @@ class HelmholtzMachine(
         if not self.__sklearn_is_fitted__():
             raise AttributeError(f"This {type(self).__name__} is not fitted yet and has no parameters.")
         fitted = self._fitted
-        return fitted.machine.bind(fitted.parameters)
+        return fitted.machine.views(fitted.parameters)
 
     # ------------------------------------------------------------------ features, density, samples
 
@@ -665,13 +666,12 @@ class HelmholtzMachine(
         X = self._check_X(X)
         fitted = self._fitted
         machine = fitted.machine
-        theta = machine.bind(fitted.parameters.astype(X.dtype))
-        H = np.empty((X.shape[0], machine.sizes[-1]), X.dtype)
-        workspace = Workspace()
+        backend = default_backend()
+        recognition = machine.bind(fitted.parameters.astype(X.dtype), backend).recognition
+        H = np.empty((X.shape[0], machine.hidden_sizes[-1]), X.dtype)
         with limited_threads(TRANSFORM_BLOCK * machine.largest_matrix):
-            for block, batch in Rows(X, machine.visible, X.dtype).blocks(TRANSFORM_BLOCK):
-                means = machine.recognition.means(theta.recognition, batch.root, workspace)
-                H[block] = means[: block.stop - block.start]
+            for block, batch in Rows(X, machine.columns, X.dtype, backend).blocks(TRANSFORM_BLOCK):
+                H[block] = recognition.means(batch.root)[: block.stop - block.start, 0]
         return H
 
     def inverse_transform(self, X):
@@ -712,10 +712,10 @@ class HelmholtzMachine(
                 f"{self._n_features_out} units."
             )
         fitted = self._fitted
-        theta = fitted.machine.bind(fitted.parameters.astype(H.dtype))
+        networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
         with limited_threads(len(H) * fitted.machine.largest_matrix):
-            means = fitted.machine.generative.means(theta.generative, H, Workspace(), first=1)
-        return fitted.machine.visible.decode(means)
+            means = networks.generative.means(H[:, np.newaxis], first=1)
+        return fitted.machine.columns.decode(means[:, 0])
 
     def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
@@ -770,10 +770,13 @@ class HelmholtzMachine(
         """
         X = self._check_X(X)
         fitted = self._fitted
-        rows = Rows(X, fitted.machine.visible, np.float64)
+        backend = default_backend()
+        rows = Rows(X, fitted.machine.columns, np.float64, backend)
         parameters = fitted.parameters.astype(np.float64)
         with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
-            scores = estimate(fitted.machine, parameters, rows, int(self.n_score_particles), int(self.n_score_steps))
+            scores = estimate(
+                fitted.machine, parameters, rows, backend, int(self.n_score_particles), int(self.n_score_steps)
+            )
         self._warn_of_few_particles(scores.effective_size)
         return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
 
@@ -868,6 +871,7 @@ class HelmholtzMachine(
             certificate = certify(
                 fitted.machine,
                 fitted.parameters.astype(np.float64),
+                default_backend(),
                 validation.entropy(random_state),
                 n_dreams=n_samples,
                 n_particles=int(self.n_score_particles),
@@ -933,20 +937,19 @@ class HelmholtzMachine(
         fitted = self._fitted
         machine, parameters = fitted.machine, fitted.parameters
         noise = FineNoise(np.random.default_rng(validation.entropy(random_state)))
-        theta = machine.bind(parameters).generative
+        generative = machine.bind(parameters, default_backend()).generative
         with limited_threads(n_samples * machine.largest_matrix):
-            states = machine.generative.sample(theta, None, (n_samples,), noise, Workspace())
-        return machine.visible.decode(states[-1])
+            states = generative.sample(None, (n_samples, 1), noise)
+        return machine.columns.decode(states[-1][:, 0])
 
     def _check_X(self, X):
         check_is_fitted(self)
-        X, header = check_table(self, X, reset=False)
-        return self._in_domain(X, {**header, "visible_": self.visible_})
+        return read_machine_table(self, X, reset=False).values
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = self.visible == "bernoulli"
+        tags.input_tags.positive_only = self.visible in KINDS and KINDS[self.visible].domain.lowest >= 0
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
-from skwakesleep._engine.machine.families import Gaussian
 
 __all__ = ["register"]
 
@@ -81,7 +80,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     machine = operator.raw_operator
     double = isinstance(operator.inputs[0].type, DoubleTensorType)
     graph = _Graph(scope, container, np.float64 if double else np.float32)
-    values = _encoded(graph, machine._fitted.machine.visible, operator.inputs[0].full_name)
+    values = _encoded(graph, machine._fitted.machine.columns, operator.inputs[0].full_name)
     triangles = machine.autoregressive_coefs_
     layers = zip(machine.recognition_coefs_, machine.recognition_intercepts_, strict=True)
     for depth, (coefs, intercept) in enumerate(layers):
@@ -125,12 +124,12 @@ class _Graph:
 
 def _encoded(graph: _Graph, visible: Any, columns: str) -> str:
     """Standardize Gaussian columns; in double precision, where a large mean leaves their deviations more digits."""
-    if not isinstance(visible, Gaussian):
+    if visible.keeps_zeros:
         return graph.cast(columns, graph.dtype)
     location, scale = (graph.constant(array, np.float64) for array in (visible.location, visible.scale))
     deviations = graph.node("Sub", graph.cast(columns, np.float64), location)
     units = graph.cast(graph.node("Div", deviations, scale), graph.dtype)
-    return graph.node("Clip", units, np.array(-visible.LARGEST_INPUT), np.array(visible.LARGEST_INPUT))
+    return graph.node("Max", graph.node("Min", units, visible.largest_input), -visible.largest_input)
 
 
 def _means_in_turn(graph: _Graph, natural: str, triangle: Any) -> str:

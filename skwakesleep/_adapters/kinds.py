@@ -1,102 +1,167 @@
 """The kind of a table's columns: how it is found, what values it admits, and what is worth a warning."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._adapters.tables import first_column
-from skwakesleep._engine.machine.families import Bernoulli, Family, Gaussian
+from skwakesleep._adapters.tables import check_table, first_column
+from skwakesleep._engine.machine.columns import KINDS, Columns
+from skwakesleep._engine.machine.families import Domain
 from skwakesleep._engine.machine.moments import EXTREME_RANGES, Moments, measure
 from skwakesleep._engine.machine.rows import Table
 
-# Values this far outside [0, 1] are taken for rounding errors and clipped: scalers return 1 + 2e-16. While the kind is
-# not known yet, the distance is relative to the largest value of the column, whose values may all be this small.
-UNIT_TOLERANCE = 1e-6
+# Values this far outside a domain are taken for rounding errors and clipped: scalers return 1 + 2e-16. While the kind
+# is not known yet, the distance is relative to the largest value of the column, whose values may all be this small.
+DOMAIN_TOLERANCE = 1e-6
 # If fewer values than this share are outside [0, 1], the kind found depends on them alone.
 FEW_OUTSIDE = 0.01
-# Rows looked at for whole numbers and two-valued columns, at most.
+# Largest number of rows in which whole numbers and two-valued columns are looked for.
 MAX_ROWS = 10_000
-# Columns named in a message.
+# Largest number of columns named in a message.
 MAX_NAMED = 5
+UNIT_INTERVAL = Domain(0.0, 1.0)
 
 
-def resolve_visible(visible: str, X: Table) -> str:
-    """Return the family that "auto" stands for on `X`: Bernoulli where all values are in [0, 1], else Gaussian."""
-    if visible != "auto":
-        return visible
-    return "gaussian" if _is_outside(X, _tolerances(X)) else "bernoulli"
+@dataclass
+class MachineTable:
+    """A table of the user's as a machine reads it.
+
+    Attributes
+    ----------
+    values : ndarray or csr_array of shape (n_rows, n_columns)
+        The values, in the domain of their kind.
+    kind : str
+        The kind of the columns.
+    attributes : dict of str to Any
+        Fitted attributes that describe the columns.
+    notices : list of UserWarning
+        Warnings of what "auto" takes for real values.
+    """
+
+    values: Table
+    kind: str
+    attributes: dict[str, Any]
+    notices: list[UserWarning]
+
+    @property
+    def names(self) -> NDArray | None:
+        """Names of the columns, if they have any."""
+        return self.attributes.get("feature_names_in_")
+
+    def columns(self) -> Columns:
+        """Return the columns as the units of a machine.
+
+        Raises
+        ------
+        ValueError
+            Naming a column whose values are too far apart to be standardized.
+        """
+        try:
+            return Columns.of_table(self.kind, self.values)
+        except OverflowError as error:
+            raise _too_far_apart(error, self.names) from None
+
+
+def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
+    """Read the user's table for a machine, with the kind of columns found anew or fixed by an earlier fit.
+
+    Raises
+    ------
+    ValueError
+        For values outside the domain of their kind, and what `check_table` rejects.
+    TypeError
+        For what `check_table` rejects.
+    """
+    values, attributes = check_table(estimator, X, reset=reset)
+    names, found = attributes.get("feature_names_in_"), estimator.visible == "auto"
+    if not reset:
+        kind = estimator.visible_
+    elif found:
+        kind = _kind_found(values)
+    else:
+        kind = estimator.visible
+    return MachineTable(
+        in_domain(values, kind, names, found=found),
+        kind,
+        {**attributes, "visible_": kind},
+        _notices(values, kind, names) if reset and found else [],
+    )
+
+
+def _kind_found(X: Table) -> str:
+    """Return the first kind whose domain holds all values, up to rounding."""
+    tolerances = _tolerances(X)
+    return next(name for name, kind in KINDS.items() if first_outside(X, kind.domain, tolerances) is None)
 
 
 def _tolerances(X: Table) -> NDArray | float:
-    """Return how far outside [0, 1] a value of each column may be."""
-    if not _is_outside(X, 0.0):
+    """Return how far outside the unit interval a value of each column may be."""
+    if first_outside(X, UNIT_INTERVAL, 0.0) is None:
         return 0.0
     largest: Any = abs(X).max(axis=0)  # type: ignore[attr-defined]
     largest = largest if isinstance(X, np.ndarray) else largest.toarray().ravel()
-    return UNIT_TOLERANCE * np.minimum(largest, 1)
+    return DOMAIN_TOLERANCE * np.minimum(largest, 1)
 
 
-def _is_outside(X: Table, tolerance: NDArray | float) -> bool:
-    return first_outside(X, tolerance) is not None
-
-
-def first_outside(X: Table, tolerance: NDArray | float = UNIT_TOLERANCE) -> tuple[int, float] | None:
-    """Return the first column of `X` with a value outside [0, 1], and its first such value."""
+def first_outside(X: Table, domain: Domain, tolerance: NDArray | float = DOMAIN_TOLERANCE) -> tuple[int, float] | None:
+    """Return the first column of `X` with a value outside a domain that holds zero, and its first such value."""
+    lowest, highest = domain
     values = X if isinstance(X, np.ndarray) else X.data
-    if values.size == 0 or (values.min() >= 0 and values.max() <= 1):
+    if values.size == 0 or (values.min() >= lowest and values.max() <= highest):
         return None
     if not isinstance(X, np.ndarray) and isinstance(tolerance, np.ndarray):
         tolerance = tolerance[X.indices]
-    found = first_column(X, lambda values: (values < -tolerance) | (values > 1 + tolerance))
+    found = first_column(X, lambda values: (values < lowest - tolerance) | (values > highest + tolerance))
     return None if found is None else (found[0], float(found[1][0]))
 
 
-def n_outside(X: Table) -> int:
-    """Return the number of values outside [0, 1]."""
+def _n_outside(X: Table) -> int:
+    """Return the number of values outside the unit interval."""
     values = X if isinstance(X, np.ndarray) else X.data
     return int(((values < 0) | (values > 1)).sum())
 
 
-def in_unit_interval(X: Table, names: NDArray | None, complaint: str) -> Table:
-    """Return `X`, or a copy in which values that rounding took out of [0, 1] are clipped.
+def clipped(X: Table, domain: Domain, names: NDArray | None, complaint: str) -> Table:
+    """Return `X`, or a copy in which values that rounding took out of a domain are clipped.
 
     Raises
     ------
     ValueError
         The complaint, with the first column outside and its first offending value in place of ``{}``.
     """
-    if first_outside(X, 0.0) is None:
+    if first_outside(X, domain, 0.0) is None:
         return X
-    outside = first_outside(X)
+    outside = first_outside(X, domain)
     if outside is None:
-        return np.clip(X, 0, 1) if isinstance(X, np.ndarray) else X.minimum(1).maximum(0)
+        lowest, highest = domain
+        return np.clip(X, lowest, highest) if isinstance(X, np.ndarray) else X.minimum(highest).maximum(lowest)
     column, value = outside
     negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
     raise ValueError(negative + complaint.format(f"{_label(column, names)} of X holds {value:.7g}"))
 
 
 def in_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> Table:
-    """Return `X` if every value belongs to the domain of the visible family, with rounding errors clipped in a copy.
+    """Return `X` if every value is in the domain of the kind, with rounding errors clipped in a copy.
 
     Parameters
     ----------
     X : {ndarray, csr_array} of shape (n_samples, n_features)
         What to check.
     visible : str
-        The family.
+        The kind of the columns.
     names : ndarray of str or None
         Names of the columns, for the message.
     found : bool
-        Whether the family was found in earlier data rather than named by the user, for the message.
+        Whether the kind was found in earlier data rather than named by the user, for the message.
 
     Raises
     ------
     ValueError
         Naming the first column outside, its offending value, and what to set.
     """
-    if visible != "bernoulli":
-        return X
+    domain = KINDS[visible].domain
     fixed, folds = "", ""
     if found:
         fixed = " (found in the data of the first fit or partial_fit)"
@@ -104,11 +169,12 @@ def in_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> 
             " visible='auto' decides on the rows of each fit anew, so that folds of a cross-validation can differ: "
             "name the kind, visible='bernoulli' or visible='gaussian', to fix it."
         )
-    return in_unit_interval(
+    return clipped(
         X,
+        domain,
         names,
-        f"Bernoulli columns must be in [0, 1]{fixed}, but {{}}. Rescale or clip X, for example by "
-        f"MinMaxScaler(clip=True), or set visible='gaussian'.{folds}",
+        f"{visible.capitalize()} columns must be in [{domain.lowest:g}, {domain.highest:g}]{fixed}, but {{}}. Rescale "
+        f"or clip X, for example by MinMaxScaler(clip=True), or set visible='gaussian'.{folds}",
     )
 
 
@@ -120,26 +186,13 @@ def check_range(X: NDArray, bounds: tuple[float, float], names: NDArray | None) 
     ValueError
         Naming the first column outside, and its first offending value.
     """
-    lowest, highest = bounds
-    found = first_column(X, lambda values: (values < lowest - UNIT_TOLERANCE) | (values > highest + UNIT_TOLERANCE))
-    if found:
-        column, values = found
+    outside = first_outside(X, Domain(*bounds))
+    if outside:
+        column, value = outside
         raise ValueError(
-            f"The model generates values in [{lowest:g}, {highest:g}], but {_label(column, names)} of X holds "
-            f"{float(values[0]):.7g}. Rescale or clip X, or choose another model."
+            f"The model generates values in [{bounds[0]:g}, {bounds[1]:g}], but {_label(column, names)} of X holds "
+            f"{value:.7g}. Rescale or clip X, or choose another model."
         )
-
-
-def visible_family(visible: str, X: Table, names: NDArray | None) -> tuple[Family, NDArray, float]:
-    """Return the visible family, the means of the encoded columns, and the mean squared norm of an encoded row."""
-    if visible == "bernoulli":
-        means = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
-        # Few rows, such as the first of a stream, do not make a value impossible. With hundreds of rows, the bound of
-        # the family itself is higher, and constant columns are not trained: training them costs .3 nats on MNIST.
-        smallest = 0.5 / (X.shape[0] + 1) ** 2
-        return Bernoulli(), np.clip(means, smallest, 1 - smallest), float(means.sum())
-    family = Gaussian.of_moments(column_moments(X, names))
-    return family, np.zeros_like(family.location), float(len(family.location))
 
 
 def column_moments(X: Table, names: NDArray | None) -> Moments:
@@ -153,17 +206,19 @@ def column_moments(X: Table, names: NDArray | None) -> Moments:
     try:
         return measure(X)
     except OverflowError as error:
-        raise ValueError(
-            f"Values of {_label(error.args[0], names)} of X are too far apart to be subtracted in float64, whose "
-            "largest number is about 1e308. Rescale the column."
-        ) from None
+        raise _too_far_apart(error, names) from None
 
 
-def extremes(before: Moments | None, after: Moments | None, names: NDArray | None) -> list[UserWarning]:
-    """Return a warning of extreme values among the rows that are new in the second summary."""
-    if after is None:
-        return []
-    n_extreme = after.n_extreme - (0 if before is None else before.n_extreme)
+def _too_far_apart(error: OverflowError, names: NDArray | None) -> ValueError:
+    return ValueError(
+        f"Values of {_label(error.args[0], names)} of X are too far apart to be subtracted in float64, whose largest "
+        "number is about 1e308. Rescale the column."
+    )
+
+
+def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> list[UserWarning]:
+    """Return a warning of extreme values, if there are more in a column than before."""
+    n_extreme = after - before
     if not n_extreme.any():
         return []
     return [
@@ -176,13 +231,13 @@ def extremes(before: Moments | None, after: Moments | None, names: NDArray | Non
     ]
 
 
-def notices(X: Table, visible: str, names: NDArray | None) -> list[UserWarning]:
+def _notices(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
     """Return warnings of what "auto" takes for real values, though it may not be."""
-    if visible != "gaussian":
+    if KINDS[kind].domain.is_bounded:
         return []
     n_values = X.shape[0] * X.shape[1]
-    count = n_outside(X)
-    if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X)):
+    count = _n_outside(X)
+    if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X, UNIT_INTERVAL)):
         column, value = outside
         return [
             UserWarning(

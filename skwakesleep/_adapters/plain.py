@@ -23,21 +23,23 @@ CLASS = "skwakesleep class"
 # Classes that are made again by their constructor, from arguments that are attributes of the same name.
 CONSTRUCTED = {
     "amortised-fit": "skwakesleep._engine.amortised.gradient.Fit",
-    "bernoulli": "skwakesleep._engine.machine.families.Bernoulli",
+    "block": "skwakesleep._engine.machine.columns.Block",
     "blowfly-dynamics": "skwakesleep.models._blowfly.BlowflyDynamics",
+    "columns": "skwakesleep._engine.machine.columns.Columns",
     "column-units": "skwakesleep._engine.amortised.units.Units",
     "dreams": "skwakesleep._engine.amortised.dreams.Memory",
     "fitted-machine": "skwakesleep._engine.machine.fitted.FittedMachine",
     "fitted-transformer": "skwakesleep._engine.amortised.feature_maps.FittedTransformer",
-    "gaussian": "skwakesleep._engine.machine.families.Gaussian",
     "hodgkin-huxley": "skwakesleep.models._hodgkin_huxley.HodgkinHuxley",
     "latent-factors": "skwakesleep.models._latent_factors.LatentFactors",
     "linear-map": "skwakesleep._engine.amortised.feature_maps.LinearMap",
-    "machine": "skwakesleep._engine.machine.networks.Machine",
+    "machine/2": "skwakesleep._engine.machine.networks.Machine",
     "moments": "skwakesleep._engine.machine.moments.Moments",
     "neural-decoder": "skwakesleep.models._decoder.NeuralDecoder",
     "pinwheel": "skwakesleep.models._pinwheel.Pinwheel",
     "sgd": "skwakesleep._engine.training.optimizers.SGD",
+    "standardization": "skwakesleep._engine.machine.codecs.Standardization",
+    "unit-interval": "skwakesleep._engine.machine.codecs.UnitInterval",
     "sigmoid-belief-network": "skwakesleep.models._belief_network.SigmoidBeliefNetwork",
 }
 # Classes whose attributes are restored: those that the class declares by annotations.

@@ -7,6 +7,11 @@ number, such as "training-state/2". Each function here turns the parts under an 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from skwakesleep._engine.machine.codecs import UnitInterval
+from skwakesleep._engine.machine.columns import Block, Columns
+
 Parts = dict[str, Any]
 
 
@@ -20,11 +25,24 @@ def _without_bounds(parts: Parts) -> Parts:
     return {**_with_epochs(parts), "lower_bounds": []}
 
 
+def _of_columns(parts: Parts) -> Parts:
+    """Make columns of one kind out of the family of the visible units, which said how many of them are active."""
+    n_columns, *hidden_sizes = parts["sizes"]
+    codec, kind = parts["visible"], "gaussian"
+    if isinstance(codec, UnitInterval):
+        codec, kind = UnitInterval(np.full(n_columns, parts["n_active"] / n_columns), 1), "bernoulli"
+    columns = Columns({kind: Block(codec, np.arange(n_columns))})
+    return {"columns": columns, "hidden_sizes": hidden_sizes, "autoregressive": parts["autoregressive"]}
+
+
 def _length(items: Any) -> int:
     return len(items) if isinstance(items, list) else 0
 
 
 UPGRADES: dict[str, Callable[[Parts], tuple[str, Parts]]] = {
     "amortised-state": lambda parts: ("amortised-state/2", _without_bounds(parts)),
+    "bernoulli": lambda parts: ("unit-interval", {"column_means": np.zeros(0), "n_rows": 1}),
+    "gaussian": lambda parts: ("standardization", parts),
+    "machine": lambda parts: ("machine/2", _of_columns(parts)),
     "training-state": lambda parts: ("training-state/2", _with_epochs(parts)),
 }

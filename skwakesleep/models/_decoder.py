@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS, all_states
+from skwakesleep._engine.posterior.enumeration import all_states
+from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS
 from skwakesleep.models._bases import (
     SummableModel,
     bernoulli_log_prob,

@@ -204,7 +204,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         """Return values in [0, 1] in float64, and what is known of the columns."""
         X, header = check_table(self, X, reset=reset)
         if self.binarize is None:
-            X = kinds.in_unit_interval(X, header.get("feature_names_in_"), OUTSIDE)
+            X = kinds.clipped(X, kinds.UNIT_INTERVAL, header.get("feature_names_in_"), OUTSIDE)
         else:
             X = binarize(X, threshold=self.binarize)
         return X.astype(np.float64, copy=False), header

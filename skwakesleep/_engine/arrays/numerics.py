@@ -27,10 +27,10 @@ def log_sum_exp(values: NDArray, axis: int = 0) -> NDArray:
 def inner(targets: NDArray, naturals: NDArray) -> NDArray:
     """Return ``sum(targets * naturals)`` along the last axis, with broadcasting.
 
-    All pairs of natural parameters ``(S, 1, D)`` and targets ``(B, D)`` are one matrix product.
+    All pairs of targets ``(B, 1, D)`` and natural parameters ``(1, S, D)`` are one matrix product.
     """
-    if naturals.ndim == targets.ndim + 1 and naturals.shape[-2] == 1:
-        return naturals[..., 0, :] @ targets.T
+    if len(naturals) == 1 < naturals.shape[1] and targets.shape[1] == 1:
+        return (naturals[0] @ targets[:, 0].T).T
     return np.vecdot(targets, naturals)
 
 

@@ -9,10 +9,10 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.stats import qmc
 
 from skwakesleep._engine.arrays.caching import cached
-from skwakesleep._engine.arrays.loops import LOOPS
-from skwakesleep._engine.arrays.workspace import Workspace, allocated
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.arrays.workspace import allocated
 
-# Bytes of common random numbers that are kept for later calls. Those of 128 particles of 1000 units take 1 MB.
+# Largest size of the cache of common random numbers, in bytes. Those of 128 particles of 1000 units take 1 MB.
 MAX_TABLE_BYTES = 2**25
 
 
@@ -64,17 +64,17 @@ class Streams:
 
 
 class Noise(Protocol):
-    """What a layer draws its samples from."""
+    """A source of random numbers for the samples of a layer."""
 
     def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        """Return uniforms on [0, 1); the array is the source's and lives until its next draw."""
+        """Return uniforms on [0, 1), in an array that the next call may overwrite."""
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """Return standard normals, likewise."""
 
 
 class FineNoise:
-    """Noise at the full resolution of the dtype, for samples that are handed to the user."""
+    """Random numbers at the full resolution of the dtype, for samples that the user gets."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         self._generator = generator
@@ -87,35 +87,35 @@ class FineNoise:
 
 
 class CoarseNoise(FineNoise):
-    """Noise for training: each 64-bit random word serves as four uniforms.
+    """Random numbers for training: each 64-bit random word gives four uniforms.
 
-    A Bernoulli draw then costs a quarter of the price, and its probability is rounded to a multiple of
-    2^-16. That is below the noise of any gradient, but not good enough for scoring or for users' samples.
+    A Bernoulli draw then takes a quarter of the time, and its probability is rounded to a multiple of 2^-16. This is
+    far below the noise of a gradient, but too coarse for scores and for samples that the user gets.
     """
 
-    # Uniforms made from one request for random words: what is requested is newly allocated each time, and beyond
-    # 128 kB the allocator would ask the operating system for it.
+    # Uniforms made from one request for random words. NumPy allocates the words anew each time; beyond 128 kB the
+    # allocator would have to ask the operating system.
     CHUNK = 2**15
 
-    def __init__(self, generator: np.random.Generator) -> None:
+    def __init__(self, generator: np.random.Generator, backend: NumpyBackend) -> None:
         super().__init__(generator)
-        self._workspace = Workspace()
+        self._backend = backend.new()  # for scratch arrays of its own
 
     def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        uniforms = self._workspace.array("uniform", (prod(shape),), dtype)
+        uniforms = self._backend.empty("uniform", (prod(shape),), dtype)
         for start in range(0, uniforms.size, self.CHUNK):
             part = uniforms[start : start + self.CHUNK]
             words = self._generator.bit_generator.random_raw(-(-part.size // 4))
-            LOOPS.uniforms(words, part)
+            self._backend.uniforms(words, part)
         return uniforms.reshape(shape)
 
 
 class CommonNoise:
-    """The same uniforms for every row: common random numbers, for scores that depend on the row alone.
+    """The same uniforms for every row (common random numbers), so that the score of a row depends on this row alone.
 
-    Particle ``k`` of every row is drawn from point ``k`` of a scrambled Sobol sequence with one dimension
-    per hidden unit. Successive draws consume successive dimensions, and when all are consumed, pseudo-random
-    numbers. Only the particles are random here, so there are no normals to give.
+    Particle ``k`` of every row is drawn from point ``k`` of a scrambled Sobol sequence with one dimension per hidden
+    unit. Successive draws use successive dimensions, and pseudo-random numbers after the last. Hidden units are binary,
+    so no normal variables are needed.
     """
 
     SEED = 1995
@@ -132,13 +132,13 @@ class CommonNoise:
         return self
 
     def uniform(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        n_particles, _, n_units = shape
+        _, n_particles, n_units = shape
         start, self._position = self._position, self._position + n_units
         if self._position <= self._table.shape[1]:
-            uniforms = self._table[:n_particles, np.newaxis, start : self._position]
+            uniforms = self._table[:n_particles, start : self._position]
         else:
             self._beyond = self._beyond or np.random.Generator(np.random.SFC64(self.SEED))
-            uniforms = self._beyond.random((n_particles, 1, n_units))
+            uniforms = self._beyond.random((n_particles, n_units))
         return np.broadcast_to(uniforms.astype(dtype, copy=False), shape)
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:

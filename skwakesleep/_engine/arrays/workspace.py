@@ -1,4 +1,4 @@
-"""Scratch arrays that outlive a step, so that hot loops allocate nothing."""
+"""Scratch arrays that are reused from step to step, so that hot loops allocate nothing."""
 
 from collections.abc import Hashable
 from math import prod
@@ -10,16 +10,15 @@ SIZED_BY = "n_particles, n_score_particles, n_samples, batch_size or hidden_laye
 
 
 class Workspace:
-    """Named scratch arrays, grown on demand and handed out again at the next request.
+    """Named scratch arrays, which are allocated at the first request, reused at the next, and grown if needed.
 
-    A workspace belongs to one thread. It is neither copied nor pickled with its owner: what it holds
-    has no meaning between two steps.
+    A workspace belongs to one thread.
     """
 
     def __init__(self) -> None:
         self._arrays: dict[Hashable, NDArray] = {}
 
-    def array(self, name: Hashable, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+    def empty(self, name: Hashable, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """Return the uninitialized array called `name`, in the given shape and dtype."""
         array = self._arrays.get(name)
         if array is not None and array.shape == shape and array.dtype == dtype:
@@ -31,13 +30,10 @@ class Workspace:
     @staticmethod
     def _reshaped(array: NDArray | None, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
         size = prod(shape)
-        memory = None if array is None else array.base  # the owner, however often it was reshaped
+        memory = None if array is None else array.base  # the array that owns the memory
         if memory is None or memory.dtype != dtype or memory.size < size:
             memory = allocated(shape, dtype).reshape(-1)
         return memory.reshape(-1)[:size].reshape(shape)
-
-    def __reduce__(self) -> tuple[type, tuple[()]]:
-        return Workspace, ()
 
 
 def allocated(shape: tuple[int, ...], dtype: DTypeLike, parameters: str = SIZED_BY) -> NDArray:
@@ -46,7 +42,7 @@ def allocated(shape: tuple[int, ...], dtype: DTypeLike, parameters: str = SIZED_
     Raises
     ------
     MemoryError
-        Saying how many bytes were asked for, and which of the user's parameters determine them.
+        With the number of bytes, and the user's parameters that determine it.
     """
     try:
         return np.empty(shape, dtype)

@@ -10,7 +10,7 @@ from skwakesleep._engine.training.state import TrainingState
 
 @dataclass(frozen=True)
 class FittedMachine:
-    """A machine and the state of its training in one object, so that neither is ever read with another's."""
+    """A machine and the state of its training in one object, so that the two always belong together."""
 
     machine: Machine
     state: TrainingState
@@ -23,4 +23,4 @@ class FittedMachine:
     def check(self) -> None:
         """Raise ValueError unless the two fit together."""
         self.state.check(self.machine.layout.size)
-        self.machine.check()
+        self.machine.columns.check()

@@ -1,6 +1,11 @@
-"""A layer: an affine map of the parent units feeding a family."""
+"""A layer: an affine map of the parent units that gives the natural parameters of a family.
+
+Arrays have the shape ``(B, K, N)``: rows of data, particles, units. An array that is the same for all rows or for all
+particles has size one along that axis.
+"""
 
 from collections.abc import Callable
+from functools import cached_property
 from math import prod
 from typing import NamedTuple
 
@@ -8,21 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.caching import cached
-from skwakesleep._engine.arrays.loops import LOOPS
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.arrays.workspace import Workspace
 from skwakesleep._engine.machine.families import Family
 from skwakesleep._engine.training.layout import Shapes, Views
 
-# Autoregressive units that are drawn before those after them are told.
-HANDFUL = 32
+# Block size of the forward substitution by which autoregressive units are drawn.
+BLOCK_SIZE = 32
+# Relative step size of autoregressive weights in layers with parents. Larger values overfit.
+AUTOREGRESSIVE_RATE = 0.03
+
+
+class Units(NamedTuple):
+    """Units of a layer: their family, the mean of each before training ``(N,)``, the mean squared norm of a row."""
+
+    family: Family
+    means: NDArray
+    n_active: float
 
 
 class Activation(NamedTuple):
-    """What one layer makes of its parents.
+    """What a layer computes given its parents, as the gradient needs it.
 
-    ``target (..., n_units)`` is the state of its units, drawn or given; ``log_prob (...,)`` the log-probability of
-    that state in nats; ``residual (..., n_units)`` its gradient with respect to the natural parameters.
+    ``target (B, K, N)`` is the state of the units, drawn or given; ``log_prob (B, K)`` its log-probability in nats;
+    ``residual (B, K, N)`` the gradient of this with respect to the natural parameters.
     """
 
     parent: NDArray | None
@@ -34,213 +48,289 @@ class Activation(NamedTuple):
 class Layer:
     """Units with natural parameters ``parent @ weights + intercept``, independent given their parents.
 
-    In an autoregressive layer (Gregor et al. 2014) each unit also sees those before it: ``target @ triangle`` is added,
-    with `triangle` strictly upper triangular. Evaluating given units stays one matrix product, drawing them goes from
+    In an autoregressive layer (Gregor et al. 2014) each unit also depends on those before it: ``target @ triangle`` is
+    added, with `triangle` strictly upper triangular. Given units are evaluated by one matrix product; drawing goes from
     unit to unit.
 
-    A layer holds no numbers: parameters come in as views (`theta`), scratch arrays from a workspace. The same
-    layer can therefore be evaluated with trained, averaged or float64 parameters.
+    A layer holds no numbers: `bind` joins it with parameters.
 
     Parameters
     ----------
     name : str
-        Where its parameters and its scratch arrays are filed.
-    family : Family
-        Distribution of the units.
-    n_parents : int
-        Width of the parent layer; zero for a prior.
-    n_units : int
-        Width of this layer.
+        Name of its group of parameters.
+    units : Units
+        Its units.
+    parents : Units, optional
+        The units of the parent layer; none for a prior.
     autoregressive : bool, default=False
-        Whether units see those before them.
+        Whether units depend on those before them.
     """
 
-    def __init__(
-        self, name: str, family: Family, n_parents: int, n_units: int, *, autoregressive: bool = False
-    ) -> None:
-        self.autoregressive = autoregressive
+    def __init__(self, name: str, units: Units, parents: Units | None = None, *, autoregressive: bool = False) -> None:
         self.name = name
-        self.family = family
-        self.n_parents = n_parents
-        self.n_units = n_units
+        self.units = units
+        self.parents = parents
+        self.autoregressive = autoregressive
+        self.n_units = len(units.means)
 
     def shapes(self) -> Shapes:
         """Return the shapes of the parameters, by name."""
-        weights: Shapes = {"weights": (self.n_parents, self.n_units)} if self.n_parents else {}
+        shapes: Shapes = {}
+        if self.parents is not None:
+            shapes["weights"] = (len(self.parents.means), self.n_units)
         if self.autoregressive:
-            weights["triangle"] = (self.n_units, self.n_units)
-        return {**weights, "intercept": (self.n_units,), **self.family.shapes(self.n_units)}
+            shapes["triangle"] = (self.n_units, self.n_units)
+        return {**shapes, "intercept": (self.n_units,), **self.units.family.shapes(self.n_units)}
 
-    def natural(self, theta: Views, parent: NDArray | None, workspace: Workspace) -> NDArray:
-        """Return the natural parameters given the parents, free to be overwritten; a prior's are its intercept."""
-        shape = () if parent is None else parent.shape[:-1]
-        natural = self._scratch("natural", shape, workspace, theta["intercept"].dtype)
+    def initial(self, generator: np.random.Generator) -> Views:
+        """Return the parameters before training: random weights, and intercepts that give the units their means."""
+        initial = self.units.family.initial(self.units.means)
+        for name, shape in self.shapes().items():
+            if name == "weights":
+                bound = np.sqrt(6.0 / sum(shape))  # Glorot & Bengio (2010)
+                initial[name] = generator.uniform(-bound, bound, shape)
+            elif name == "triangle":
+                initial[name] = np.zeros(shape)
+        return initial
+
+    def step_scales(self) -> dict[str, float]:
+        """Return, for each parameter, the step size that changes a unit's natural parameter by about one.
+
+        Adam moves all weights of a unit by the same amount, so the effect grows with the number of active parents:
+        weights take steps of one over its root. The intercept is the weight of a parent that is always active. A prior
+        takes the steps of an autoregressive one in any case: with larger steps, units become inactive early.
+        """
+        among_units = 1 / np.sqrt(max(1.0, self.units.n_active))
+        if self.parents is None:
+            return {"triangle": among_units, "intercept": among_units}
+        from_parents = 1 / np.sqrt(max(1.0, self.parents.n_active))
+        return {"weights": from_parents, "triangle": AUTOREGRESSIVE_RATE * among_units, "intercept": from_parents}
+
+    def bind(self, params: Views, backend: NumpyBackend) -> "BoundLayer":
+        """Return the layer with parameters."""
+        return BoundLayer(self, params, backend)
+
+
+class BoundLayer:
+    """A layer with its parameters and a backend that computes.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    params : Views
+        Its parameters, which may change between calls.
+    backend : NumpyBackend
+        Scratch arrays and operations.
+    """
+
+    def __init__(self, layer: Layer, params: Views, backend: NumpyBackend) -> None:
+        self.params = params
+        self.n_units = layer.n_units
+        self.autoregressive = layer.autoregressive
+        self._name = layer.name
+        self._family = layer.units.family
+        self._backend = backend
+        self._dtype = params["intercept"].dtype
+
+    def natural(self, parent: NDArray | None) -> NDArray:
+        """Return the natural parameters given the parents, in an array that may be overwritten."""
+        intercept = self.params["intercept"]
         if parent is None:
-            np.copyto(natural, theta["intercept"])
+            natural = self._scratch("natural", (1, 1))
+            np.copyto(natural, intercept)
             return natural
-        LOOPS.multiply(_rows(parent), theta["weights"], out=_rows(natural))
-        natural += theta["intercept"]
+        shape = parent.shape[:-1] if isinstance(parent, np.ndarray) else (parent.shape[0], 1)
+        natural = self._backend.matmul(parent, self.params["weights"], self._scratch("natural", shape))
+        natural += intercept
         return natural
 
-    def mean(self, theta: Views, parent: NDArray | None, workspace: Workspace) -> NDArray:
+    def mean(self, parent: NDArray | None) -> NDArray:
         """Return the expected units given the parents; in an autoregressive layer, given the means of those before."""
-        natural = self.natural(theta, parent, workspace)
+        natural = self.natural(parent)
         if not self.autoregressive:
-            return self.family.mean(natural, natural)
-        return self._in_turn(
-            theta, natural, natural.shape[:-1], lambda unit, s, out: np.copyto(out, self.family.mean(s, out)), workspace
-        )
+            return self._family.mean(natural, natural, self._backend)
 
-    def sample(
-        self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
-    ) -> NDArray:
-        """Draw ``(*shape, n_units)`` units given the parents."""
-        natural = self.natural(theta, parent, workspace)
+        def expected(unit: int, own: NDArray, out: NDArray) -> None:
+            self._family.of_unit(unit).mean(own, out, self._backend)
+
+        return self._in_turn(natural, natural.shape[:-1], expected)
+
+    def sample(self, parent: NDArray | None, shape: tuple[int, ...], noise: Noise) -> NDArray:
+        """Draw units of shape ``(*shape, N)`` given the parents."""
+        natural = self.natural(parent)
+        if not self.autoregressive:
+            mean = self._family.mean(natural, natural, self._backend)
+            return self._family.sample(self.params, mean, noise, self._scratch("sample", shape))
+        thresholds = self._family.thresholds(self.params, noise, (*shape, self.n_units), self._dtype)
+        by_unit = np.ascontiguousarray(matrix_rows(thresholds).T)
+
+        def drawn(unit: int, own: NDArray, out: NDArray) -> None:
+            self._family.of_unit(unit).decide(own, by_unit[unit], out)
+
+        return self._in_turn(natural, shape, drawn)
+
+    def log_prob(self, parent: NDArray | None, target: NDArray) -> NDArray:
+        """Return the log-probability of `target` given the parents, ``(B, K)``, in nats."""
+        natural = self._natural_of(parent, target)
+        unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
+        return unnormalized - self._family.log_normalizer(self.params, natural, None, self._backend)
+
+    def draw(self, parent: NDArray | None, shape: tuple[int, ...], noise: Noise) -> Activation:
+        """Draw the units and evaluate them; their means are computed once if that is possible."""
         if self.autoregressive:
-            thresholds = self.family.thresholds(theta, noise, (*shape, self.n_units), natural.dtype)
-            by_unit = np.ascontiguousarray(_rows(thresholds).T)
-            return self._in_turn(
-                theta, natural, shape, lambda unit, s, out: self.family.decide(s, by_unit[unit], out), workspace
-            )
-        sample = self._scratch("sample", shape, workspace, natural.dtype)
-        return self.family.sample(theta, self.family.mean(natural, natural), noise, sample)
+            return self.evaluate(parent, self.sample(parent, shape, noise))
+        natural = self.natural(parent)
+        mean = self._scratch("mean", natural.shape[:-1])
+        log_normalizer = self._family.log_normalizer(self.params, natural, mean, self._backend)
+        target = self._family.sample(self.params, mean, noise, self._scratch("sample", shape))
+        unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
+        return Activation(parent, target, unnormalized - log_normalizer, self._residual(mean, target))
 
-    def log_prob(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
-        """Return the log-probability of `target` given the parents, in nats."""
-        natural = self._natural_of(theta, parent, target, workspace)
-        unnormalized_log_prob = self.family.unnormalized_log_prob(theta, natural, target, workspace)
-        return unnormalized_log_prob - self.family.log_normalizer(theta, natural, None, workspace)
-
-    def draw(
-        self, theta: Views, parent: NDArray | None, shape: tuple[int, ...], noise: Noise, workspace: Workspace
-    ) -> Activation:
-        """Sample the units and evaluate them, computing their means once where that can be."""
-        if self.autoregressive:
-            return self.evaluate(theta, parent, self.sample(theta, parent, shape, noise, workspace), workspace)
-        natural = self.natural(theta, parent, workspace)
-        mean = self._scratch("mean", natural.shape[:-1], workspace, natural.dtype)
-        log_normalizer = self.family.log_normalizer(theta, natural, mean, workspace)
-        target = self.family.sample(theta, mean, noise, self._scratch("sample", shape, workspace, mean.dtype))
-        log_prob = self.family.unnormalized_log_prob(theta, natural, target, workspace) - log_normalizer
-        return Activation(parent, target, log_prob, self._residual(theta, mean, target, workspace))
-
-    def evaluate(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> Activation:
+    def evaluate(self, parent: NDArray | None, target: NDArray) -> Activation:
         """Evaluate given units."""
-        natural = self._natural_of(theta, parent, target, workspace)
-        log_prob = self.family.unnormalized_log_prob(theta, natural, target, workspace)
-        # Natural parameters, means and residuals take each other's place: the cache would not hold them all.
-        log_prob = log_prob - self.family.log_normalizer(theta, natural, natural, workspace)
-        return Activation(parent, target, log_prob, self._residual(theta, natural, target, workspace))
+        natural = self._natural_of(parent, target)
+        unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
+        # Means overwrite natural parameters, and residuals means: three arrays would not fit into the cache.
+        log_prob = unnormalized - self._family.log_normalizer(self.params, natural, natural, self._backend)
+        return Activation(parent, target, log_prob, self._residual(natural, target))
 
-    def gradient(
-        self, theta: Views, activation: Activation, weights: NDArray, grad: Views, workspace: Workspace
-    ) -> None:
-        """Write the gradient of ``sum(weights * log_prob)`` into `grad`."""
-        activation, weights = self._used(activation, weights, workspace)
+    def add_log_odds(
+        self, parent: NDArray | None, target: NDArray, of_parent: NDArray | None, of_target: NDArray | None
+    ) -> NDArray:
+        """Return the log-probability of `target`, ``(B, K)``, and add the log-odds of hidden units in place.
+
+        The log-odds are those that a unit is active if all others stay as they are. To `of_parent` the approximate
+        effect of the parents on this layer is added, to `of_target` the log-odds of the units given their parents. None
+        is not computed.
+        """
+        natural = self._natural_of(parent, target)
+        mean = self._scratch("mean", natural.shape[:-1])
+        log_prob = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
+        log_prob = log_prob - self._family.log_normalizer(self.params, natural, mean, self._backend)
+        shape = np.broadcast_shapes(natural.shape, target.shape)
+        residual = self._family.residual(self.params, mean, target, self._scratch("residual", shape[:-1]))
+        slopes = residual, self._family.curvature(self.params, mean)
+        if of_parent is not None and parent is not None:
+            of_parent += self._effects(*slopes, "weights", parent)
+        if of_target is not None:
+            of_target += natural  # the log-odds of a binary unit given its parents
+            if self.autoregressive:
+                of_target += self._effects(*slopes, "triangle", target)
+        return log_prob
+
+    def gradient(self, activation: Activation, weights: NDArray, grad: Views) -> None:
+        """Write the gradient of ``sum(weights * log_prob)`` into `grad`, for weights of shape ``(B, K)``."""
+        activation, weights = self._nonzero(activation, weights)
         parent, residual = activation.parent, activation.residual
-        self.family.gradient(theta, residual, weights, grad)
-        np.matmul(weights.reshape(-1), _rows(residual), out=grad["intercept"])
+        self._family.gradient(self.params, residual, weights, grad)
+        np.matmul(weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
         if parent is not None:
-            self._product(parent, weights, residual, grad["weights"], workspace)
+            self._product(parent, weights, residual, grad["weights"])
         if self.autoregressive:
-            self._product(activation.target, weights, residual, grad["triangle"], workspace)
+            self._product(activation.target, weights, residual, grad["triangle"])
             np.copyto(grad["triangle"], 0, where=_lower_triangle(self.n_units))
 
-    def damp(self, theta: Views, factors: Views) -> bool:
-        """Write the factors by which steps of the parameters are to be shortened; false if there are none."""
-        damping = self.family.damping(theta)
+    def damp(self, factors: Views) -> bool:
+        """Write the factors of the steps of the parameters into `factors`; return false if there are none."""
+        damping = self._family.damping(self.params)
         if damping is None:
             return False
         for name in factors.keys() & {"weights", "triangle", "intercept"}:
             factors[name][...] = damping
         return True
 
-    def _used(self, activation: Activation, weights: NDArray, workspace: Workspace) -> tuple[Activation, NDArray]:
-        """Leave out what has no weight, where that saves products."""
-        used = np.nonzero(weights)
-        shared = activation.parent is not None and activation.parent.ndim < activation.residual.ndim
-        if shared or len(used[0]) == weights.size:
+    @cached_property
+    def _squares(self) -> Views:
+        """Squared weights, of parameters that do not change."""
+        return {name: np.square(self.params[name]) for name in self.params.keys() & {"weights", "triangle"}}
+
+    def _effects(self, residual: NDArray, curvature: NDArray, name: str, seen: NDArray) -> NDArray:
+        """Return by how much the log-probability of the layer rises if units that it sees turn from 0 to 1.
+
+        To second order around their state: to the first, a unit that explains its targets well would have no effect.
+        """
+        return residual @ self.params[name].T + (seen - 0.5) * (curvature @ self._squares[name].T)
+
+    def _nonzero(self, activation: Activation, weights: NDArray) -> tuple[Activation, NDArray]:
+        """Drop particles without weight if this saves products; what is left has the shape ``(n, N)``."""
+        parent, target, _, residual = activation
+        shared = parent is not None and parent.shape[:-1] != residual.shape[:-1]
+        rows, particles = np.nonzero(weights)
+        if shared or len(rows) == weights.size:
             return activation, weights
-        axes = weights.ndim
 
         def gathered(role: str, array: NDArray) -> NDArray:
-            index = np.ravel_multi_index(used[axes - array.ndim + 1 :], array.shape[:-1])
-            room = workspace.array((self.name, "used", role), (weights.size, array.shape[-1]), array.dtype)
-            return _rows(array).take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
+            index = rows * array.shape[1] + (particles if array.shape[1] > 1 else 0)
+            room = self._backend.empty((self._name, "nonzero", role), (weights.size, array.shape[-1]), array.dtype)
+            return matrix_rows(array).take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
 
-        parent = None if activation.parent is None else gathered("parent", activation.parent)
-        target = gathered("target", activation.target) if self.autoregressive else activation.target
-        residual = gathered("residual", activation.residual)
-        return Activation(parent, target, activation.log_prob, residual), weights[used]
+        return Activation(
+            None if parent is None else gathered("parent", parent),
+            gathered("target", target) if self.autoregressive else target,
+            activation.log_prob,
+            gathered("residual", residual),
+        ), weights[rows, particles]
 
-    def _product(
-        self, parent: NDArray, weights: NDArray, residual: NDArray, out: NDArray, workspace: Workspace
-    ) -> None:
+    def _product(self, parent: NDArray, weights: NDArray, residual: NDArray, out: NDArray) -> None:
         """Write ``sum(weights * outer(parent, residual))`` over rows and particles into `out`."""
-        if parent.ndim == residual.ndim:  # cheaper to weight than the residuals, there being fewer parents than units
-            weighted = workspace.array((self.name, "parent"), parent.shape, parent.dtype)
+        if parent.shape[:-1] == residual.shape[:-1]:
+            # There are fewer parents than units, so weighting the parents is cheaper.
+            weighted = self._backend.empty((self._name, "parent"), parent.shape, parent.dtype)
             np.multiply(parent, weights[..., np.newaxis], out=weighted)
-            LOOPS.multiply(_rows(weighted).T, _rows(residual), out=out)
-        else:  # the parents are the same for all particles: only the sum over particles meets them
-            LOOPS.multiply(parent.T, np.einsum("kb,kbd->bd", weights, residual), out=out)
+            self._backend.matmul(matrix_rows(weighted).T, matrix_rows(residual), out)
+        else:  # all particles of a row share their parents
+            self._backend.matmul(matrix_rows(parent).T, np.einsum("bk,bkd->bd", weights, residual), out)
 
-    def _natural_of(self, theta: Views, parent: NDArray | None, target: NDArray, workspace: Workspace) -> NDArray:
+    def _natural_of(self, parent: NDArray | None, target: NDArray) -> NDArray:
         """Return the natural parameters given the parents and, in an autoregressive layer, the units themselves."""
-        natural = self.natural(theta, parent, workspace)
+        natural = self.natural(parent)
         if not self.autoregressive:
             return natural
-        lateral = self._scratch("lateral", target.shape[:-1], workspace, target.dtype)
-        LOOPS.multiply(_rows(target), theta["triangle"], out=_rows(lateral))
+        lateral = self._scratch("lateral", target.shape[:-1])
+        self._backend.matmul(target, self.params["triangle"], lateral)
         shape = np.broadcast_shapes(natural.shape, lateral.shape)
-        out = natural if natural.shape == shape else self._scratch("sum", shape[:-1], workspace, natural.dtype)
+        out = natural if natural.shape == shape else self._scratch("sum", shape[:-1])
         return np.add(natural, lateral, out=out)
 
-    def _residual(self, theta: Views, mean: NDArray, target: NDArray, workspace: Workspace) -> NDArray:
-        """Return the gradient with respect to the natural parameters, in place of the means if it has their shape."""
+    def _residual(self, mean: NDArray, target: NDArray) -> NDArray:
+        """Return the gradient with respect to the natural parameters, written over the means if shapes agree."""
         shape = np.broadcast_shapes(mean.shape, target.shape)
-        out = mean if mean.shape == shape else self._scratch("residual", shape[:-1], workspace, mean.dtype)
-        return self.family.residual(theta, mean, target, out)
+        out = mean if mean.shape == shape else self._scratch("residual", shape[:-1])
+        return self._family.residual(self.params, mean, target, out)
 
     def _in_turn(
-        self,
-        theta: Views,
-        natural: NDArray,
-        shape: tuple[int, ...],
-        choose: Callable[[int, NDArray, NDArray], object],
-        workspace: Workspace,
+        self, natural: NDArray, shape: tuple[int, ...], choose: Callable[[int, NDArray, NDArray], None]
     ) -> NDArray:
-        """Return units chosen one after the other, each given its natural parameters in the light of those before it.
+        """Return units chosen one after the other, each given its natural parameters in view of those before it.
 
-        Units are rows here. A unit hears those of its own handful when its turn comes, and all others are told of a
-        handful at a time, as in solving a triangular system.
+        A blocked forward substitution, as for a triangular system. Here, units are rows: within a block, each unit adds
+        the effects of those before it; all later units then get the effects of the block at once.
         """
-        n_rows, triangle = prod(shape), theta["triangle"]
-        pending, units, told = (
-            workspace.array((self.name, role), (self.n_units, n_rows), natural.dtype)
-            for role in ("pending", "units", "told")
+        triangle = self.params["triangle"]
+        n_rows = prod(shape)
+        pending, units, effects = (
+            self._backend.empty((self._name, role), (self.n_units, n_rows), self._dtype)
+            for role in ("pending", "units", "effects")
         )
         pending.reshape(-1, *shape)[...] = np.moveaxis(np.broadcast_to(natural, (*shape, self.n_units)), -1, 0)
-        for start in range(0, self.n_units, HANDFUL):
-            stop = min(start + HANDFUL, self.n_units)
-            heard = np.ascontiguousarray(triangle[start:stop, start:stop].T)
+        for start in range(0, self.n_units, BLOCK_SIZE):
+            stop = min(start + BLOCK_SIZE, self.n_units)
+            within = np.ascontiguousarray(triangle[start:stop, start:stop].T)
             for unit in range(start, stop):
-                pending[unit] += np.matmul(heard[unit - start, : unit - start], units[start:unit], out=told[unit])
+                before = within[unit - start, : unit - start]
+                pending[unit] += np.matmul(before, units[start:unit], out=effects[unit])
                 choose(unit, pending[unit], units[unit])
-            pending[stop:] += np.matmul(triangle[start:stop, stop:].T, units[start:stop], out=told[stop:])
-        sample = self._scratch("sample", shape, workspace, natural.dtype)
+            pending[stop:] += np.matmul(triangle[start:stop, stop:].T, units[start:stop], out=effects[stop:])
+        sample = self._scratch("sample", shape)
         sample[...] = np.moveaxis(units.reshape(-1, *shape), 0, -1)
         return sample
 
-    def _scratch(self, role: str, shape: tuple[int, ...], workspace: Workspace, dtype: np.dtype) -> NDArray:
-        return workspace.array((self.name, role), (*shape, self.n_units), dtype)
+    def _scratch(self, role: str, shape: tuple[int, ...]) -> NDArray:
+        return self._backend.empty((self._name, role), (*shape, self.n_units), self._dtype)
 
 
 @cached(2**23)
 def _lower_triangle(n: int) -> NDArray:
-    """Return where a unit would see itself or one after it."""
+    """Return where the weight of a unit to itself or to one before it would be."""
     return np.tri(n, dtype=bool)
-
-
-def _rows(array: NDArray) -> NDArray:
-    """View an array with leading axes as a matrix, one row for each particle of each row."""
-    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])

@@ -1,4 +1,4 @@
-"""Chains of layers, and the machine made of two of them."""
+"""The two networks of a Helmholtz machine."""
 
 from collections.abc import Collection, Sequence
 from math import prod
@@ -7,21 +7,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.arrays.workspace import Workspace, allocated
-from skwakesleep._engine.machine.families import Bernoulli, Family
-from skwakesleep._engine.machine.layers import Activation, Layer
+from skwakesleep._engine.arrays.workspace import allocated
+from skwakesleep._engine.machine.columns import Columns
+from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.layers import Activation, BoundLayer, Layer, Units
 from skwakesleep._engine.training.layout import ParameterLayout, Views
 
-# How fast units that have causes learn from each other: if as fast as from the causes, they would leave these little to
-# explain, and learn by heart.
-LATERAL_PACE = 0.03
-# Far more than can be trained, so that a damaged file does not make layers without end.
+# More layers than can be trained: a damaged file must not create them without end.
 MAX_LAYERS = 1000
 
 
 class Trace(NamedTuple):
-    """The activations of a network's layers, in the order of the chain."""
+    """The activations of the layers of a network, in order."""
 
     activations: list[Activation]
 
@@ -38,93 +37,79 @@ class Trace(NamedTuple):
 
 
 class BeliefNetwork:
-    """A directed chain of layers, each the parent of the next.
+    """A chain of layers with their parameters, each the parent of the next.
 
-    The generative network is the chain prior, hidden layers downwards, visible layer, and has no root; the
-    recognition network is the chain of hidden layers upwards and has the visible units for its root. Everything
-    else about the two is the same.
+    The generative network is the prior, the hidden layers downwards and the visible layer; it has no root. The
+    recognition network is the hidden layers upwards; its root is the visible units. States are lists of arrays
+    ``(B, K, N)``, one for each layer.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[BoundLayer]) -> None:
         self.layers = list(layers)
 
-    def draw(
-        self,
-        theta: Sequence[Views],
-        root: NDArray | None,
-        shape: tuple[int, ...],
-        noise: Noise,
-        workspace: Workspace,
-    ) -> Trace:
+    def draw(self, root: NDArray | None, shape: tuple[int, ...], noise: Noise) -> Trace:
         """Draw the states of all layers, of leading shape `shape`, and evaluate them."""
         activations: list[Activation] = []
         parent = root
-        for layer, parameters in zip(self.layers, theta, strict=True):
-            activations.append(layer.draw(parameters, parent, shape, noise, workspace))
+        for layer in self.layers:
+            activations.append(layer.draw(parent, shape, noise))
             parent = activations[-1].target
         return Trace(activations)
 
-    def sample(
-        self,
-        theta: Sequence[Views],
-        root: NDArray | None,
-        shape: tuple[int, ...],
-        noise: Noise,
-        workspace: Workspace,
-    ) -> list[NDArray]:
+    def sample(self, root: NDArray | None, shape: tuple[int, ...], noise: Noise) -> list[NDArray]:
         """Draw the states of all layers without evaluating them."""
         states: list[NDArray] = []
         parent = root
-        for layer, parameters in zip(self.layers, theta, strict=True):
-            states.append(layer.sample(parameters, parent, shape, noise, workspace))
+        for layer in self.layers:
+            states.append(layer.sample(parent, shape, noise))
             parent = states[-1]
         return states
 
-    def evaluate(
-        self, theta: Sequence[Views], root: NDArray | None, states: Sequence[NDArray], workspace: Workspace
-    ) -> Trace:
+    def evaluate(self, root: NDArray | None, states: Sequence[NDArray]) -> Trace:
         """Evaluate given states."""
-        parents = [root, *states[:-1]]
-        return Trace(
-            [
-                layer.evaluate(parameters, parent, state, workspace)
-                for layer, parameters, parent, state in zip(self.layers, theta, parents, states, strict=True)
-            ]
-        )
+        links = zip(self.layers, [root, *states[:-1]], states, strict=True)
+        return Trace([layer.evaluate(parent, state) for layer, parent, state in links])
 
-    def log_prob(
-        self, theta: Sequence[Views], root: NDArray | None, states: Sequence[NDArray], workspace: Workspace
-    ) -> NDArray:
-        """Return the log-probability of given states in nats, without what a gradient would need."""
-        parents = [root, *states[:-1]]
-        terms = [
-            layer.log_prob(parameters, parent, state, workspace)
-            for layer, parameters, parent, state in zip(self.layers, theta, parents, states, strict=True)
-        ]
+    def log_prob(self, root: NDArray | None, states: Sequence[NDArray]) -> NDArray:
+        """Return the log-probability of given states, ``(B, K)``, in nats."""
+        links = zip(self.layers, [root, *states[:-1]], states, strict=True)
+        terms = [layer.log_prob(parent, state) for layer, parent, state in links]
         return sum(terms[1:], start=terms[0])
 
-    def gradient(
-        self,
-        theta: Sequence[Views],
-        trace: Trace,
-        weights: NDArray,
-        grad: Sequence[Views],
-        workspace: Workspace,
-    ) -> None:
-        """Write the gradient of ``sum(weights * log_prob)``; no derivative passes from layer to layer."""
-        for layer, parameters, activation, views in zip(self.layers, theta, trace.activations, grad, strict=True):
-            layer.gradient(parameters, activation, weights, views, workspace)
+    def add_log_odds(
+        self, root: NDArray | None, states: Sequence[NDArray], log_odds: Sequence[NDArray | None]
+    ) -> NDArray:
+        """Return the log-probability of given states, ``(B, K)``, and add the log-odds of their units in place.
 
-    def means(self, theta: Sequence[Views], root: NDArray, workspace: Workspace, first: int = 0) -> NDArray:
-        """Pass means from `root` through the chain from layer `first` on, and return the last layer's."""
+        The log-odds are those that a unit is active if all others stay as they are, to second order; None is not
+        computed.
+        """
+        links = zip(self.layers, [root, *states[:-1]], states, [None, *log_odds[:-1]], log_odds, strict=True)
+        terms = [layer.add_log_odds(parent, state, above, own) for layer, parent, state, above, own in links]
+        return sum(terms[1:], start=terms[0])
+
+    def gradient(self, trace: Trace, weights: NDArray, grad: Sequence[Views]) -> None:
+        """Write the gradient of ``sum(weights * log_prob)``; no derivative passes from layer to layer."""
+        for layer, activation, views in zip(self.layers, trace.activations, grad, strict=True):
+            layer.gradient(activation, weights, views)
+
+    def means(self, root: NDArray, first: int = 0) -> NDArray:
+        """Pass means from `root` through the network from layer `first` on, and return those of the last layer."""
         values = root
-        for layer, parameters in zip(self.layers[first:], theta[first:], strict=True):
-            values = layer.mean(parameters, values, workspace)
+        for layer in self.layers[first:]:
+            values = layer.mean(values)
         return values
 
 
-class Parameters(NamedTuple):
-    """Views of a flat parameter vector, for each layer of the two chains in chain order."""
+class Networks(NamedTuple):
+    """Both networks of a machine with their parameters."""
+
+    generative: BeliefNetwork
+    recognition: BeliefNetwork
+
+
+class MachineViews(NamedTuple):
+    """Views of a flat parameter vector for each layer of both networks, in the order of the networks."""
 
     generative: list[Views]
     recognition: list[Views]
@@ -135,36 +120,31 @@ class Machine:
 
     Parameters
     ----------
-    visible : Family
-        Family of the visible units.
-    sizes : sequence of int
-        Widths, visible layer first: ``(n_0, n_1, ..., n_L)``.
-    n_active : float
-        Mean squared norm of a visible row; for binary data the mean number of ones.
+    columns : Columns
+        The visible units.
+    hidden_sizes : sequence of int
+        Number of binary units in each hidden layer, the layer nearest the data first.
     autoregressive : collection of str, default=()
-        Which layers are: "prior", "visible", "hidden" (the generative layers between them), "recognition".
+        Autoregressive layers: "prior", "visible", "hidden" (the generative layers between them), "recognition".
     """
 
-    def __init__(
-        self, visible: Family, sizes: Sequence[int], n_active: float, autoregressive: Collection[str] = ()
-    ) -> None:
-        if not 2 <= len(sizes) <= 1 + MAX_LAYERS or min(sizes) < 1:
+    def __init__(self, columns: Columns, hidden_sizes: Sequence[int], autoregressive: Collection[str] = ()) -> None:
+        if not 1 <= len(hidden_sizes) <= MAX_LAYERS or min(hidden_sizes) < 1:
             raise ValueError(
-                f"hidden_layer_sizes must have 1 to {MAX_LAYERS} layers of 1 unit or more. Got {len(sizes) - 1} "
-                f"layers, the smallest of {min(sizes, default=0)} units."
+                f"hidden_layer_sizes must have 1 to {MAX_LAYERS} layers of 1 unit or more. Got {len(hidden_sizes)} "
+                f"layers, the smallest of {min(hidden_sizes, default=0)} units."
             )
-        self.sizes = tuple(sizes)
+        self.columns = columns
+        self.hidden_sizes = tuple(hidden_sizes)
         self.autoregressive = frozenset(autoregressive)
-        self.visible = visible
-        families = [visible] + [Bernoulli()] * (len(self.sizes) - 1)
-        depths = range(len(self.sizes) - 1)
-        prior = Layer("prior", Bernoulli(), 0, self.sizes[-1], autoregressive="prior" in autoregressive)
+        units = [Units(columns, columns.means, columns.n_active), *map(_hidden_units, hidden_sizes)]
+        depths = range(len(hidden_sizes))
+        prior = Layer("prior", units[-1], autoregressive="prior" in autoregressive)
         downward = [
             Layer(
                 f"generative.{depth}",
-                families[depth],
-                self.sizes[depth + 1],
-                self.sizes[depth],
+                units[depth],
+                units[depth + 1],
                 autoregressive=("hidden" if depth else "visible") in autoregressive,
             )
             for depth in reversed(depths)
@@ -172,111 +152,96 @@ class Machine:
         upward = [
             Layer(
                 f"recognition.{depth}",
-                families[depth + 1],
-                self.sizes[depth],
-                self.sizes[depth + 1],
+                units[depth + 1],
+                units[depth],
                 autoregressive="recognition" in autoregressive,
             )
             for depth in depths
         ]
-        self._n_active = n_active
-        self.generative = BeliefNetwork([prior, *downward])
-        self.recognition = BeliefNetwork(upward)
+        self.generative_layers = [prior, *downward]
+        self.recognition_layers = upward
         self.layout = ParameterLayout({layer.name: layer.shapes() for layer in self.layers})
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the arguments that make this machine: its layers hold no numbers, and need not be saved."""
+        """Return the arguments that make this machine: its layers hold no numbers."""
         return {
-            "visible": self.visible,
-            "sizes": self.sizes,
-            "n_active": self._n_active,
+            "columns": self.columns,
+            "hidden_sizes": self.hidden_sizes,
             "autoregressive": sorted(self.autoregressive),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Machine.__init__(self, **state)
 
-    def with_visible(self, visible: Family) -> "Machine":
-        """Return the same machine with another family of the same shape for the columns."""
-        return Machine(**{**self.__getstate__(), "visible": visible})
+    def with_columns(self, columns: Columns) -> "Machine":
+        """Return the same machine with other units for its columns."""
+        return Machine(columns, self.hidden_sizes, self.autoregressive)
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers of both networks, in chain order."""
-        return [*self.generative.layers, *self.recognition.layers]
+        """The layers of both networks, in order."""
+        return [*self.generative_layers, *self.recognition_layers]
+
+    @property
+    def n_units(self) -> int:
+        """Number of units in all layers."""
+        return self.columns.n_units + self.n_latents
 
     @property
     def n_latents(self) -> int:
         """Number of hidden units in all layers."""
-        return sum(self.sizes[1:])
+        return sum(self.hidden_sizes)
 
     @property
     def largest_matrix(self) -> int:
         """Number of weights in the largest matrix of a layer."""
         return max(prod(shape) for layer in self.layers for shape in layer.shapes().values())
 
-    def bind(self, flat: NDArray) -> Parameters:
+    def views(self, flat: NDArray) -> MachineViews:
         """Return the views of a flat parameter vector."""
-        views = self.layout.bind(flat)
-        return Parameters(
-            [views[layer.name] for layer in self.generative.layers],
-            [views[layer.name] for layer in self.recognition.layers],
+        by_name = self.layout.views(flat)
+        return MachineViews(
+            [by_name[layer.name] for layer in self.generative_layers],
+            [by_name[layer.name] for layer in self.recognition_layers],
         )
 
-    def check(self) -> None:
-        """Raise ValueError unless the visible family takes rows of as many columns as the machine has."""
-        n_columns = self.sizes[0]
-        try:
-            with np.errstate(all="ignore"):
-                encoded = self.visible.encode(np.zeros((1, n_columns)))
-        except ValueError as error:
-            raise ValueError(f"the visible family is not one of {n_columns} columns") from error
-        if not np.isfinite([self.visible.log_volume, *encoded.flat]).all():
-            raise ValueError("the visible columns have no finite location and scale")
+    def bind(self, flat: NDArray, backend: NumpyBackend) -> Networks:
+        """Return both networks with views of a flat parameter vector and a backend that computes."""
+        by_name = self.layout.views(flat)
+
+        def bound(layers: list[Layer]) -> BeliefNetwork:
+            return BeliefNetwork([layer.bind(by_name[layer.name], backend) for layer in layers])
+
+        return Networks(bound(self.generative_layers), bound(self.recognition_layers))
 
     def recognition_part(self, flat: NDArray) -> NDArray:
         """Return the view of a flat parameter vector that holds the recognition network, which is laid out last."""
-        return flat[flat.size - sum(views.size for layer in self.bind(flat).recognition for views in layer.values()) :]
+        return flat[flat.size - sum(views.size for layer in self.views(flat).recognition for views in layer.values()) :]
 
-    def initial_parameters(self, visible_means: NDArray, generator: np.random.Generator, dtype: np.dtype) -> NDArray:
-        """Return a flat vector: random weights, rarely active hidden units, and the visible means reproduced.
-
-        The odds of a hidden unit are one to the root of their number: sparse causes are told apart sooner than dense
-        ones, and what many active units do at first is noise, for which they would be silenced, once and for all.
-        """
+    def initial_parameters(self, generator: np.random.Generator, dtype: np.dtype) -> NDArray:
+        """Return the flat parameters of an untrained machine."""
         flat = allocated((self.layout.size,), dtype, "hidden_layer_sizes")
-        for views in self.layout.bind(flat).values():
-            if "weights" in views:
-                views["weights"][...] = _glorot_weights(views["weights"].shape, generator)
-            if "triangle" in views:
-                views["triangle"][...] = 0
-            views["intercept"][...] = -0.5 * np.log(len(views["intercept"]))
-        for name, values in self.visible.initial(visible_means).items():
-            self.bind(flat).generative[-1][name][...] = values
+        views = self.layout.views(flat)
+        for layer in self.layers:
+            for name, values in layer.initial(generator).items():
+                views[layer.name][name][...] = values
         return flat
 
     def step_scales(self, dtype: DTypeLike) -> NDArray:
-        """Return, for each parameter, the step size that moves a unit's natural parameter by about one.
-
-        Adam moves all weights of a unit alike, so a common step size would move a unit with many active parents
-        further than one with few: weights take steps of one over the root of their number. The intercept is the weight
-        of a parent that is always active. A prior takes the steps of units that see each other, whether or not they
-        do: a faster one follows units into silence. Units that have causes hear each other `LATERAL_PACE` times as
-        fast.
-        """
+        """Return the factors of the step size, one for each parameter; see `Layer.step_scales`."""
         flat = np.ones(self.layout.size, dtype)
-        for group, views in self.layout.bind(flat).items():
-            views["intercept"][...] = 1 / np.sqrt(len(views["intercept"]))
-            for name, seen in (("triangle", "generative.0"), ("weights", "recognition.0")):
-                if name in views:
-                    n_active = self._n_active if group == seen else len(views[name])
-                    views[name][...] = views["intercept"][...] = 1 / np.sqrt(max(1.0, n_active))
-            if views.keys() >= {"triangle", "weights"}:
-                views["triangle"][...] *= LATERAL_PACE
+        views = self.layout.views(flat)
+        for layer in self.layers:
+            for name, scale in layer.step_scales().items():
+                if name in views[layer.name]:
+                    views[layer.name][name][...] = scale
         return flat
 
 
-def _glorot_weights(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray:
-    """Uniform weights in the range of Glorot & Bengio (2010)."""
-    bound = np.sqrt(6.0 / sum(shape))
-    return generator.uniform(-bound, bound, shape)
+def _hidden_units(n_units: int) -> Units:
+    """Return binary units that are rarely active before training: the odds of each are one to the root of their number.
+
+    Sparse causes are separated sooner than dense ones. Many active units are noise at first, and would be silenced for
+    good.
+    """
+    return Units(Bernoulli(), np.full(n_units, 1 / (1 + np.sqrt(n_units))), float(n_units))

@@ -1,4 +1,4 @@
-"""How well the log-likelihood is known, measured where it can be bounded from both sides: on the machine's dreams."""
+"""The error of the log-likelihood, measured on dreams of the machine, where it can be bounded from both sides."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import FineNoise
-from skwakesleep._engine.arrays.workspace import Workspace
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.posterior.estimates import Estimate
-from skwakesleep._engine.posterior.likelihood import choose
+from skwakesleep._engine.posterior.likelihood import posterior_of
+from skwakesleep._engine.posterior.particles import Estimate, estimate_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +86,7 @@ class Certificate:
 def certify(
     machine: Machine,
     parameters: NDArray,
+    backend: NumpyBackend,
     entropy: int | list[int] | None,
     *,
     n_dreams: int,
@@ -101,6 +102,8 @@ def certify(
         The networks.
     parameters : ndarray of shape (machine.layout.size,)
         Their flat parameters, in the dtype to compute in.
+    backend : NumpyBackend
+        Computes.
     entropy : int, list of int or None
         Seeds the dreams and the particles.
     n_dreams : int
@@ -118,13 +121,12 @@ def certify(
         In nats per row, in the units of the user's columns.
     """
     dreaming, drawing = (FineNoise(np.random.default_rng(seed)) for seed in np.random.SeedSequence(entropy).spawn(2))
-    theta = machine.bind(parameters)
-    states = machine.generative.sample(theta.generative, None, (n_dreams,), dreaming, Workspace())
-    estimator = choose(machine, theta, n_particles, n_steps, noise=lambda: drawing)
+    states = machine.bind(parameters, backend.new()).generative.sample(None, (n_dreams, 1), dreaming)
+    posterior = posterior_of(machine, parameters, backend, n_particles, n_steps, noise=lambda: drawing)
     brackets = []
-    for start in range(0, n_dreams, estimator.rows_at_once):
-        *causes, x = (layer[start : start + estimator.rows_at_once] for layer in states)
-        brackets.append(estimator.bracket(x, causes[::-1]))
+    for start in range(0, n_dreams, posterior.n_rows):
+        *causes, x = (layer[start : start + posterior.n_rows] for layer in states)
+        brackets.append([estimate_of(particles) for particles in posterior.bracket(x, causes[::-1])])
     lower, upper = (Estimate(*map(np.concatenate, zip(*bounds, strict=True))) for bounds in zip(*brackets, strict=True))
     widths = upper.log_likelihood - lower.log_likelihood
     width, sides = float(widths.mean()), (1 - confidence) / 2

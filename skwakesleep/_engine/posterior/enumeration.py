@@ -1,67 +1,63 @@
-"""The log-likelihood of rows by summing over all states of the hidden units."""
+"""The exact posterior, by summing over all states of the hidden units."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import log_sum_exp
-from skwakesleep._engine.arrays.workspace import Workspace
-from skwakesleep._engine.machine.layers import Layer
-from skwakesleep._engine.machine.networks import Machine, Parameters
-from skwakesleep._engine.posterior.estimates import Estimate, exact_estimate
-from skwakesleep._engine.training.layout import Views
+from skwakesleep._engine.machine.layers import BoundLayer
+from skwakesleep._engine.machine.networks import Networks
+from skwakesleep._engine.posterior.particles import Particles
 
 # Numbers in the largest scratch array: 8 MB in float64.
 BLOCK_ELEMENTS = 2**20
 
 
 class Enumeration:
-    """Exact log-likelihood of each row: every layer is summed out, from the top.
+    """All states of the bottom hidden layer with their exact weights; the layers above are summed out.
 
-    ``p(h_l) = sum over h_(l+1) of p(h_(l+1)) p(h_l | h_(l+1))``, and so down to the visible layer. All but the
-    last sum is the same for every row and is done once.
+    ``p(h_l) = sum over h_(l+1) of p(h_(l+1)) p(h_l | h_(l+1))`` from the top downwards: this is the same for every row
+    and is computed once. The weights are ``p(h_1) p(x | h_1)``.
 
     Parameters
     ----------
-    machine : Machine
-        The networks.
-    theta : Parameters
-        Views of their parameters, in the dtype to compute in.
-    workspace : Workspace
-        Scratch arrays.
+    networks : Networks
+        The networks of a machine.
     """
 
-    def __init__(self, machine: Machine, theta: Parameters, workspace: Workspace) -> None:
-        prior, *hidden, self._visible = machine.generative.layers
-        *hidden_theta, self._theta = theta.generative
-        self._workspace = workspace
+    def __init__(self, networks: Networks) -> None:
+        prior, *hidden, self._visible = networks.generative.layers
         # Rows share one matrix product, unless each has natural parameters of its own.
-        self.rows_at_once = 1 if self._visible.autoregressive else 64
-        self._causes = all_states(prior.n_units, self._theta["intercept"].dtype)
-        self._log_prior = prior.log_prob(hidden_theta[0], None, self._causes, workspace)
-        for layer, parameters in zip(hidden, hidden_theta[1:], strict=True):
-            states = all_states(layer.n_units, self._causes.dtype)
-            self._log_prior = self._sum_out(layer, parameters, states)
-            self._causes = states
+        self.n_rows = 1 if self._visible.autoregressive else 64
+        self._states = _layer_states(prior)
+        self._log_prior = prior.log_prob(None, self._states)  # (1, S)
+        for layer in hidden:
+            states = _layer_states(layer)
+            self._log_prior = log_sum_exp(self._log_joint(layer, states.swapaxes(0, 1)), axis=1)[np.newaxis]
+            self._states = states
 
-    def __call__(self, x: NDArray) -> Estimate:
-        """Return the log-likelihood of each row of ``x (B, D)``, exactly."""
-        return exact_estimate(self._sum_out(self._visible, self._theta, x))
+    def __call__(self, x: NDArray) -> Particles:
+        """Return all states, with their weights for each row of ``x (B, 1, D)``."""
+        return Particles(self._states, self._log_joint(self._visible, x), exact=True)
 
-    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Estimate, Estimate]:
-        """Return the log-likelihood twice, for a lower and an upper bound."""
+    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Particles, Particles]:
+        """Return the exact posterior twice: both bounds are the likelihood itself."""
         exact = self(x)
         return exact, exact
 
-    def _sum_out(self, layer: Layer, theta: Views, targets: NDArray) -> NDArray:
-        """Return ``log sum over causes of p(cause) p(target | cause)`` for each target."""
+    def _log_joint(self, layer: BoundLayer, targets: NDArray) -> NDArray:
+        """Return ``log p(state) p(target | state)`` for each target and state, ``(B, S)``."""
+        n_states = self._states.shape[1]
         chunk = max(1, BLOCK_ELEMENTS // (len(targets) * layer.n_units))
-        total = np.full(len(targets), -np.inf)
-        for start in range(0, len(self._causes), chunk):
+        log_joint = np.empty((len(targets), n_states), self._states.dtype)
+        for start in range(0, n_states, chunk):
             some = slice(start, start + chunk)
-            log_joint = layer.log_prob(theta, self._causes[some, np.newaxis], targets, self._workspace)
-            log_joint = log_joint + self._log_prior[some, np.newaxis]
-            total = np.logaddexp(total, log_sum_exp(log_joint, axis=0))
-        return total
+            log_joint[:, some] = layer.log_prob(self._states[:, some], targets) + self._log_prior[:, some]
+        return log_joint
+
+
+def _layer_states(layer: BoundLayer) -> NDArray:
+    """Return every state of a binary layer, ``(1, 2 ** N, N)``."""
+    return all_states(layer.n_units, layer.params["intercept"].dtype)[np.newaxis]
 
 
 def all_states(n_units: int, dtype: np.dtype) -> NDArray:

@@ -1,74 +1,77 @@
-"""Log-likelihood of rows under the generative network: exact where the latents are few, sampled elsewhere."""
+"""The log-likelihood of rows: exact with few hidden units, otherwise estimated."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.arrays.workspace import Workspace
-from skwakesleep._engine.machine.networks import Machine, Parameters
+from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
-from skwakesleep._engine.posterior.enumeration import Enumeration, all_states
-from skwakesleep._engine.posterior.estimates import Estimate, Estimator
+from skwakesleep._engine.posterior.enumeration import Enumeration
+from skwakesleep._engine.posterior.particles import Estimate, Posterior, estimate_of
 
-__all__ = [
-    "ENUMERABLE_LATENTS",
-    "AnnealedImportanceSampling",
-    "Enumeration",
-    "all_states",
-    "choose",
-    "estimate",
-    "log_likelihood",
-]
-
-# All 2^14 latent states of a row still cost less than a thousand importance samples of a wide machine.
+# Largest number of hidden units to enumerate: all 2^14 states take less time than 1000 importance samples.
 ENUMERABLE_LATENTS = 14
 
 
-def log_likelihood(machine: Machine, parameters: NDArray, rows: Rows, n_particles: int, n_steps: int = 0) -> NDArray:
-    """Return the log-likelihood of each row in nats, ``(n_rows,)``, without its error; see `estimate`."""
-    return estimate(machine, parameters, rows, n_particles, n_steps).log_likelihood
-
-
-def estimate(machine: Machine, parameters: NDArray, rows: Rows, n_particles: int, n_steps: int = 0) -> Estimate:
-    """Return the log-likelihood of each row in nats, and how well it is known.
-
-    Exact by enumeration when the machine has few latents; otherwise the estimate by (annealed) importance sampling with
-    `n_particles` from the recognition network, a lower bound in expectation. Either way a function of the row alone:
-    all rows share their random numbers, and are computed in blocks of one shape.
+def posterior_of(
+    machine: Machine,
+    parameters: NDArray,
+    backend: NumpyBackend,
+    n_particles: int,
+    n_steps: int = 0,
+    noise: Callable[[], Noise] | None = None,
+) -> Posterior:
+    """Return the posterior of a machine: exact if it has few hidden units, otherwise by (annealed) importance sampling.
 
     Parameters
     ----------
     machine : Machine
-        The networks.
+        The machine.
     parameters : ndarray of shape (machine.layout.size,)
-        Their flat parameters, in the dtype to compute in.
-    rows : Rows
-        Encoded rows, in the same dtype.
+        Its flat parameters, in the dtype to compute in.
+    backend : NumpyBackend
+        Computes.
     n_particles : int
         Particles per row; unused by enumeration.
     n_steps : int, default=0
-        Annealing steps of each particle, likewise; none is importance sampling.
+        Annealing steps of each particle; zero is importance sampling.
+    noise : callable, optional
+        See `AnnealedImportanceSampling`.
+    """
+    if machine.n_latents <= ENUMERABLE_LATENTS:
+        return Enumeration(machine.bind(parameters, backend.new()))
+    networks = machine.bind(parameters, backend.new(by_row=True))
+    return AnnealedImportanceSampling(machine, networks, n_particles, n_steps, noise=noise)
+
+
+def estimate(
+    machine: Machine, parameters: NDArray, rows: Rows, backend: NumpyBackend, n_particles: int, n_steps: int = 0
+) -> Estimate:
+    """Return the log-likelihood of each row in nats, and its error.
+
+    It is exact if the machine has few hidden units; otherwise an estimate with `n_particles` draws from the recognition
+    network, a lower bound in expectation. In both cases it is a function of the row alone: all rows share their random
+    numbers, and are computed in blocks of one shape.
+
+    Parameters
+    ----------
+    machine, parameters, backend, n_particles, n_steps
+        See `posterior_of`.
+    rows : Rows
+        Rows in the dtype of the parameters.
 
     Returns
     -------
     estimate : Estimate
         Arrays of shape (n_rows,), in nats and in the units of the user's columns.
     """
-    estimator = choose(machine, machine.bind(parameters), n_particles, n_steps)
+    posterior = posterior_of(machine, parameters, backend, n_particles, n_steps)
     result = Estimate(*(np.empty(len(rows), parameters.dtype) for _ in Estimate._fields))
-    for block, batch in rows.blocks(estimator.rows_at_once):
-        for values, some in zip(result, estimator(batch.units), strict=True):
+    for block, batch in rows.blocks(posterior.n_rows):
+        for values, some in zip(result, estimate_of(posterior(batch.units)), strict=True):
             values[block] = some[: block.stop - block.start]
     return result
-
-
-def choose(
-    machine: Machine, theta: Parameters, n_particles: int, n_steps: int, noise: Callable[[], Noise] | None = None
-) -> Estimator:
-    """Return the estimator for a machine: exact where that can be, and otherwise with so many particles and steps."""
-    if machine.n_latents <= ENUMERABLE_LATENTS:
-        return Enumeration(machine, theta, Workspace())
-    return AnnealedImportanceSampling(machine, theta, Workspace(), n_particles, n_steps, noise=noise)

@@ -26,7 +26,7 @@ class ParameterLayout:
         self.groups = groups
         self.size = sum(prod(shape) for shapes in groups.values() for shape in shapes.values())
 
-    def bind(self, flat: NDArray) -> dict[str, Views]:
+    def views(self, flat: NDArray) -> dict[str, Views]:
         """Return the views of `flat`, by group and by name."""
         bound: dict[str, Views] = {}
         start = 0
@@ -41,7 +41,7 @@ class ParameterLayout:
     def mask(self, wanted: Collection[str], dtype: np.dtype) -> NDArray:
         """Return a flat vector of ones where the array's name is in `wanted`, zeros elsewhere."""
         flat = np.zeros(self.size, dtype)
-        for views in self.bind(flat).values():
+        for views in self.views(flat).values():
             for name in views.keys() & wanted:
                 views[name][...] = 1
         return flat

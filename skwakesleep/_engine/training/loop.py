@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.training.state import Stopping, TrainingState
 
 # Training has diverged if an epoch costs more than this number of nats per unit on average; a fair binary unit costs
@@ -68,6 +69,7 @@ def train(
     stopping: Stopping | None,
     validate: Callable[[NDArray], float] | None,
     monitor: Monitor,
+    backend: NumpyBackend,
     project: Callable[[NDArray], NDArray] | None = None,
     rows_id: str = "",
 ) -> bool:
@@ -93,6 +95,8 @@ def train(
         Scores parameters on held-out rows; the best are kept.
     monitor : Monitor
         Told of each epoch; may end the training.
+    backend : NumpyBackend
+        Makes the steps of the optimizer.
     project : callable or None
         Maps parameters to the nearest admissible ones, after each step.
     rows_id : str
@@ -115,7 +119,7 @@ def train(
         monitor.epoch_begin()
         before = state.iterates()
         with np.errstate(over="ignore", invalid="ignore"):  # a training that diverges is reported once, below
-            lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
+            lower_bound = _epoch(state, objective, rows, batch_size, shuffle, backend, project)
         lost = lower_bound is not None and not lower_bound >= objective.floor(LOST_EPOCH)
         if lost or not are_usable(state.parameters):
             state.go_back(good)
@@ -139,6 +143,7 @@ def _epoch(
     rows: Table,
     batch_size: int,
     shuffle: bool,
+    backend: NumpyBackend,
     project: Callable[[NDArray], NDArray] | None,
 ) -> float | None:
     """Visit every row once and return the mean objective; stop early if it is not a number."""
@@ -151,7 +156,7 @@ def _epoch(
         if value is not None and np.isnan(value):
             return value
         total = None if value is None or total is None else total + value * len(chosen)
-        state.optimizer.ascend(state.parameters, objective.gradient, objective.damping)
+        state.optimizer.ascend(state.parameters, objective.gradient, backend, objective.damping)
         if project is not None:
             state.parameters[...] = project(state.parameters)
         state.average_iterate(scratch=objective.gradient)

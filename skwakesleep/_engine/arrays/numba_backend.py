@@ -1,31 +1,30 @@
-"""The hot loops as loops, compiled by Numba: an element is read and written once, not once for each operation.
+"""The hot loops compiled by Numba: each element is read and written once, not once for each operation.
 
-The functions are those of `array_loops`, which says what they do; results agree to rounding. Exponentials and
-logarithms in double precision, of which scores are made, are left to NumPy.
+Results agree with NumPy's to rounding. Exponentials and logarithms in double precision, which scores are computed in,
+are left to NumPy.
 """
 
 import numpy as np
 from numba import njit
 from numpy.polynomial import Chebyshev, Polynomial
 from numpy.typing import NDArray
-from scipy import sparse
 
-from skwakesleep._engine.arrays import array_loops
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 
-# Sums in any order, and products fused with them, are what vector instructions take. Infinities and NaN keep their
-# meaning: they tell that a training diverges.
+# Vector instructions need sums in any order and fused multiply-add. Infinities and NaN keep their meaning, since a
+# diverging training is recognized by them.
 compiled = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 ZERO, HALF, ONE, LOG2_E = (np.float32(number) for number in (0, 0.5, 1, 1 / np.log(2)))
-# Of a number's bits, those of the exponent.
+# The exponent in the bits of a float32.
 LEAST_EXPONENT = np.float32(-126)
 EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
 
-# Products pass over the zeros of a matrix of which no more than this part is not zero, where the other is so wide: else
-# the linear algebra library is faster. In double precision it seldom is.
-SPARSE, WIDE = 0.3, 64
-# Rows that are copied at a time from matrices that are not stored by rows.
-FEW = 16
+# Products skip zeros if at most this share of the left matrix is nonzero and the right one has at least this number of
+# columns; otherwise the linear algebra library is faster.
+MAX_NONZERO_SHARE, MIN_COLUMNS = 0.3, 64
+# Rows copied at a time from a matrix that is not stored by rows.
+COPIED_ROWS = 16
 
 
 @compiled
@@ -65,24 +64,11 @@ def _multiply(left: NDArray, right: NDArray, out: NDArray) -> None:
 def _multiply_rearranged(left: NDArray, right: NDArray, out: NDArray) -> None:
     """As `_multiply`, for a matrix that is stored otherwise than by rows."""
     n_rows, n_inner = left.shape
-    few = np.empty((FEW, n_inner), left.dtype)
-    for start in range(0, n_rows, FEW):
-        stop = min(start + FEW, n_rows)
-        few[: stop - start] = left[start:stop]
-        _multiply(few[: stop - start], right, out[start:stop])
-
-
-def multiply(left: NDArray, right: NDArray, out: NDArray) -> NDArray:
-    """As in `array_loops`."""
-    if out.shape[-1] < WIDE or sparse.issparse(left):
-        return array_loops.multiply(left, right, out)
-    rows = left.reshape(-1, left.shape[-1])
-    # Scores, in double precision, depend on nothing but their row: neither may what computes them.
-    if out.dtype == np.float32 and _count_nonzero(rows if rows.flags.c_contiguous else rows.T) > SPARSE * rows.size:
-        return array_loops.multiply(left, right, out)
-    product = _multiply if rows.flags.c_contiguous else _multiply_rearranged
-    product(rows, right, out.reshape(-1, out.shape[-1]))
-    return out
+    copied = np.empty((COPIED_ROWS, n_inner), left.dtype)
+    for start in range(0, n_rows, COPIED_ROWS):
+        stop = min(start + COPIED_ROWS, n_rows)
+        copied[: stop - start] = left[start:stop]
+        _multiply(copied[: stop - start], right, out[start:stop])
 
 
 def _polynomial(
@@ -124,21 +110,9 @@ def _softplus_sums(natural: NDArray, sums: NDArray) -> None:
         sums[row] = total
 
 
-def softplus_sums(natural: NDArray, mean: NDArray | None, scratch: NDArray) -> NDArray:
-    """As in `array_loops`."""
-    if natural.dtype != np.float32:
-        return array_loops.softplus_sums(natural, mean, scratch)
-    mean = scratch if mean is None else mean
-    if mean is not natural:
-        np.copyto(mean, natural)
-    sums = np.empty(mean.shape[:-1], mean.dtype)
-    _softplus_sums(mean.reshape(-1, mean.shape[-1]), sums.reshape(-1))
-    return sums
-
-
-# Arrays in a tuple would not be known to lie apart, and the loop take three times as long.
+# One argument for each array: Numba cannot rule out that arrays in a tuple overlap, and is three times slower.
 @compiled
-def adam(
+def _adam(
     parameters: NDArray,
     gradient: NDArray,
     first: NDArray,
@@ -149,7 +123,6 @@ def adam(
     step: float,
     epsilon: float,
 ) -> None:
-    """As in `array_loops`."""
     for i in range(parameters.size):
         first[i] = decay_1 * first[i] + gradient[i]
         second[i] = decay_2 * second[i] + gradient[i] * gradient[i]
@@ -162,6 +135,45 @@ def _uniforms(words: NDArray, out: NDArray, half: float, width: float) -> None:
         out[i] = (words[i] + half) * width
 
 
-def uniforms(words: NDArray, out: NDArray) -> None:
-    """As in `array_loops`."""
-    _uniforms(words.view(np.uint16), out, out.dtype.type(0.5), out.dtype.type(2.0**-16))
+class NumbaBackend(NumpyBackend):
+    """Scratch arrays, and hot loops compiled by Numba."""
+
+    def matmul(self, left: NDArray, right: NDArray, out: NDArray) -> NDArray:
+        if out.shape[-1] < MIN_COLUMNS or not isinstance(left, np.ndarray):
+            return super().matmul(left, right, out)
+        rows = matrix_rows(left)
+        # The choice depends on all rows. In double precision, in which scores are computed, it is always the same.
+        if out.dtype == np.float32 and _count_nonzero(rows if rows.flags.c_contiguous else rows.T) > (
+            MAX_NONZERO_SHARE * rows.size
+        ):
+            return super().matmul(left, right, out)
+        multiply = _multiply if rows.flags.c_contiguous else _multiply_rearranged
+        multiply(rows, right, matrix_rows(out))
+        return out
+
+    def softplus_sums(self, natural: NDArray, mean: NDArray | None) -> NDArray:
+        if natural.dtype != np.float32:
+            return super().softplus_sums(natural, mean)
+        mean = self.empty("softplus", natural.shape, natural.dtype) if mean is None else mean
+        if mean is not natural:
+            np.copyto(mean, natural)
+        sums = np.empty(mean.shape[:-1], mean.dtype)
+        _softplus_sums(matrix_rows(mean), sums.reshape(-1))
+        return sums
+
+    def adam(
+        self,
+        parameters: NDArray,
+        gradient: NDArray,
+        first: NDArray,
+        second: NDArray,
+        scales: NDArray,
+        decay_1: float,
+        decay_2: float,
+        step: float,
+        epsilon: float,
+    ) -> None:
+        _adam(parameters, gradient, first, second, scales, decay_1, decay_2, step, epsilon)
+
+    def uniforms(self, words: NDArray, out: NDArray) -> None:
+        _uniforms(words.view(np.uint16), out, out.dtype.type(0.5), out.dtype.type(2.0**-16))

@@ -1,0 +1,103 @@
+"""Scratch arrays and hot loops with NumPy alone."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.arrays import numerics
+from skwakesleep._engine.arrays.workspace import Workspace
+
+
+class NumpyBackend(Workspace):
+    """Scratch arrays, and the operations that take most of the time.
+
+    A backend is handed to whatever computes and belongs to one thread. Other backends override the operations.
+
+    Parameters
+    ----------
+    by_row : bool, default=False
+        Whether each row of the data has matrix products of its own, always of the same shape, so that rounding does not
+        depend on the other rows. Slower; used for scores.
+    """
+
+    def __init__(self, *, by_row: bool = False) -> None:
+        super().__init__()
+        self._by_row = by_row
+
+    def new(self, *, by_row: bool = False) -> Self:
+        """Return a backend of the same kind with scratch arrays of its own."""
+        return type(self)(by_row=by_row)
+
+    def matmul(self, left: NDArray, right: NDArray, out: NDArray) -> NDArray:
+        """Write ``left (..., N) @ right (N, M)`` into `out`; `left` may be a sparse matrix."""
+        if not isinstance(left, np.ndarray):
+            matrix_rows(out)[...] = left @ right
+        elif self._by_row:
+            np.matmul(left, right, out=out)
+        else:
+            np.matmul(matrix_rows(left), right, out=matrix_rows(out))
+        return out
+
+    def sigmoid(self, logits: NDArray, out: NDArray) -> NDArray:
+        """Write ``1 / (1 + exp(-logits))`` into `out`."""
+        return numerics.sigmoid(logits, out)
+
+    def softplus_sums(self, natural: NDArray, mean: NDArray | None) -> NDArray:
+        """Return ``sum(log(1 + exp(natural)))`` along the last axis, and write ``sigmoid(natural)`` into `mean`.
+
+        `mean` may be `natural` itself, or None if it is not needed.
+        """
+        # softplus(s) = max(s - c, 0) + log(1 + exp(min(s, c))), exact to rounding if exp(-c) is below the last digit.
+        largest = -np.log(np.finfo(natural.dtype).eps)
+        scratch = self.empty("softplus", natural.shape, natural.dtype)
+        odds = scratch if mean is None else mean
+        beyond = natural.max() > largest
+        if beyond:
+            excess = numerics.row_sums(np.maximum(np.subtract(natural, largest, out=scratch), 0, out=scratch))
+            natural = np.minimum(natural, largest, out=odds)
+        np.exp(natural, out=odds)
+        np.add(odds, 1, out=scratch)
+        if mean is not None:
+            np.divide(odds, scratch, out=mean)
+        softplus = numerics.row_sums(np.log(scratch, out=scratch))
+        return softplus + excess if beyond else softplus
+
+    def adam(
+        self,
+        parameters: NDArray,
+        gradient: NDArray,
+        first: NDArray,
+        second: NDArray,
+        scales: NDArray,
+        decay_1: float,
+        decay_2: float,
+        step: float,
+        epsilon: float,
+    ) -> None:
+        """Update the moments, decaying sums of gradients and of their squares, and make a step.
+
+        The step is ``step * scales * first / (sqrt(second) + epsilon)``. Numbers have the dtype of the arrays. The
+        gradient may be overwritten.
+        """
+        first *= decay_1
+        first += gradient
+        second *= decay_2
+        np.square(gradient, out=gradient)
+        second += gradient
+        change = np.sqrt(second, out=gradient)
+        change += epsilon
+        np.divide(first, change, out=change)
+        change *= step
+        change *= scales
+        parameters += change
+
+    def uniforms(self, words: NDArray, out: NDArray) -> None:
+        """Write a uniform on [0, 1) for each 16 bits of the random `words`: the middle of one of 2^16 intervals."""
+        np.add(words.view(np.uint16)[: out.size], out.dtype.type(0.5), out=out)
+        out *= 2.0**-16
+
+
+def matrix_rows(array: NDArray) -> NDArray:
+    """View an array as a matrix whose rows are the vectors along the last axis."""
+    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])

@@ -1,0 +1,238 @@
+"""Translations between the user's columns and the units of the visible layer."""
+
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from skwakesleep._engine.machine.moments import Moments, measure
+
+# Variance of a constant column in the square of its scale, which is one or this number of units in the last place.
+CONSTANT_VARIANCE = 1e-4
+CONSTANT_ULPS = 1000.0
+# Smallest standardized variance, near the limit of single precision.
+RESOLVED_VARIANCE = 1e-12
+# A column gets new units if its location is off by more than this part of its scale, its scale by more than this
+# factor, or its smallest standard deviation by more than this factor. A stationary stream keeps its units.
+TOLERATED_SHIFT = 0.1
+TOLERATED_RATIO = 1.1
+TOLERATED_RESOLUTION = 2.0
+
+
+class AffineMap(NamedTuple):
+    """The map ``y' = ratio * y + shift`` from the units of one codec to those of another, arrays of shape ``(n,)``."""
+
+    ratio: NDArray
+    shift: NDArray
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Translates columns of one kind into units and back."""
+
+    log_volume: NDArray
+    """Log of the volume, in the user's units, of one unit: one number for each column."""
+    keeps_zeros: bool
+    """Whether zeros of the columns are zeros of the units."""
+    largest_input: float
+    """Absolute value at which the recognition network clips its inputs."""
+    means: NDArray
+    """Mean of each unit in the data, which the untrained machine reproduces."""
+    n_active: float
+    """Mean squared norm of a row of units; for binary units the mean number of ones."""
+    location: NDArray
+    scale: NDArray
+    n_extreme: NDArray
+    """Number of extreme values in each column so far."""
+
+    @classmethod
+    def of_table(cls, table: NDArray | sparse.csr_array) -> Self:
+        """Return the codec for the columns of a table."""
+
+    def encode(self, columns: NDArray) -> None:
+        """Turn columns into units, in place."""
+
+    def decode(self, units: NDArray) -> None:
+        """Turn units into columns, in place."""
+
+    def merged(self, other: Self) -> Self:
+        """Return a codec for the rows of both, with the units of this one if they are suitable."""
+
+    def renewed(self, other: Self) -> Self:
+        """Return a codec for the rows of the other, with the units of this one if they are suitable."""
+
+    def map_to(self, other: Self) -> AffineMap:
+        """Return the map from the units of this codec to those of another."""
+
+    def is_unseen(self, other: Self) -> NDArray:
+        """Return which columns were constant in the rows of this codec, but vary in those of the other."""
+
+
+class UnitInterval:
+    """Columns in [0, 1], which are units as they are.
+
+    Parameters
+    ----------
+    column_means : ndarray of shape (n_columns,)
+        Mean of each column.
+    n_rows : int
+        Number of rows that the means are of.
+    """
+
+    keeps_zeros = True
+    largest_input = np.inf
+
+    def __init__(self, column_means: NDArray, n_rows: int) -> None:
+        self.column_means = column_means
+        self.n_rows = n_rows
+        self.log_volume = self.location = np.zeros(len(column_means))
+        self.scale = np.ones(len(column_means))
+        self.n_extreme = np.zeros(len(column_means), int)
+        self.n_active = float(column_means.sum())
+        # Few rows, such as the first of a stream, do not make a value impossible. With hundreds of rows this bound is
+        # below that of the family, and constant columns are not trained: training them costs .3 nats on MNIST.
+        smallest = 0.5 / (n_rows + 1) ** 2
+        self.means = np.clip(column_means, smallest, 1 - smallest)
+
+    @classmethod
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "UnitInterval":
+        """Return the codec for the columns of a table."""
+        return cls(np.asarray(table.mean(axis=0, dtype=np.float64)).ravel(), table.shape[0])
+
+    def encode(self, columns: NDArray) -> None:
+        """Do nothing."""
+
+    def decode(self, units: NDArray) -> None:
+        """Do nothing."""
+
+    def merged(self, other: "UnitInterval") -> "UnitInterval":
+        """Return this codec, which suits any rows."""
+        return self
+
+    def renewed(self, other: "UnitInterval") -> "UnitInterval":
+        """Return this codec, which suits any rows."""
+        return self
+
+    def map_to(self, other: "UnitInterval") -> AffineMap:
+        """Return the identity."""
+        return AffineMap(np.ones_like(self.means), np.zeros_like(self.means))
+
+    def is_unseen(self, other: "UnitInterval") -> NDArray:
+        """Return false for each column: units do not depend on the spread."""
+        return np.zeros(len(self.means), bool)
+
+
+class Standardization:
+    """Real columns, shifted and rescaled so that one learning rate serves any unit of measurement.
+
+    Parameters
+    ----------
+    location, scale : ndarray of shape (n_columns,)
+        Subtracted from the columns, and divided by.
+    smallest_variance : ndarray of shape (n_columns,)
+        Smallest conditional variance in standardized units that the column's rounding allows to resolve.
+    seen : Moments, optional
+        Summary of the rows so far.
+    """
+
+    keeps_zeros = False
+    # One extreme input would otherwise dominate the gradients of its weights for thousands of steps.
+    largest_input = 30.0
+
+    def __init__(
+        self, location: NDArray, scale: NDArray, smallest_variance: NDArray, seen: Moments | None = None
+    ) -> None:
+        self.location = location
+        self.scale = scale
+        self.smallest_variance = smallest_variance
+        self.seen = seen
+        self.log_volume = np.log(scale)
+        self.means = np.zeros_like(location)
+        self.n_active = float(len(location))
+
+    @classmethod
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "Standardization":
+        """Return the codec for the columns of a table.
+
+        Raises
+        ------
+        OverflowError
+            If the values of a column are too far apart for float64; the argument is the number of the column.
+        """
+        return cls.of_moments(measure(table))
+
+    @classmethod
+    def of_moments(cls, moments: Moments) -> "Standardization":
+        """Return the codec for columns of the given moments.
+
+        Values that are multiples of a gap are rounded to within half of it, with a variance of ``gap^2 / 12``: a
+        smaller conditional variance would model the rounding. The bound is at most the column's own variance, and at
+        least what single precision resolves.
+        """
+        constant = moments.deviations == 0
+        scale = np.where(constant, np.maximum(1.0, CONSTANT_ULPS * moments.ulps), moments.deviations)
+        gaps = np.where(constant, np.sqrt(12 * CONSTANT_VARIANCE), np.minimum(moments.gaps / scale, np.sqrt(12)))
+        return cls(moments.means, scale, np.maximum(np.square(gaps) / 12, RESOLVED_VARIANCE), moments)
+
+    @property
+    def n_extreme(self) -> NDArray:
+        """Number of extreme values in each column so far."""
+        return np.zeros(len(self.location), int) if self.seen is None else self.seen.n_extreme
+
+    def encode(self, columns: NDArray) -> None:
+        """Standardize columns in place."""
+        largest = np.finfo(columns.dtype).max ** 0.25  # its square, divided by the smallest variance, is finite
+        with np.errstate(over="ignore"):
+            columns -= self.location
+            columns /= self.scale
+        np.clip(columns, -largest, largest, out=columns)
+
+    def decode(self, units: NDArray) -> None:
+        """Turn standardized units into columns, in place."""
+        largest = np.finfo(units.dtype).max
+        with np.errstate(over="ignore"):
+            units *= self.scale
+            units += self.location
+        np.clip(units, -largest, largest, out=units)
+
+    def merged(self, other: "Standardization") -> "Standardization":
+        """Return a codec for the rows of both, with the units of this one if they are suitable."""
+        assert other.seen is not None
+        return self.renewed(self.of_moments(other.seen if self.seen is None else self.seen.merged(other.seen)))
+
+    def renewed(self, other: "Standardization") -> "Standardization":
+        """Return a codec for the rows of the other, with the units of this one if they are suitable."""
+        return self.having_seen(other.seen) if self._is_close(other) else other
+
+    def having_seen(self, seen: Moments | None) -> "Standardization":
+        """Return the codec with the same units and another summary of the rows so far."""
+        return Standardization(self.location, self.scale, self.smallest_variance, seen)
+
+    def map_to(self, other: "Standardization") -> AffineMap:
+        """Return the map from the units of this codec to those of another."""
+        with np.errstate(over="ignore"):  # in columns whose spread was not seen
+            return AffineMap(self.scale / other.scale, (self.location - other.location) / other.scale)
+
+    def is_unseen(self, other: "Standardization") -> NDArray:
+        """Return which columns were constant in the rows of this codec, but vary in those of the other."""
+        if self.seen is None or other.seen is None:
+            return np.zeros(len(self.location), bool)
+        return (self.seen.deviations == 0) & (other.seen.deviations > 0)
+
+    def _is_close(self, other: "Standardization") -> bool:
+        """Return whether the units of this codec suit columns that would be given those of the other."""
+        with np.errstate(over="ignore"):  # an infinite shift is not close
+            shift = np.abs(self.location - other.location) / other.scale
+        ratio = np.abs(np.log(self.scale) - np.log(other.scale))
+        resolution = np.abs(np.log(self._resolution) - np.log(other._resolution))
+        return bool(
+            (shift <= TOLERATED_SHIFT).all()
+            and (ratio <= np.log(TOLERATED_RATIO)).all()
+            and (resolution <= np.log(TOLERATED_RESOLUTION)).all()
+        )
+
+    @property
+    def _resolution(self) -> NDArray:
+        """Smallest standard deviation of each column, in the user's units."""
+        return self.scale * np.sqrt(self.smallest_variance)

@@ -1,0 +1,72 @@
+"""Binary units."""
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from skwakesleep._engine.arrays.numerics import inner
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.machine.families.protocol import Domain
+from skwakesleep._engine.training.layout import Shapes, Views
+
+
+class Bernoulli:
+    """Binary units with the logit as natural parameter.
+
+    Targets between zero and one are accepted: the log-probability is then a cross-entropy.
+    """
+
+    domain = Domain(0.0, 1.0)
+    # A column that is constant in training keeps a probability of about 1e-5 to take its other value.
+    LARGEST_LOGIT = 12.0
+
+    def shapes(self, n_units: int) -> Shapes:
+        return {}
+
+    def initial(self, means: NDArray) -> Views:
+        smallest = np.exp(-self.LARGEST_LOGIT)
+        means = np.clip(means.astype(np.float64), smallest, 1 - smallest)
+        return {"intercept": np.log(means) - np.log1p(-means)}
+
+    def mean(self, natural: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
+        return backend.sigmoid(natural, out)
+
+    def sample(self, params: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
+        return np.less(noise.uniform(out.shape, out.dtype), mean, out=out)
+
+    def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        # A uniform is below sigmoid(s) if its logit is below s.
+        uniform = np.maximum(noise.uniform(shape, dtype), np.finfo(dtype).tiny)
+        return np.log(uniform) - np.log1p(-uniform)
+
+    def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
+        return np.less(thresholds, natural, out=out)
+
+    def of_unit(self, unit: int) -> "Bernoulli":
+        return self
+
+    def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
+        return inner(target, natural)
+
+    def log_normalizer(
+        self, params: Views, natural: NDArray, mean: NDArray | None, backend: NumpyBackend
+    ) -> NDArray | float:
+        return backend.softplus_sums(natural, mean)
+
+    def residual(self, params: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
+        return np.subtract(target, mean, out=out)
+
+    def curvature(self, params: Views, mean: NDArray) -> NDArray:
+        return mean * (1 - mean)
+
+    def gradient(self, params: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
+        pass
+
+    def damping(self, params: Views) -> NDArray | None:
+        return None
+
+    @classmethod
+    def of_codec(cls, codec: Any) -> Self:
+        return cls()

@@ -1,0 +1,95 @@
+"""What a layer needs of the distribution of its units."""
+
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.training.layout import Shapes, Views
+
+
+class Domain(NamedTuple):
+    """The interval of admissible values, bounds included."""
+
+    lowest: float
+    highest: float
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a bound at all."""
+        return bool(np.isfinite(self).any())
+
+
+class Family(Protocol):
+    """Distribution of units given their natural parameters.
+
+    All families share one gradient with respect to the natural parameters: the residual, target minus mean up to a
+    precision. Arrays have the shape ``(B, K, N)``: rows, particles, units. The first two axes broadcast.
+    """
+
+    def shapes(self, n_units: int) -> Shapes:
+        """Return the shapes of parameters other than weights and intercept."""
+
+    def initial(self, means: NDArray) -> Views:
+        """Return the parameters of a layer without weights whose units have the given means, ``(N,)``."""
+
+    def mean(self, natural: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
+        """Write the expected values of the units into `out`, which may be `natural`."""
+
+    def sample(self, params: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
+        """Draw units with the given means into `out`."""
+
+    def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
+        """Draw the random part of units before their natural parameters are known."""
+
+    def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
+        """Write units made of natural parameters and thresholds into `out`; the distribution is that of `sample`."""
+
+    def of_unit(self, unit: int) -> "Family":
+        """Return the family of a single unit."""
+
+    def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
+        """Return the log-probability of `target` plus its log-normalizer, summed over units, ``(B, K)``, in nats."""
+
+    def log_normalizer(
+        self, params: Views, natural: NDArray, mean: NDArray | None, backend: NumpyBackend
+    ) -> NDArray | float:
+        """Return the log-normalizer, summed over units, in nats.
+
+        The expected units are written into `mean`, which may be `natural`; None if they are not needed.
+        """
+
+    def residual(self, params: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
+        """Write the gradient of the log-probability with respect to the natural parameters into `out`."""
+
+    def curvature(self, params: Views, mean: NDArray) -> NDArray:
+        """Return the negative derivative of the residual with respect to the natural parameters."""
+
+    def gradient(self, params: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
+        """Write the weighted gradient with respect to the parameters of `shapes` into `grad`."""
+
+    def damping(self, params: Views) -> NDArray | None:
+        """Return factors, one for each unit, of the steps of its weights and intercept; None for no damping."""
+
+
+class ColumnFamily(Family, Protocol):
+    """A family that columns of the user's table can have."""
+
+    domain: Domain
+    """Admissible values."""
+
+    @classmethod
+    def of_codec(cls, codec: Any) -> Self:
+        """Return the family of the units that a codec makes of columns."""
+
+
+class ScaleFamily(ColumnFamily, Protocol):
+    """A family of real units, which stay in the family when they are shifted and rescaled."""
+
+    def variance(self, params: Views) -> NDArray:
+        """Return the variance of each unit given its natural parameter."""
+
+    def set_variance(self, params: Views, variance: NDArray) -> None:
+        """Change the parameters so that units have the given variance, or the least possible one."""

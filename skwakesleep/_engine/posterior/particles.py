@@ -1,0 +1,81 @@
+"""The posterior of the hidden units as weighted states, and how the log-likelihood follows from it."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skwakesleep._engine.arrays.numerics import log_sum_exp
+
+
+class Particles(NamedTuple):
+    """Weighted states of hidden units for each row: the posterior, up to its normalization.
+
+    ``states (B, K, N)`` or, if they are the same for all rows, ``(1, K, N)``: the units of the bottom hidden layer,
+    given which the columns do not depend on the layers above. ``log_weights (B, K)`` in nats add up to ``p(x)`` of the
+    row: exactly if the states are all there are, otherwise on average over the draws.
+    """
+
+    states: NDArray
+    log_weights: NDArray
+    exact: bool
+
+    @property
+    def log_likelihood(self) -> NDArray:
+        """Log-likelihood of each row in nats, ``(B,)``; unless exact, a lower bound on average."""
+        return log_sum_exp(self.log_weights, axis=1)
+
+
+class Posterior(Protocol):
+    """A way to compute the posterior of the hidden units given rows."""
+
+    n_rows: int
+    """Fixed block size of rows, so that results do not depend on batching."""
+
+    def __call__(self, x: NDArray) -> Particles:
+        """Return particles for each row of ``x (B, 1, D)``."""
+
+    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Particles, Particles]:
+        """Return particles for lower and upper bounds of the likelihood of dreams.
+
+        Parameters
+        ----------
+        x : ndarray of shape (B, 1, D)
+            Dreams.
+        causes : list of ndarray of shape (B, 1, n)
+            The hidden layers that generated them, bottom up: exact draws from the posterior.
+        """
+
+
+class Estimate(NamedTuple):
+    """Log-likelihoods of rows with their errors, arrays of shape ``(B,)``.
+
+    ``log_likelihood`` is in nats. ``standard_error``, in nats, is its Monte-Carlo error: zero if it is exact, NaN with
+    a single particle. ``effective_size`` is the number of equally weighted particles with the same error: infinite if
+    it is exact.
+    """
+
+    log_likelihood: NDArray
+    standard_error: NDArray
+    effective_size: NDArray
+
+
+def estimate_of(particles: Particles) -> Estimate:
+    """Return the log-likelihood of each row and its error.
+
+    The error is by the jackknife: the spread of the estimate when each particle in turn is left out. It is too large
+    rather than too small on average (Efron & Stein 1981), and grows without bound if one particle gets all the weight.
+    The delta method, its limit for many particles, would be too small, and never above one nat.
+    """
+    log_likelihood = particles.log_likelihood
+    if particles.exact:
+        return Estimate(log_likelihood, np.zeros_like(log_likelihood), np.full_like(log_likelihood, np.inf))
+    n_particles = particles.log_weights.shape[1]
+    log_sum = np.maximum(log_likelihood, np.finfo(log_likelihood.dtype).min)
+    shares = np.exp(particles.log_weights - log_sum[:, np.newaxis])
+    concentration = np.maximum(np.square(shares).sum(axis=1), 1 / n_particles)
+    error = np.full_like(log_likelihood, np.nan)
+    if n_particles > 1:
+        changes = np.log1p(-np.minimum(shares, 1 - np.finfo(shares.dtype).epsneg))
+        error = np.sqrt(n_particles - 1) * changes.std(axis=1)
+    return Estimate(log_likelihood, error, 1 / concentration)
