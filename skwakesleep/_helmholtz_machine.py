@@ -1,58 +1,47 @@
 """The Helmholtz machine as a scikit-learn estimator."""
 
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep._adapters import kinds, validation
 from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.documentation import DocumentationLinkMixin
+from skwakesleep._adapters.fitting import FittingMixin
 from skwakesleep._adapters.kinds import read_machine_table
 from skwakesleep._adapters.monitor import FitMonitor
-from skwakesleep._adapters.tables import check_matrix
 from skwakesleep._adapters.threads import limited_threads
-from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.numerics import bounded_mean
-from skwakesleep._engine.arrays.random import FineNoise, Streams
+from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.machine.columns import KINDS
 from skwakesleep._engine.machine.fitted import FittedMachine
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.restandardization import follow
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
-from skwakesleep._engine.posterior.certification import certify
 from skwakesleep._engine.posterior.likelihood import estimate
-from skwakesleep._engine.training.loop import TrainingDivergedError, train
+from skwakesleep._engine.training.loop import train
 from skwakesleep._engine.training.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.training.state import Stopping, TrainingState
+from skwakesleep._fitted_machine import FittedMachineMixin
 
 DEFAULT_BATCH_SIZE = 100
 # Patience of n_iter_no_change="auto": a number of epochs and, with early stopping, of steps. A table of a few hundred
 # rows has a few steps in an epoch; with 500 steps, held-out scores of three such tables were .5 to 2 nats better.
 PATIENT_EPOCHS = 10
 PATIENT_STEPS = 500
-# Rows inferred at a time: a few megabytes of scratch at most.
-TRANSFORM_BLOCK = 128
-# Below this effective sample size, one particle has most of the weight. Fewer rows than so many are not judged by it.
-TRUSTED_SIZE = 2.0
-TELLING_ROWS = 10
 
 
 class HelmholtzMachine(
     DocumentationLinkMixin,
     VersionedPickleMixin,
-    DiscardableTrainingMixin,
+    FittingMixin,
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    DensityMixin,
+    FittedMachineMixin,
     BaseEstimator,
 ):
     """Helmholtz machine trained by (reweighted) wake-sleep.
@@ -345,10 +334,7 @@ class HelmholtzMachine(
         >>> machine.n_iter_, len(machine.lower_bounds_)
         (5, 5)
         """
-        fresh = not (self.warm_start and self.__sklearn_is_fitted__())
-        for notice in self._train(X, fresh=fresh):
-            warnings.warn(notice, stacklevel=2)
-        return self
+        return self._fit(X)
 
     def partial_fit(self, X, y=None):
         """Train for one epoch on `X`, continuing from whatever was learned before.
@@ -385,52 +371,47 @@ class HelmholtzMachine(
         >>> machine.n_iter_
         2
         """
-        for notice in self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True):
-            warnings.warn(notice, stacklevel=2)
-        return self
+        return self._partial_fit(X)
 
     @with_callbacks
-    def _train(self, X, *, fresh, partial=False):
+    def _train(self, X, *, fresh, partial):
         """Train a copy of the state, set the fitted attributes on success, and return what to warn of."""
         sizes = self._check_parameters()
         if not fresh:
             self._check_unchanged(sizes)
         table = read_machine_table(self, X, reset=fresh)
-        X, notices = table.values, list(table.notices)
-        rows_id = "" if partial else validation.rows_id(X, self.early_stopping and self.validation_fraction)
+        settings = self.early_stopping and self.validation_fraction
+        rows_id = "" if partial else validation.rows_id(table.values, settings)
         trained = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
+        machine, state = trained.machine, trained.state
+        n_extreme_before = self._fitted.machine.columns.n_extreme if partial and not fresh else 0
+        n_epochs_before = state.n_epochs
 
         def attributes(state):
-            return {**table.attributes, **_fitted_attributes(trained.machine, state)}
+            return {**table.attributes, **_fitted_attributes(machine, state)}
 
-        n_extreme_before = self._fitted.machine.columns.n_extreme if partial and not fresh else 0
-        n_epochs = 1 if partial else self.max_iter
-        n_before = trained.state.n_epochs
-        monitor = FitMonitor(self, X, n_epochs, attributes)
-        try:
-            n_products = self._rows_in_a_batch(X.shape[0]) * self.n_particles
-            with limited_threads(n_products * trained.machine.largest_matrix):
-                notices += self._run(X, trained, n_epochs, monitor, rows_id, partial)
-        except KeyboardInterrupt as interrupt:
-            if trained.state.n_epochs > n_before:
-                self._adopt(attributes(trained.state))
-                interrupt.add_note(
-                    f"HelmholtzMachine: training was interrupted after {trained.state.n_epochs} epochs, which are "
-                    "kept. The machine is usable as it is; with warm_start=True, fit continues from here."
-                )
-            raise
-        except TrainingDivergedError as error:
-            if not self.__sklearn_is_fitted__() or not (fresh or partial):
-                self._adopt(attributes(trained.state))  # otherwise the earlier fit stays
-            raise ValueError(
-                f"HelmholtzMachine: {error}. Lower learning_rate_init, which is {self.learning_rate_init!r}. The last "
-                "finite parameters are kept."
-            ) from error
-        self._adopt(attributes(trained.state))
-        monitor.fit_end(trained.state)
-        return notices + kinds.extremes(n_extreme_before, trained.machine.columns.n_extreme, table.names)
+        def diverged(error):
+            advice = f"Lower learning_rate_init, which is {self.learning_rate_init!r}."
+            return state, f"{error}. {advice} The last finite parameters are kept."
 
-    def _run(self, X, trained, n_epochs, monitor, rows_id, partial):
+        monitor = FitMonitor(self, table.values, 1 if partial else self.max_iter, attributes)
+        keeping = self._keeping(
+            attributes,
+            lambda: state if state.n_epochs > n_epochs_before else None,
+            diverged,
+            replace=not self.__sklearn_is_fitted__() or not (fresh or partial),
+        )
+        with keeping, limited_threads(self._largest_product(table.values, machine)):
+            notices = self._run(table.values, trained, monitor, rows_id, partial)
+        self._adopt(attributes(state))
+        monitor.fit_end(state)
+        return table.notices + notices + kinds.extremes(n_extreme_before, machine.columns.n_extreme, table.names)
+
+    def _largest_product(self, X, machine):
+        """Return the number of multiplications in the largest matrix product of a step."""
+        return self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
+
+    def _run(self, X, trained, monitor, rows_id, partial):
         """Train the state in place, and return what to warn of."""
         machine, state = trained.machine, trained.state
         training = validate = stopping = None
@@ -458,7 +439,7 @@ class HelmholtzMachine(
             state,
             objective,
             rows,
-            n_epochs=n_epochs,
+            n_epochs=1 if partial else self.max_iter,
             batch_size=batch_size,
             shuffle=self.shuffle,
             stopping=stopping,
@@ -560,13 +541,6 @@ class HelmholtzMachine(
         learning_rate = float(self.learning_rate_init)
         return SGD(learning_rate) if self.solver == "sgd" else Adam(learning_rate, machine.step_scales(dtype))
 
-    def _adopt(self, attributes):
-        """Set the fitted attributes, all at once."""
-        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        self.__dict__ = {**kept, **attributes}
-
-    # ------------------------------------------------------------------ what was learned
-
     _LEARNED = ("_fitted", "n_features_in_", "visible_")
 
     def _check_learned(self):
@@ -578,373 +552,6 @@ class HelmholtzMachine(
                 f"the machine has {machine.columns.n_units} columns, but n_features_in_={self.n_features_in_}"
             )
         self._fitted.check()
-
-    def __sklearn_is_fitted__(self):
-        return "_fitted" in vars(self)
-
-    @property
-    def _n_features_out(self):
-        return self._fitted.machine.hidden_sizes[-1]
-
-    @property
-    def generative_coefs_(self):
-        """Weights of the generative network, bottom up."""
-        return [views["weights"] for views in self._views().generative[:0:-1]]
-
-    @property
-    def generative_intercepts_(self):
-        """Intercepts of the generative network, bottom up."""
-        return [views["intercept"] for views in self._views().generative[:0:-1]]
-
-    @property
-    def prior_intercept_(self):
-        """Logits of the prior over the top layer."""
-        return self._views().generative[0]["intercept"]
-
-    @property
-    def recognition_coefs_(self):
-        """Weights of the recognition network, bottom up."""
-        return [views["weights"] for views in self._views().recognition]
-
-    @property
-    def recognition_intercepts_(self):
-        """Intercepts of the recognition network, bottom up."""
-        return [views["intercept"] for views in self._views().recognition]
-
-    @property
-    def autoregressive_coefs_(self):
-        """Strictly upper triangular weights of the autoregressive layers, by layer."""
-        fitted = self._fitted
-        views = fitted.machine.views(fitted.parameters)
-        named = zip(fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
-        return {layer.name: own["triangle"] for layer, own in named if layer.autoregressive}
-
-    @property
-    def components_(self):
-        """The bottom generative weights."""
-        return self.generative_coefs_[0]
-
-    def _views(self):
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"This {type(self).__name__} is not fitted yet and has no parameters.")
-        fitted = self._fitted
-        return fitted.machine.views(fitted.parameters)
-
-    # ------------------------------------------------------------------ features, density, samples
-
-    def transform(self, X):
-        """Infer the top hidden layer's means with the recognition network.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        H : ndarray of shape (n_samples, n_hidden)
-            Mean of each unit of the top hidden layer, in [0, 1], in the float dtype of `X`. Means are passed upwards
-            through the lower layers; nothing is sampled.
-
-        Raises
-        ------
-        NotFittedError
-            If the machine has not been fitted.
-
-        ValueError
-            If `X` has other columns than the training data, or values outside their domain.
-
-        Examples
-        --------
-        >>> from skwakesleep import HelmholtzMachine
-        >>> from skwakesleep.datasets import make_bars
-        >>> X, _ = make_bars(100, random_state=0)
-        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
-        >>> machine.transform(X[:3]).shape
-        (3, 8)
-        """
-        X = self._check_X(X)
-        fitted = self._fitted
-        machine = fitted.machine
-        backend = default_backend()
-        recognition = machine.bind(fitted.parameters.astype(X.dtype), backend).recognition
-        H = np.empty((X.shape[0], machine.hidden_sizes[-1]), X.dtype)
-        with limited_threads(TRANSFORM_BLOCK * machine.largest_matrix):
-            for block, batch in Rows(X, machine.columns, X.dtype, backend).blocks(TRANSFORM_BLOCK):
-                H[block] = recognition.means(batch.root)[: block.stop - block.start, 0]
-        return H
-
-    def inverse_transform(self, X):
-        """Compute the expected columns given the top hidden layer.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_hidden)
-            Values of the top hidden layer, as `transform` returns them.
-
-        Returns
-        -------
-        X_original : ndarray of shape (n_samples, n_features)
-            Expected columns, in the units of the training data; means are passed downwards through the layers.
-
-        Raises
-        ------
-        NotFittedError
-            If the machine has not been fitted.
-
-        ValueError
-            If `X` has not as many columns as the top hidden layer has units.
-
-        Examples
-        --------
-        >>> from skwakesleep import HelmholtzMachine
-        >>> from skwakesleep.datasets import make_bars
-        >>> X, _ = make_bars(100, random_state=0)
-        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
-        >>> machine.inverse_transform(machine.transform(X[:3])).shape
-        (3, 16)
-        """
-        check_is_fitted(self)
-        H = check_matrix(X)
-        if H.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
-                f"{self._n_features_out} units."
-            )
-        fitted = self._fitted
-        networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
-        with limited_threads(len(H) * fitted.machine.largest_matrix):
-            means = networks.generative.means(H[:, np.newaxis], first=1)
-        return fitted.machine.columns.decode(means[:, 0])
-
-    def score_samples(self, X, return_std=False):
-        """Compute the log-likelihood of each row.
-
-        Exact where the machine has few hidden units; otherwise estimated by importance sampling with
-        `n_score_particles` proposals of the recognition network, annealed in `n_score_steps`: a lower bound in
-        expectation. All rows share their random numbers: the result is deterministic, depends on the row alone, and is
-        paired between machines of one shape.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        return_std : bool, default=False
-            Whether to return the Monte-Carlo standard error as well.
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,), float64
-            Log-likelihood of each row under the generative network, in nats; for Gaussian columns a log-density in the
-            units of the data.
-
-        std : ndarray of shape (n_samples,), float64
-            Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood
-            is exact, NaN with a single particle. Rows share their random numbers, so that errors of similar rows are
-            alike and hardly cancel in a mean. Only returned if `return_std`.
-
-        Raises
-        ------
-        NotFittedError
-            If the machine has not been fitted.
-
-        ValueError
-            If `X` has other columns than the training data, or values outside their domain.
-
-        Warns
-        -----
-        UserWarning
-            If in most of the rows a single particle has most of the weight: the log-likelihood is then too low by an
-            unknown number of nats. `certify` tells how far off it is.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep import HelmholtzMachine
-        >>> X = np.random.default_rng(0).integers(2, size=(50, 8))
-        >>> machine = HelmholtzMachine(20, max_iter=3, tol=None, random_state=0).fit(X)
-        >>> log_likelihood, std = machine.score_samples(X[:4], return_std=True)
-        >>> log_likelihood.shape, (std < 0.2).all()
-        ((4,), np.True_)
-        """
-        X = self._check_X(X)
-        fitted = self._fitted
-        backend = default_backend()
-        rows = Rows(X, fitted.machine.columns, np.float64, backend)
-        parameters = fitted.parameters.astype(np.float64)
-        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
-            scores = estimate(
-                fitted.machine, parameters, rows, backend, int(self.n_score_particles), int(self.n_score_steps)
-            )
-        self._warn_of_few_particles(scores.effective_size)
-        return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
-
-    def score(self, X, y=None):
-        """Compute the mean log-likelihood of the rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
-
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        score : float
-            Mean log-likelihood per row, in nats.
-
-        Raises
-        ------
-        NotFittedError
-            If the machine has not been fitted.
-
-        ValueError
-            If `X` has other columns than the training data, or values outside their domain.
-
-        Examples
-        --------
-        >>> from skwakesleep import HelmholtzMachine
-        >>> from skwakesleep.datasets import make_bars
-        >>> X, _ = make_bars(100, random_state=0)
-        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
-        >>> machine.score(X) > -11.1  # nats per row; coin tosses would have -11.1
-        True
-        """
-        return float(self.score_samples(X).mean())
-
-    def certify(self, n_samples=200, *, confidence=0.95, random_state=None):
-        """Measure how well `score_samples` knows the log-likelihood, on samples of the machine's own.
-
-        The causes of such samples are known, which gives an upper bound of their log-likelihood beside the lower bound
-        that `score_samples` estimates. Both are computed with `n_score_particles` and `n_score_steps`, which can be
-        raised by `set_params` until the width is small enough. Other rows, unlike what the machine dreams of, may be
-        known less well.
-
-        Parameters
-        ----------
-        n_samples : int, default=200
-            Number of rows to draw, at least 2.
-
-        confidence : float, default=0.95
-            Confidence of the intervals, in (0, 1).
-
-        random_state : int, RandomState instance or None, default=None
-            Seeds the rows and the particles; None draws anew at each call.
-
-        Returns
-        -------
-        certificate : Certificate
-            An immutable record with attributes `lower` and `upper`, the mean bounds in nats per row; `interval`, which
-            covers the exact mean log-likelihood of the rows; `width` and its `width_interval`; `confidence`;
-            `effective_sizes`, for each row; `n_dreams`, `n_particles` and `n_steps`. Printed, it is a sentence.
-
-        Raises
-        ------
-        NotFittedError
-            If the machine has not been fitted.
-
-        ValueError
-            If `n_samples` or `n_score_particles` is less than 2, or `confidence` not in (0, 1).
-
-        Warns
-        -----
-        UserWarning
-            If in most of the rows a single particle has most of the weight.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep import HelmholtzMachine
-        >>> X = np.random.default_rng(0).integers(2, size=(50, 8))
-        >>> machine = HelmholtzMachine(20, max_iter=3, tol=None, random_state=0).fit(X)
-        >>> certificate = machine.certify(50, random_state=0)
-        >>> certificate.width < 0.1
-        True
-        """
-        check_is_fitted(self)
-        n_samples = validation.check_certification(n_samples, confidence, self.n_score_particles)
-        fitted = self._fitted
-        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
-            certificate = certify(
-                fitted.machine,
-                fitted.parameters.astype(np.float64),
-                default_backend(),
-                validation.entropy(random_state),
-                n_dreams=n_samples,
-                n_particles=int(self.n_score_particles),
-                n_steps=int(self.n_score_steps),
-                confidence=float(confidence),
-            )
-        self._warn_of_few_particles(certificate.effective_sizes)
-        return certificate
-
-    def _warn_of_few_particles(self, effective_sizes):
-        """Warn where most rows are known by one particle."""
-        median = np.median(effective_sizes)
-        if self.n_score_particles == 1 or len(effective_sizes) < TELLING_ROWS or median >= TRUSTED_SIZE:
-            return  # a single particle is a choice; a few rows tell little of a machine
-        share = np.mean(effective_sizes < TRUSTED_SIZE)
-        warnings.warn(
-            f"The log-likelihood is not to be trusted: in {share:.0%} of the rows a single particle has most of the "
-            f"weight (median effective sample size {median:.1f} of n_score_particles={self.n_score_particles}), and it "
-            f"is too low by an unknown number of nats. Raise n_score_steps, which is {self.n_score_steps}, to 50 or "
-            "more, or n_score_particles; certify() measures the error.",
-            UserWarning,
-            stacklevel=3,
-        )
-
-    def sample(self, n_samples=1, random_state=None):
-        """Draw independent samples from the generative network.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows to draw.
-
-        random_state : int, RandomState instance or None, default=None
-            Seeds the draw; None draws anew at each call.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Samples, in the units and dtype of the training data.
-
-        Raises
-        ------
-        NotFittedError
-            If the machine has not been fitted.
-
-        TypeError
-            If `n_samples` is not an int.
-
-        ValueError
-            If `n_samples` is less than 1.
-
-        Examples
-        --------
-        >>> from skwakesleep import HelmholtzMachine
-        >>> from skwakesleep.datasets import make_bars
-        >>> X, _ = make_bars(100, random_state=0)
-        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
-        >>> machine.sample(3, random_state=0).shape
-        (3, 16)
-        """
-        check_is_fitted(self)
-        n_samples = validation.check_n_samples(n_samples)
-        fitted = self._fitted
-        machine, parameters = fitted.machine, fitted.parameters
-        noise = FineNoise(np.random.default_rng(validation.entropy(random_state)))
-        generative = machine.bind(parameters, default_backend()).generative
-        with limited_threads(n_samples * machine.largest_matrix):
-            states = generative.sample(None, (n_samples, 1), noise)
-        return machine.columns.decode(states[-1][:, 0])
-
-    def _check_X(self, X):
-        check_is_fitted(self)
-        return read_machine_table(self, X, reset=False).values
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

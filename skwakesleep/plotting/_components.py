@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skwakesleep._engine.machine.columns import KINDS
 from skwakesleep.plotting._drawing import draw_images, figure_and_axes, shape_of_images
 
 
@@ -94,7 +95,7 @@ class ComponentsDisplay:
         check_is_fitted(estimator)
         components = np.asarray(estimator.components_)
         strongest = np.argsort(-np.linalg.norm(components, axis=1), kind="stable")[:max_components]
-        unit = "standard deviations" if getattr(estimator, "visible_", None) == "gaussian" else "log-odds"
+        unit = KINDS[getattr(estimator, "visible_", "bernoulli")].family.natural_unit
         return cls(components[strongest], shape_of_images(components.shape[1], image_shape), unit).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ComponentsDisplay":

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import binarize
 
 from skwakesleep._adapters.tables import check_matrix
+from skwakesleep._engine.machine.columns import KINDS
 from skwakesleep.reference._base import BinaryDensity
 
 
@@ -118,15 +119,16 @@ def _check_rows(densities: Mapping[str, Any], X: Any) -> None:
 
 def _check_columns(densities: Mapping[str, Any]) -> None:
     """Raise where some scores are known to be log-probabilities and others log-densities."""
-    families = {name: _family(density) for name, density in densities.items()}
-    first = {family: name for name, family in reversed(families.items())}
-    if "bernoulli" in first and "gaussian" in first:
+    kinds = {name: _kind(density) for name, density in densities.items()}
+    first = {KINDS[kind].family.is_density: name for name, kind in reversed(kinds.items()) if kind in KINDS}
+    if len(first) == 2:
+        discrete, continuous = first[False], first[True]
         raise ValueError(
-            f"Scores of {first['bernoulli']!r}, whose columns are Bernoulli, are log-probabilities, and those of "
-            f"{first['gaussian']!r}, whose columns are Gaussian, are log-densities: they cannot be compared. Fit all "
-            "with the same kind of columns."
+            f"Scores of {discrete!r}, whose columns are {kinds[discrete].capitalize()}, are log-probabilities, and "
+            f"those of {continuous!r}, whose columns are {kinds[continuous].capitalize()}, are log-densities: they "
+            "cannot be compared. Fit all with the same kind of columns."
         )
 
 
-def _family(density: Any) -> str | None:
-    return "bernoulli" if isinstance(density, BinaryDensity) else getattr(density, "visible_", None)
+def _kind(density: Any) -> str:
+    return "bernoulli" if isinstance(density, BinaryDensity) else getattr(density, "visible_", "unknown")

@@ -276,10 +276,12 @@ class Columns:
         parts = [family.curvature(params, own) for family, own in self._parts(mean)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
-    def gradient(self, params: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
+    def gradient(
+        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+    ) -> None:
         """Write the weighted gradient with respect to the families' own parameters into `grad`."""
-        for family, own in self._parts(residual):
-            family.gradient(params, own, weights, grad)
+        for family, *arrays in self._parts(natural, target, residual):
+            family.gradient(params, *arrays, weights, grad)
 
     def damping(self, params: Views) -> NDArray | None:
         """Return factors of the steps of each unit's weights and intercept; None for no damping."""

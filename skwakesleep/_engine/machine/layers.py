@@ -36,13 +36,15 @@ class Activation(NamedTuple):
     """What a layer computes given its parents, as the gradient needs it.
 
     ``target (B, K, N)`` is the state of the units, drawn or given; ``log_prob (B, K)`` its log-probability in nats;
-    ``residual (B, K, N)`` the gradient of this with respect to the natural parameters.
+    ``residual (B, K, N)`` the gradient of this with respect to the natural parameters, which are `natural`: kept only
+    if the family has parameters of its own.
     """
 
     parent: NDArray | None
     target: NDArray
     log_prob: NDArray
     residual: NDArray
+    natural: NDArray | None
 
 
 class Layer:
@@ -130,6 +132,7 @@ class BoundLayer:
         self.autoregressive = layer.autoregressive
         self._name = layer.name
         self._family = layer.units.family
+        self._keeps_natural = bool(self._family.shapes(self.n_units))
         self._backend = backend
         self._dtype = params["intercept"].dtype
 
@@ -185,15 +188,16 @@ class BoundLayer:
         log_normalizer = self._family.log_normalizer(self.params, natural, mean, self._backend)
         target = self._family.sample(self.params, mean, noise, self._scratch("sample", shape))
         unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
-        return Activation(parent, target, unnormalized - log_normalizer, self._residual(mean, target))
+        return self._activation(parent, target, unnormalized - log_normalizer, mean, natural)
 
     def evaluate(self, parent: NDArray | None, target: NDArray) -> Activation:
         """Evaluate given units."""
         natural = self._natural_of(parent, target)
         unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
-        # Means overwrite natural parameters, and residuals means: three arrays would not fit into the cache.
-        log_prob = unnormalized - self._family.log_normalizer(self.params, natural, natural, self._backend)
-        return Activation(parent, target, log_prob, self._residual(natural, target))
+        # Means overwrite natural parameters if possible, and residuals means: more arrays would not fit into the cache.
+        mean = self._scratch("mean", natural.shape[:-1]) if self._keeps_natural else natural
+        log_prob = unnormalized - self._family.log_normalizer(self.params, natural, mean, self._backend)
+        return self._activation(parent, target, log_prob, mean, natural)
 
     def add_log_odds(
         self, parent: NDArray | None, target: NDArray, of_parent: NDArray | None, of_target: NDArray | None
@@ -222,13 +226,14 @@ class BoundLayer:
     def gradient(self, activation: Activation, weights: NDArray, grad: Views) -> None:
         """Write the gradient of ``sum(weights * log_prob)`` into `grad`, for weights of shape ``(B, K)``."""
         activation, weights = self._nonzero(activation, weights)
-        parent, residual = activation.parent, activation.residual
-        self._family.gradient(self.params, residual, weights, grad)
+        parent, target, _, residual, natural = activation
+        if natural is not None:
+            self._family.gradient(self.params, natural, target, residual, weights, grad)
         np.matmul(weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
         if parent is not None:
             self._product(parent, weights, residual, grad["weights"])
         if self.autoregressive:
-            self._product(activation.target, weights, residual, grad["triangle"])
+            self._product(target, weights, residual, grad["triangle"])
             np.copyto(grad["triangle"], 0, where=_lower_triangle(self.n_units))
 
     def damp(self, factors: Views) -> bool:
@@ -254,7 +259,7 @@ class BoundLayer:
 
     def _nonzero(self, activation: Activation, weights: NDArray) -> tuple[Activation, NDArray]:
         """Drop particles without weight if this saves products; what is left has the shape ``(n, N)``."""
-        parent, target, _, residual = activation
+        parent, target, log_prob, residual, natural = activation
         shared = parent is not None and parent.shape[:-1] != residual.shape[:-1]
         rows, particles = np.nonzero(weights)
         if shared or len(rows) == weights.size:
@@ -267,9 +272,10 @@ class BoundLayer:
 
         return Activation(
             None if parent is None else gathered("parent", parent),
-            gathered("target", target) if self.autoregressive else target,
-            activation.log_prob,
+            gathered("target", target) if self.autoregressive or self._keeps_natural else target,
+            log_prob,
             gathered("residual", residual),
+            None if natural is None else gathered("natural", natural),
         ), weights[rows, particles]
 
     def _product(self, parent: NDArray, weights: NDArray, residual: NDArray, out: NDArray) -> None:
@@ -293,11 +299,14 @@ class BoundLayer:
         out = natural if natural.shape == shape else self._scratch("sum", shape[:-1])
         return np.add(natural, lateral, out=out)
 
-    def _residual(self, mean: NDArray, target: NDArray) -> NDArray:
-        """Return the gradient with respect to the natural parameters, written over the means if shapes agree."""
+    def _activation(
+        self, parent: NDArray | None, target: NDArray, log_prob: NDArray, mean: NDArray, natural: NDArray
+    ) -> Activation:
+        """Return the activation; residuals are written over the means if shapes agree."""
         shape = np.broadcast_shapes(mean.shape, target.shape)
         out = mean if mean.shape == shape else self._scratch("residual", shape[:-1])
-        return self._family.residual(self.params, mean, target, out)
+        residual = self._family.residual(self.params, mean, target, out)
+        return Activation(parent, target, log_prob, residual, natural if self._keeps_natural else None)
 
     def _in_turn(
         self, natural: NDArray, shape: tuple[int, ...], choose: Callable[[int, NDArray, NDArray], None]

@@ -19,6 +19,8 @@ class Bernoulli:
     """
 
     domain = Domain(0.0, 1.0)
+    is_density = False
+    natural_unit = "log-odds"
     # A column that is constant in training keeps a probability of about 1e-5 to take its other value.
     LARGEST_LOGIT = 12.0
 
@@ -61,8 +63,10 @@ class Bernoulli:
     def curvature(self, params: Views, mean: NDArray) -> NDArray:
         return mean * (1 - mean)
 
-    def gradient(self, params: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
-        pass
+    def gradient(
+        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+    ) -> None:
+        pass  # no parameters of its own
 
     def damping(self, params: Views) -> NDArray | None:
         return None

@@ -30,6 +30,8 @@ class Gaussian:
     """
 
     domain = Domain(-np.inf, np.inf)
+    is_density = True
+    natural_unit = "standard deviations"
     LARGEST_RESIDUAL = 10.0
 
     def __init__(self, smallest_variance: NDArray) -> None:
@@ -95,7 +97,9 @@ class Gaussian:
     def curvature(self, params: Views, mean: NDArray) -> NDArray:
         return np.broadcast_to(1 / self.variance(params), mean.shape)
 
-    def gradient(self, params: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
+    def gradient(
+        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+    ) -> None:
         # d log p / d variance = (residual^2 - 1 / variance) / 2, times d variance / d log_variance.
         rows = matrix_rows(residual)
         squares = np.einsum("n,nd,nd->d", weights.ravel(), rows, rows)

@@ -67,8 +67,14 @@ class Family(Protocol):
     def curvature(self, params: Views, mean: NDArray) -> NDArray:
         """Return the negative derivative of the residual with respect to the natural parameters."""
 
-    def gradient(self, params: Views, residual: NDArray, weights: NDArray, grad: Views) -> None:
-        """Write the weighted gradient with respect to the parameters of `shapes` into `grad`."""
+    def gradient(
+        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+    ) -> None:
+        """Write the weighted gradient with respect to the parameters of `shapes` into `grad`.
+
+        Not called if there are none. Arrays broadcast against weights of shape ``(B, K)``, or ``(n,)`` for some of the
+        particles.
+        """
 
     def damping(self, params: Views) -> NDArray | None:
         """Return factors, one for each unit, of the steps of its weights and intercept; None for no damping."""
@@ -79,6 +85,10 @@ class ColumnFamily(Family, Protocol):
 
     domain: Domain
     """Admissible values."""
+    is_density: bool
+    """Whether `log_prob` is a log-density rather than a log-probability."""
+    natural_unit: str
+    """Unit of the natural parameters, for axis labels."""
 
     @classmethod
     def of_codec(cls, codec: Any) -> Self:

@@ -1,0 +1,400 @@
+"""What a fitted Helmholtz machine offers: its parameters, features, densities and samples."""
+
+import warnings
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skwakesleep._adapters import validation
+from skwakesleep._adapters.kinds import read_machine_table
+from skwakesleep._adapters.tables import check_matrix
+from skwakesleep._adapters.threads import limited_threads
+from skwakesleep._engine.arrays.backend import default_backend
+from skwakesleep._engine.arrays.random import FineNoise
+from skwakesleep._engine.machine.fitted import FittedMachine
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.posterior.certification import certify
+from skwakesleep._engine.posterior.likelihood import estimate
+
+# Rows computed at a time by `transform`: a few megabytes of scratch arrays.
+TRANSFORM_BLOCK = 128
+# Below this effective sample size one particle has most of the weight.
+MIN_EFFECTIVE_SIZE = 2.0
+# Minimum number of rows for the warning: a few rows say little about a machine.
+MIN_ROWS_TO_WARN = 10
+
+
+class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
+    """Parameters, features, densities and samples of a machine that was fitted.
+
+    The estimator has an attribute ``_fitted``, and the parameters `n_score_particles` and `n_score_steps`.
+    """
+
+    _fitted: FittedMachine
+    n_score_particles: int
+    n_score_steps: int
+
+    @property
+    def _n_features_out(self):
+        return self._fitted.machine.hidden_sizes[-1]
+
+    @property
+    def generative_coefs_(self):
+        """Weights of the generative network, bottom up."""
+        return [views["weights"] for views in self._views().generative[:0:-1]]
+
+    @property
+    def generative_intercepts_(self):
+        """Intercepts of the generative network, bottom up."""
+        return [views["intercept"] for views in self._views().generative[:0:-1]]
+
+    @property
+    def prior_intercept_(self):
+        """Logits of the prior over the top layer."""
+        return self._views().generative[0]["intercept"]
+
+    @property
+    def recognition_coefs_(self):
+        """Weights of the recognition network, bottom up."""
+        return [views["weights"] for views in self._views().recognition]
+
+    @property
+    def recognition_intercepts_(self):
+        """Intercepts of the recognition network, bottom up."""
+        return [views["intercept"] for views in self._views().recognition]
+
+    @property
+    def autoregressive_coefs_(self):
+        """Strictly upper triangular weights of the autoregressive layers, by layer."""
+        fitted = self._fitted
+        views = fitted.machine.views(fitted.parameters)
+        named = zip(fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
+        return {layer.name: own["triangle"] for layer, own in named if layer.autoregressive}
+
+    @property
+    def components_(self):
+        """The bottom generative weights."""
+        return self.generative_coefs_[0]
+
+    def _views(self):
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"This {type(self).__name__} is not fitted yet and has no parameters.")
+        fitted = self._fitted
+        return fitted.machine.views(fitted.parameters)
+
+    # ------------------------------------------------------------------ features, density, samples
+
+    def transform(self, X):
+        """Infer the top hidden layer's means with the recognition network.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        Returns
+        -------
+        H : ndarray of shape (n_samples, n_hidden)
+            Mean of each unit of the top hidden layer, in [0, 1], in the float dtype of `X`. Means are passed upwards
+            through the lower layers; nothing is sampled.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or values outside their domain.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.transform(X[:3]).shape
+        (3, 8)
+        """
+        X = self._check_X(X)
+        fitted = self._fitted
+        machine = fitted.machine
+        backend = default_backend()
+        recognition = machine.bind(fitted.parameters.astype(X.dtype), backend).recognition
+        H = np.empty((X.shape[0], machine.hidden_sizes[-1]), X.dtype)
+        with limited_threads(TRANSFORM_BLOCK * machine.largest_matrix):
+            for block, batch in Rows(X, machine.columns, X.dtype, backend).blocks(TRANSFORM_BLOCK):
+                H[block] = recognition.means(batch.root)[: block.stop - block.start, 0]
+        return H
+
+    def inverse_transform(self, X):
+        """Compute the expected columns given the top hidden layer.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_hidden)
+            Values of the top hidden layer, as `transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            Expected columns, in the units of the training data; means are passed downwards through the layers.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has not as many columns as the top hidden layer has units.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.inverse_transform(machine.transform(X[:3])).shape
+        (3, 16)
+        """
+        check_is_fitted(self)
+        H = check_matrix(X)
+        if H.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
+                f"{self._n_features_out} units."
+            )
+        fitted = self._fitted
+        networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
+        with limited_threads(len(H) * fitted.machine.largest_matrix):
+            means = networks.generative.means(H[:, np.newaxis], first=1)
+        return fitted.machine.columns.decode(means[:, 0])
+
+    def score_samples(self, X, return_std=False):
+        """Compute the log-likelihood of each row.
+
+        Exact where the machine has few hidden units; otherwise estimated by importance sampling with
+        `n_score_particles` proposals of the recognition network, annealed in `n_score_steps`: a lower bound in
+        expectation. All rows share their random numbers: the result is deterministic, depends on the row alone, and is
+        paired between machines of one shape.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        return_std : bool, default=False
+            Whether to return the Monte-Carlo standard error as well.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,), float64
+            Log-likelihood of each row under the generative network, in nats; for Gaussian columns a log-density in the
+            units of the data.
+
+        std : ndarray of shape (n_samples,), float64
+            Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood
+            is exact, NaN with a single particle. Rows share their random numbers, so that errors of similar rows are
+            alike and hardly cancel in a mean. Only returned if `return_std`.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or values outside their domain.
+
+        Warns
+        -----
+        UserWarning
+            If in most of the rows a single particle has most of the weight: the log-likelihood is then too low by an
+            unknown number of nats. `certify` tells how far off it is.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep import HelmholtzMachine
+        >>> X = np.random.default_rng(0).integers(2, size=(50, 8))
+        >>> machine = HelmholtzMachine(20, max_iter=3, tol=None, random_state=0).fit(X)
+        >>> log_likelihood, std = machine.score_samples(X[:4], return_std=True)
+        >>> log_likelihood.shape, (std < 0.2).all()
+        ((4,), np.True_)
+        """
+        X = self._check_X(X)
+        fitted = self._fitted
+        backend = default_backend()
+        rows = Rows(X, fitted.machine.columns, np.float64, backend)
+        parameters = fitted.parameters.astype(np.float64)
+        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
+            scores = estimate(
+                fitted.machine, parameters, rows, backend, int(self.n_score_particles), int(self.n_score_steps)
+            )
+        self._warn_of_few_particles(scores.effective_size)
+        return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
+
+    def score(self, X, y=None):
+        """Compute the mean log-likelihood of the rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Data.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Mean log-likelihood per row, in nats.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `X` has other columns than the training data, or values outside their domain.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.score(X) > -11.1  # nats per row; coin tosses would have -11.1
+        True
+        """
+        return float(self.score_samples(X).mean())
+
+    def certify(self, n_samples=200, *, confidence=0.95, random_state=None):
+        """Measure how well `score_samples` knows the log-likelihood, on samples of the machine's own.
+
+        The causes of such samples are known, which gives an upper bound of their log-likelihood beside the lower bound
+        that `score_samples` estimates. Both are computed with `n_score_particles` and `n_score_steps`, which can be
+        raised by `set_params` until the width is small enough. Other rows, unlike what the machine dreams of, may be
+        known less well.
+
+        Parameters
+        ----------
+        n_samples : int, default=200
+            Number of rows to draw, at least 2.
+
+        confidence : float, default=0.95
+            Confidence of the intervals, in (0, 1).
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds the rows and the particles; None draws anew at each call.
+
+        Returns
+        -------
+        certificate : Certificate
+            An immutable record with attributes `lower` and `upper`, the mean bounds in nats per row; `interval`, which
+            covers the exact mean log-likelihood of the rows; `width` and its `width_interval`; `confidence`;
+            `effective_sizes`, for each row; `n_dreams`, `n_particles` and `n_steps`. Printed, it is a sentence.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        ValueError
+            If `n_samples` or `n_score_particles` is less than 2, or `confidence` not in (0, 1).
+
+        Warns
+        -----
+        UserWarning
+            If in most of the rows a single particle has most of the weight.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep import HelmholtzMachine
+        >>> X = np.random.default_rng(0).integers(2, size=(50, 8))
+        >>> machine = HelmholtzMachine(20, max_iter=3, tol=None, random_state=0).fit(X)
+        >>> certificate = machine.certify(50, random_state=0)
+        >>> certificate.width < 0.1
+        True
+        """
+        check_is_fitted(self)
+        n_samples = validation.check_certification(n_samples, confidence, self.n_score_particles)
+        fitted = self._fitted
+        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
+            certificate = certify(
+                fitted.machine,
+                fitted.parameters.astype(np.float64),
+                default_backend(),
+                validation.entropy(random_state),
+                n_dreams=n_samples,
+                n_particles=int(self.n_score_particles),
+                n_steps=int(self.n_score_steps),
+                confidence=float(confidence),
+            )
+        self._warn_of_few_particles(certificate.effective_sizes)
+        return certificate
+
+    def _warn_of_few_particles(self, effective_sizes):
+        """Warn where most rows are known by one particle."""
+        median = np.median(effective_sizes)
+        if self.n_score_particles == 1 or len(effective_sizes) < MIN_ROWS_TO_WARN or median >= MIN_EFFECTIVE_SIZE:
+            return  # a single particle is a choice; a few rows tell little of a machine
+        share = np.mean(effective_sizes < MIN_EFFECTIVE_SIZE)
+        warnings.warn(
+            f"The log-likelihood is not to be trusted: in {share:.0%} of the rows a single particle has most of the "
+            f"weight (median effective sample size {median:.1f} of n_score_particles={self.n_score_particles}), and it "
+            f"is too low by an unknown number of nats. Raise n_score_steps, which is {self.n_score_steps}, to 50 or "
+            "more, or n_score_particles; certify() measures the error.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw independent samples from the generative network.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows to draw.
+
+        random_state : int, RandomState instance or None, default=None
+            Seeds the draw; None draws anew at each call.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Samples, in the units and dtype of the training data.
+
+        Raises
+        ------
+        NotFittedError
+            If the machine has not been fitted.
+
+        TypeError
+            If `n_samples` is not an int.
+
+        ValueError
+            If `n_samples` is less than 1.
+
+        Examples
+        --------
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(8, max_iter=5, tol=None, random_state=0).fit(X)
+        >>> machine.sample(3, random_state=0).shape
+        (3, 16)
+        """
+        check_is_fitted(self)
+        n_samples = validation.check_n_samples(n_samples)
+        fitted = self._fitted
+        machine, parameters = fitted.machine, fitted.parameters
+        noise = FineNoise(np.random.default_rng(validation.entropy(random_state)))
+        generative = machine.bind(parameters, default_backend()).generative
+        with limited_threads(n_samples * machine.largest_matrix):
+            states = generative.sample(None, (n_samples, 1), noise)
+        return machine.columns.decode(states[-1][:, 0])
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        return read_machine_table(self, X, reset=False).values
