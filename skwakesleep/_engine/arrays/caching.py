@@ -1,4 +1,4 @@
-"""A cache for arrays that are bounded in bytes: results of any size, but little memory that stays in use."""
+"""A cache of arrays with a bound on its size in bytes."""
 
 from collections.abc import Callable, Hashable
 from functools import wraps
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 
 def cached(max_bytes: int) -> Callable[[Callable[..., NDArray]], Callable[..., NDArray]]:
-    """Return a decorator that keeps the arrays a function made, the latest ones up to `max_bytes` together.
+    """Return a decorator that caches the arrays returned by a function, the latest ones up to `max_bytes` in total.
 
-    An array larger than that is not kept. The arrays are shared by all callers, who must not write to them.
+    A larger array is not cached. The arrays are shared by all callers, who must not write to them.
     """
 
     def decorate(make: Callable[..., NDArray]) -> Callable[..., NDArray]:
         kept: dict[Hashable, NDArray] = {}
-        lock = Lock()  # only where something is added: looking up an entry is atomic
+        lock = Lock()  # for adding only: looking up an entry is atomic
 
         @wraps(make)
         def cached_make(*key: Hashable) -> NDArray:

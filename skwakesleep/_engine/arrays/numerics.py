@@ -7,7 +7,7 @@ from skwakesleep._engine.arrays.caching import cached
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
-    """Write ``1 / (1 + exp(-logits))`` into `out`, by way of tanh: NumPy's is vectorized, SciPy's `expit` is not."""
+    """Write ``1 / (1 + exp(-logits))`` into `out`, by tanh: NumPy's is vectorized, SciPy's `expit` is not."""
     np.multiply(logits, 0.5, out=out)
     np.tanh(out, out=out)
     out *= 0.5
@@ -16,7 +16,7 @@ def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
 
 
 def log_sum_exp(values: NDArray, axis: int = 0) -> NDArray:
-    """Return ``log(sum(exp(values)))`` along `axis`; minus infinity where every term is."""
+    """Return ``log(sum(exp(values)))`` along `axis`; minus infinity if every term is."""
     lowest = np.finfo(values.dtype).min
     peak = np.maximum(values.max(axis=axis, keepdims=True), lowest)
     total = np.exp(values - peak).sum(axis=axis)
@@ -37,16 +37,16 @@ def inner(targets: NDArray, naturals: NDArray) -> NDArray:
 def row_sums(values: NDArray) -> NDArray:
     """Return the sums along the last axis, as inner products with ones: faster than NumPy's `sum`.
 
-    A matrix-vector product would be faster still, but what it gives for a row depends on the row's place.
+    A matrix-vector product would be faster still, but its rounding depends on the place of a row.
     """
     return np.vecdot(values, _ones(values.shape[-1], values.dtype))
 
 
 def bounded_mean(scores: NDArray) -> float:
-    """Return the mean of log-likelihoods in nats, with those far below the others raised to a bound.
+    """Return the mean of log-likelihoods in nats, with low outliers raised to a bound.
 
-    The bound is ten interquartile ranges, or ten nats if that is more, below the lower quartile. It concerns rows with
-    extreme values, of which one would otherwise decide the mean.
+    The bound is ten interquartile ranges, or ten nats if that is more, below the lower quartile. Otherwise a single row
+    with an extreme value would decide the mean.
     """
     low, high = np.quantile(scores, [0.25, 0.75])
     return float(np.maximum(scores, low - 10 * max(high - low, 1.0)).mean())

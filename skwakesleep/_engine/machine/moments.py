@@ -1,4 +1,4 @@
-"""Location, scale and resolution of real-valued columns: how they are standardized, and how finely they are modeled."""
+"""Location, scale and resolution of real columns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,8 +54,8 @@ class Moments:
     def merged(self, other: "Moments") -> "Moments":
         """Return the summary of the rows of both (Chan, Golub & LeVeque 1983).
 
-        The rows seen so far are forgotten in columns where they are few and extreme in view of the other ones: a stream
-        that begins with a wrong row would otherwise keep its scale for good.
+        In columns where the rows so far are few and extreme compared with the others, they are dropped. Otherwise a
+        stream that begins with a wrong row would keep its scale.
         """
         extreme = (self.means < other.lowest) | (self.means > other.highest)
         forgotten = (self.counts < MIN_ROWS_FOR_QUARTILES) & extreme

@@ -15,11 +15,11 @@ from skwakesleep._engine.posterior.particles import Estimate, estimate_of
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """How well the log-likelihood of a machine's own dreams is known.
+    """Bounds of the log-likelihood of dreams of a machine.
 
-    A lower bound is what `score_samples` estimates; an upper bound is the same with one of the particles drawn from the
-    posterior exactly, which is possible for dreams alone: their own causes are such a draw [1]_. Both hold on average
-    over the particles, which are drawn anew for each dream.
+    The lower bound is the estimate of `score_samples`. The upper bound is the same with one of the particles drawn from
+    the exact posterior. For dreams this is possible: their own causes are such a draw [1]_. Both hold on average over
+    the particles, which are drawn anew for each dream.
 
     Attributes
     ----------
@@ -30,21 +30,20 @@ class Certificate:
         Mean upper bound, likewise.
 
     interval : tuple of float
-        Interval around both that covers the exact mean log-likelihood of the dreams with the given confidence, in nats
-        per row: it allows for the Monte-Carlo error of the bounds.
+        Interval around both bounds, allowing for their Monte-Carlo error, that covers the exact mean log-likelihood of
+        the dreams with the given confidence, in nats per row.
 
     width : float
-        ``upper - lower``: so many nats per row a score is known to within.
+        ``upper - lower``: the uncertainty of a score in nats per row.
 
     width_interval : tuple of float
-        Confidence interval of the width as the mean over all dreams that the machine can have.
+        Confidence interval of the mean width over all dreams of the machine.
 
     confidence : float
         Of both intervals.
 
     effective_sizes : ndarray of shape (n_dreams,)
-        Number of equally weighted particles that would tell as much as those of each dream; infinite where the
-        likelihood is exact.
+        Number of equally weighted particles with the same error, for each dream; infinite if the likelihood is exact.
 
     n_dreams : int
         Number of dreams.
@@ -105,9 +104,9 @@ def certify(
     backend : NumpyBackend
         Computes.
     entropy : int, list of int or None
-        Seeds the dreams and the particles.
+        Seed of the dreams and the particles.
     n_dreams : int
-        How many, at least 2.
+        Number of dreams, at least 2.
     n_particles : int
         Particles per dream, at least 2; unused by enumeration.
     n_steps : int, default=0
@@ -148,6 +147,6 @@ def certify(
 
 
 def _mean_and_margin(bound: Estimate, sides: float) -> tuple[float, float]:
-    """Return the mean of a bound, and by how much its Monte-Carlo error may have moved it to one side."""
+    """Return the mean of a bound, and the margin of its Monte-Carlo error to one side."""
     error = np.sqrt(np.square(bound.standard_error).sum()) / len(bound.standard_error)
     return float(bound.log_likelihood.mean()), float(stats.norm.isf(sides) * error)

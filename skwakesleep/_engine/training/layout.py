@@ -11,10 +11,10 @@ Views = dict[str, NDArray]
 
 
 class ParameterLayout:
-    """Where each named array lives in the flat vector.
+    """The place of each named array in the flat vector.
 
-    The optimizer, early stopping, averaging and persistence touch one array; the learning rule and the
-    user see its parts by name.
+    Optimizer, early stopping, averaging and persistence work on one array; the learning rule and the user see its parts
+    by name.
 
     Parameters
     ----------

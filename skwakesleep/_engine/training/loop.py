@@ -1,4 +1,4 @@
-"""The training loop: epochs of shuffled mini-batches, stopping and history. It knows no model."""
+"""The training loop: epochs of shuffled mini-batches, stopping and history, independent of the model."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -15,18 +15,18 @@ LOST_EPOCH = 50.0
 
 
 class Objective(Protocol):
-    """What is ascended."""
+    """The function to maximize."""
 
     gradient: NDArray
     damping: NDArray | None
 
     def floor(self, nats: float) -> float:
-        """Return the value at which every unit of the model costs so many nats on average."""
+        """Return the value at which every unit of the model costs this number of nats on average."""
 
     def __call__(self, batch: Any) -> float | None:
         """Set `gradient` at the current parameters and return the objective's mean over the batch.
 
-        None if the objective has no value, NaN if the gradient cannot be followed.
+        The value is None if it is not known, and NaN if the gradient is not finite.
         """
 
 
@@ -36,11 +36,11 @@ class Table(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, indices: NDArray) -> Any:
-        """Return the rows at `indices`, in the form that the objective takes them."""
+        """Return the rows at `indices`, in the form that the objective needs."""
 
 
 class TrainingDivergedError(ValueError):
-    """The objective was lost; the parameters are the last that are known to be good."""
+    """Training has diverged; the parameters are the last known good ones."""
 
     def __init__(self, epoch: int, value: float | None) -> None:
         lost = "parameters are too large" if value is None else f"the mean lower bound fell to {value:.3g}"
@@ -49,7 +49,7 @@ class TrainingDivergedError(ValueError):
 
 
 class Monitor(Protocol):
-    """Watches a training from outside."""
+    """Is called before and after each epoch."""
 
     def epoch_begin(self) -> None:
         """Called before each epoch."""
@@ -78,9 +78,9 @@ def train(
     Parameters
     ----------
     state : TrainingState
-        What to train; `objective` reads and this loop writes its parameters.
+        The state; `objective` reads its parameters and this loop changes them.
     objective : Objective
-        What to ascend.
+        The function to maximize.
     rows : Table
         Training rows.
     n_epochs : int
@@ -94,7 +94,7 @@ def train(
     validate : callable or None
         Scores parameters on held-out rows; the best are kept.
     monitor : Monitor
-        Told of each epoch; may end the training.
+        Is called before and after each epoch; may end the training.
     backend : NumpyBackend
         Makes the steps of the optimizer.
     project : callable or None
@@ -105,20 +105,20 @@ def train(
     Returns
     -------
     exhausted : bool
-        Whether training ended for want of epochs, and for no other reason.
+        Whether training ended because all epochs were used.
 
     Raises
     ------
     TrainingDivergedError
-        When the objective is lost. The parameters are then those before the last epoch that went well, being the last
-        that are known to be good, and the optimizer starts afresh.
+        If the objective falls too far or parameters are not finite. The parameters are then those before the last good
+        epoch, and the optimizer is reset.
     """
     state.resume(validate, rows_id)
     good = state.iterates()
     for _ in range(n_epochs):
         monitor.epoch_begin()
         before = state.iterates()
-        with np.errstate(over="ignore", invalid="ignore"):  # a training that diverges is reported once, below
+        with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported below
             lower_bound = _epoch(state, objective, rows, batch_size, shuffle, backend, project)
         lost = lower_bound is not None and not lower_bound >= objective.floor(LOST_EPOCH)
         if lost or not are_usable(state.parameters):
@@ -133,7 +133,7 @@ def train(
 
 
 def are_usable(parameters: NDArray) -> bool:
-    """Whether products of parameters and data are finite, and so are their squares."""
+    """Return whether products of parameters and data, and their squares, are finite."""
     return bool(np.abs(parameters).max(initial=0) < np.finfo(parameters.dtype).max ** 0.25)
 
 
@@ -146,7 +146,7 @@ def _epoch(
     backend: NumpyBackend,
     project: Callable[[NDArray], NDArray] | None,
 ) -> float | None:
-    """Visit every row once and return the mean objective; stop early if it is not a number."""
+    """Visit every row once and return the mean objective, None if it has no value; stop early if it is NaN."""
     n_rows = len(rows)
     order = state.streams["shuffle"].permutation(n_rows) if shuffle else np.arange(n_rows)
     total: float | None = 0.0

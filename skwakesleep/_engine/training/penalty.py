@@ -1,12 +1,12 @@
-"""A penalty that tells weights that matter from those that do not."""
+"""The penalty on weights."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Below this, in log-odds, a weight is pulled towards zero as by a quadratic penalty; well above, it is left alone.
+# In log-odds: below this, the penalty is nearly quadratic; far above, it hardly changes.
 SCALE = 0.1
-# Stronger penalties than this act alike, since the steps of Adam do not depend on the size of a gradient that decides
-# alone; and their squares would overflow in single precision.
+# Larger strengths have the same effect, since the steps of Adam do not depend on the size of a gradient that dominates;
+# their squares would overflow in single precision.
 LARGEST_STRENGTH = 1e6
 
 
@@ -14,13 +14,12 @@ class WeightPenalty:
     """The penalty ``sum(strengths * log(1 + (parameters / SCALE) ** 2))``.
 
     A log penalty (Candes, Wakin & Boyd 2008), smooth at zero: minus the logarithm of independent Cauchy densities, to
-    the power of the strengths. Most weights hardly matter and end near zero; those that do may be as large as they
-    need to be, where a quadratic penalty would hold them back.
+    the power of the strengths. Most weights end near zero; unlike with a quadratic penalty, large ones hardly shrink.
 
     Parameters
     ----------
     strengths : ndarray of shape (n_parameters,)
-        Zero for parameters that go free.
+        Zero for parameters without penalty.
     """
 
     def __init__(self, strengths: NDArray) -> None:
@@ -29,7 +28,7 @@ class WeightPenalty:
 
     def subtract_gradient(self, parameters: NDArray, gradient: NDArray) -> None:
         """Subtract the penalty's gradient, ``2 * strengths * w / (w ** 2 + SCALE ** 2)``, in place."""
-        with np.errstate(over="ignore"):  # of weights on their way to infinity, which are pulled no more
+        with np.errstate(over="ignore"):  # diverging weights get no penalty
             pull = np.square(parameters, out=self._scratch)
         pull += SCALE**2
         np.divide(parameters, pull, out=pull)

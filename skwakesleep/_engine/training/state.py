@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.optimizers import SGD, Optimizer
 
-# The average looks back over one part in so many of all steps, and takes in some thirty iterates on the way: more
-# frequent ones would cost much and tell little, being so close to each other.
+# The average covers about the last 1/9 of all steps, in some thirty iterates: more of them would take time, and differ
+# little from each other.
 AVERAGING_DECAY = 9
 AVERAGING_STRIDE = 1 / (30 * AVERAGING_DECAY)
 
@@ -29,7 +29,7 @@ class Stopping:
 
 @dataclass
 class TrainingState:
-    """Everything a training needs to go on, bit for bit, after an interruption.
+    """Everything that a training needs to continue exactly after an interruption.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class TrainingState:
     n_steps : int
         Number of iterates so far.
     n_averaged : int
-        Number of iterates when the average last took one in.
+        Number of iterates when one was last added to the average.
     optimizer : Optimizer
-        With its moments.
+        The optimizer with its memory.
     streams : Streams
-        Where randomness has got to.
+        The random streams in their current state.
     n_epochs : int
         Number of epochs trained so far.
     lower_bounds : list of float
@@ -54,7 +54,7 @@ class TrainingState:
     best_score : float
         The highest score so far: of validation where there is one, of the objective otherwise.
     best_parameters : ndarray or None
-        The average that reached it; kept only where there is validation.
+        The average that reached it; kept only with validation.
     n_stale : int
         Epochs since the score last improved.
     improved_at : int
@@ -62,9 +62,9 @@ class TrainingState:
     rows_id : str
         Identifies the rows that the scores refer to; empty if they are parts of a stream.
     converged : bool
-        Whether the last training ended because the score improved no more.
+        Whether the last training ended because the score no longer improved.
     discarded : bool
-        Whether what only training needs was discarded, so that training cannot go on.
+        Whether everything that only training needs was discarded, so that training cannot continue.
     """
 
     parameters: NDArray
@@ -94,12 +94,12 @@ class TrainingState:
 
     @property
     def parameter_vectors(self) -> list[NDArray]:
-        """The iterate, its average and, where there is one, the best average."""
+        """The iterate, its average and, if there is one, the best average."""
         best = [] if self.best_parameters is None else [self.best_parameters]
         return [self.parameters, self.average, *best]
 
     def check(self, n_parameters: int) -> None:
-        """Raise ValueError unless all that was learned is finite and of the right size."""
+        """Raise ValueError unless all arrays are finite and of the right size."""
         for part in (self, self.optimizer):
             for name, value in vars(part).items():
                 if isinstance(value, np.ndarray):
@@ -109,20 +109,19 @@ class TrainingState:
         self.streams.check()
 
     def for_inference(self) -> "TrainingState":
-        """Return a state that serves inference alone, with one array for all parameters."""
+        """Return a state for inference alone, with one array of parameters."""
         other = copy(self)
         other.parameters = other.average = self.selected_parameters
         other.best_parameters = None
-        other.optimizer = SGD(self.optimizer.learning_rate)  # which remembers nothing
+        other.optimizer = SGD(self.optimizer.learning_rate)  # has no memory
         other.discarded = True
         return other
 
     def average_iterate(self, scratch: NDArray) -> None:
-        """Count the current iterate and, when one is due, take it into the average; `scratch` is overwritten.
+        """Count the current iterate and, if one is due, add it to the average; `scratch` is overwritten.
 
-        Polynomial-decay averaging (Shamir & Zhang 2013): the weight of the past decays such that, at any time,
-        the average looks back over the last tenth or so of all steps. It does for a constant step size what
-        a schedule would do, without having to know when training ends.
+        Polynomial-decay averaging (Shamir & Zhang 2013): at any time the average covers about the last tenth of all
+        steps. With a constant step size it does what a schedule would do, without knowing when training ends.
         """
         self.n_steps += 1
         if self.n_steps < self.n_averaged * (1 + AVERAGING_STRIDE):
@@ -133,7 +132,7 @@ class TrainingState:
         self.n_averaged = self.n_steps
 
     def copy(self) -> "TrainingState":
-        """Return a state whose training leaves this one alone."""
+        """Return a state that can be trained without changing this one."""
         other = copy(self)
         other.parameters, other.average = self.parameters.copy(), self.average.copy()
         other.optimizer, other.streams = deepcopy(self.optimizer), deepcopy(self.streams)
@@ -147,21 +146,21 @@ class TrainingState:
         return self.parameters.copy(), self.average.copy(), self.n_steps, self.n_averaged
 
     def go_back(self, iterates: tuple[NDArray, NDArray, int, int]) -> None:
-        """Return to earlier iterates, with an optimizer that remembers nothing."""
+        """Return to earlier iterates, and reset the optimizer."""
         self.parameters[...], self.average[...], self.n_steps, self.n_averaged = iterates
         self.optimizer.reset()
 
     def resume(self, validate: Callable[[NDArray], float] | None, rows_id: str = "") -> None:
         """Prepare for more epochs, with held-out rows or without.
 
-        The patience of before applies where training continues on the same rows. On other rows the best parameters, if
-        any, are scored anew.
+        If training continues on the same rows, the count of epochs without improvement continues as well. On other rows
+        the best parameters, if any, are scored anew.
         """
         comparable = rows_id == self.rows_id and (validate is None) == (self.best_parameters is None)
         self.rows_id = rows_id
         if comparable and not self.converged:
             return
-        self.converged = False  # whoever asks for more epochs after convergence wants them all
+        self.converged = False  # a fit after convergence gets its full patience
         self.n_stale, self.improved_at = 0, self.n_steps
         if comparable:
             return
@@ -213,8 +212,8 @@ def check_vector(name: str, vector: NDArray, size: int) -> None:
 def mean_state(states: Sequence[TrainingState]) -> TrainingState:
     """Return the mean of states that were trained apart for as many epochs, with the random streams of the first.
 
-    Iterates, their averages and what the optimizer remembers of gradients all add up, so that training can go on.
-    Scores of before do not count any more: they were of other parameters.
+    Iterates, their averages and the moments of the optimizer are averaged, so that training can continue. Earlier
+    scores are dropped: they belong to other parameters.
     """
     mean = states[0].copy()
     mean.parameters[...] = np.mean([state.parameters for state in states], axis=0)
