@@ -97,7 +97,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         -------
         H : ndarray of shape (n_samples, n_hidden)
             Mean of each unit of the top hidden layer, in [0, 1], in the float dtype of `X`. Means are passed upwards
-            through the lower layers; nothing is sampled.
+            through the layers, without sampling.
 
         Raises
         ------
@@ -138,7 +138,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         Returns
         -------
         X_original : ndarray of shape (n_samples, n_features)
-            Expected columns, in the units of the training data; means are passed downwards through the layers.
+            Expected columns, in the units of the training data. Means are passed downwards through the layers.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
             If the machine has not been fitted.
 
         ValueError
-            If `X` has not as many columns as the top hidden layer has units.
+            If the number of columns of `X` is not the number of units of the top hidden layer.
 
         Examples
         --------
@@ -173,10 +173,10 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
     def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
 
-        Exact where the machine has few hidden units; otherwise estimated by importance sampling with
-        `n_score_particles` proposals of the recognition network, annealed in `n_score_steps`: a lower bound in
-        expectation. All rows share their random numbers: the result is deterministic, depends on the row alone, and is
-        paired between machines of one shape.
+        It is exact if the machine has at most 14 hidden units. Otherwise it is estimated by importance sampling with
+        `n_score_particles` draws from the recognition network, annealed in `n_score_steps` steps: a lower bound in
+        expectation. All rows share their random numbers, so the result is deterministic and depends on the row alone,
+        and machines of the same shape are compared with the same random numbers.
 
         Parameters
         ----------
@@ -189,13 +189,13 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,), float64
-            Log-likelihood of each row under the generative network, in nats; for Gaussian columns a log-density in the
-            units of the data.
+            Log-likelihood of each row under the generative network, in nats. For Gaussian columns it is a log-density
+            in the units of the data.
 
         std : ndarray of shape (n_samples,), float64
-            Its Monte-Carlo standard error in nats, by the jackknife over the particles: zero where the log-likelihood
-            is exact, NaN with a single particle. Rows share their random numbers, so that errors of similar rows are
-            alike and hardly cancel in a mean. Only returned if `return_std`.
+            Monte-Carlo standard error in nats, by the jackknife over the particles: zero if the log-likelihood is
+            exact, NaN with a single particle. Since rows share their random numbers, errors of similar rows are
+            correlated and hardly cancel in a mean. Only returned if `return_std`.
 
         Raises
         ------
@@ -208,8 +208,8 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         Warns
         -----
         UserWarning
-            If in most of the rows a single particle has most of the weight: the log-likelihood is then too low by an
-            unknown number of nats. `certify` tells how far off it is.
+            If in most rows a single particle has most of the weight. The log-likelihood is then too low by an unknown
+            number of nats, which `certify` measures.
 
         Examples
         --------
@@ -269,30 +269,29 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         return float(self.score_samples(X).mean())
 
     def certify(self, n_samples=200, *, confidence=0.95, random_state=None):
-        """Measure how well `score_samples` knows the log-likelihood, on samples of the machine's own.
+        """Measure the error of `score_samples` on samples of the machine.
 
-        The causes of such samples are known, which gives an upper bound of their log-likelihood beside the lower bound
-        that `score_samples` estimates. Both are computed with `n_score_particles` and `n_score_steps`, which can be
-        raised by `set_params` until the width is small enough. Other rows, unlike what the machine dreams of, may be
-        known less well.
+        The causes of these samples are known, which gives an upper bound of their log-likelihood besides the lower
+        bound that `score_samples` estimates. Both use `n_score_particles` and `n_score_steps`, which can be raised with
+        `set_params` until the width is small enough. The error may be larger on rows that are unlike the samples.
 
         Parameters
         ----------
         n_samples : int, default=200
-            Number of rows to draw, at least 2.
+            Number of samples, at least 2.
 
         confidence : float, default=0.95
             Confidence of the intervals, in (0, 1).
 
         random_state : int, RandomState instance or None, default=None
-            Seeds the rows and the particles; None draws anew at each call.
+            Seed of the samples and the particles. With None, each call draws anew.
 
         Returns
         -------
         certificate : Certificate
-            An immutable record with attributes `lower` and `upper`, the mean bounds in nats per row; `interval`, which
-            covers the exact mean log-likelihood of the rows; `width` and its `width_interval`; `confidence`;
-            `effective_sizes`, for each row; `n_dreams`, `n_particles` and `n_steps`. Printed, it is a sentence.
+            Immutable record with the mean bounds `lower` and `upper` in nats per row, an `interval` that covers the
+            exact mean log-likelihood of the samples, their `width` and its `width_interval`, and the effective sample
+            size of each sample. ``print(certificate)`` shows a summary.
 
         Raises
         ------
@@ -335,13 +334,13 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         return certificate
 
     def _warn_of_few_particles(self, effective_sizes):
-        """Warn where most rows are known by one particle."""
+        """Warn if in most rows one particle has most of the weight."""
         median = np.median(effective_sizes)
         if self.n_score_particles == 1 or len(effective_sizes) < MIN_ROWS_TO_WARN or median >= MIN_EFFECTIVE_SIZE:
-            return  # a single particle is a choice; a few rows tell little of a machine
+            return  # with a single particle, the user has decided
         share = np.mean(effective_sizes < MIN_EFFECTIVE_SIZE)
         warnings.warn(
-            f"The log-likelihood is not to be trusted: in {share:.0%} of the rows a single particle has most of the "
+            f"The log-likelihood is unreliable: in {share:.0%} of the rows a single particle has most of the "
             f"weight (median effective sample size {median:.1f} of n_score_particles={self.n_score_particles}), and it "
             f"is too low by an unknown number of nats. Raise n_score_steps, which is {self.n_score_steps}, to 50 or "
             "more, or n_score_particles; certify() measures the error.",
@@ -358,7 +357,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
             Number of rows to draw.
 
         random_state : int, RandomState instance or None, default=None
-            Seeds the draw; None draws anew at each call.
+            Seed of the samples. With None, each call draws anew.
 
         Returns
         -------

@@ -46,13 +46,13 @@ class HelmholtzMachine(
 ):
     """Helmholtz machine trained by (reweighted) wake-sleep.
 
-    A deep directed belief network generates the data from binary causes; a second, recognition network infers
-    the causes from the data. Each learns from the other: awake, the generative network learns to explain what
-    the recognition network makes of the data [1]_ [2]_; the recognition network learns from the same
-    particles weighted by importance [3]_, or from dreams of the generative network.
+    A deep directed belief network generates the data from binary causes; a second network, the recognition network,
+    infers the causes from the data. Each is trained with samples of the other. In the wake phase, the generative
+    network is trained on causes that the recognition network infers from the data [1]_ [2]_. The recognition network is
+    trained on the same particles, weighted by importance [3]_, or in the sleep phase on dreams of the generative
+    network.
 
-    The fitted machine serves as a feature extractor (`transform`), a density (`score_samples`) and a
-    generator (`sample`).
+    A fitted machine is a feature extractor (`transform`), a density (`score_samples`) and a generator (`sample`).
 
     Parameters
     ----------
@@ -60,37 +60,36 @@ class HelmholtzMachine(
         Number of binary units in each hidden layer, the layer nearest the data first. An int is one layer.
 
     visible : {"auto", "bernoulli", "gaussian"}, default="auto"
-        Family of the columns of `X`. "bernoulli" takes values in [0, 1], fractions being probabilities;
-        "gaussian" takes any real values, which are standardized inside. "auto" is "bernoulli" where all
-        values of the first `X` are in [0, 1], up to rounding errors of 1e-6, and "gaussian" elsewhere.
+        Family of the columns of `X`. "bernoulli" takes values in [0, 1]; fractions are probabilities. "gaussian" takes
+        any real values and standardizes them internally. "auto" is "bernoulli" if all values of the first `X` are in
+        [0, 1], up to rounding errors of 1e-6, and "gaussian" otherwise.
 
     autoregressive : None, {"prior", "visible", "hidden", "recognition"} or a tuple of these, default="prior"
-        Layers whose units also see the units before them in the same layer [4]_: the prior over the top layer, the
-        columns, the generative layers in between, the recognition network. They fit better per unit; drawing from them
-        goes from unit to unit, and so takes longer. None leaves the units of every layer independent given their
-        parents.
+        Layers whose units also depend on the units before them in the same layer [4]_: the prior over the top layer,
+        the columns, the generative layers in between, the recognition network. Such layers fit better for their size,
+        but drawing from them takes longer, since units are drawn one after the other. With None, the units of each
+        layer are independent given their parents.
 
     n_particles : int, default=5
-        Importance samples per row in training. One, with ``recognition_update="sleep"``, ``solver="sgd"``, ``alpha=0``
-        and ``autoregressive=None``, is the wake-sleep algorithm of Hinton et al.
+        Importance samples per row in training. With one particle, ``recognition_update="sleep"``, ``solver="sgd"``,
+        ``alpha=0`` and ``autoregressive=None``, this is the wake-sleep algorithm of Hinton et al.
 
     recognition_update : {"wake", "sleep", "both"}, default="both"
-        What the recognition network learns from: the weighted particles of the data ("wake", needs
-        ``n_particles >= 2``), dreams ("sleep"), or the mean of the two gradients ("both", likewise).
+        What the recognition network is trained on: the weighted particles of the data ("wake"), dreams ("sleep"), or
+        both, with the mean of the two gradients ("both"). "wake" and "both" need ``n_particles >= 2``.
 
     alpha : float, default=3e-5
         Strength of the penalty on the weights, ``alpha * sum(log(1 + (weights / 0.1) ** 2))`` per row in nats. It
-        draws what hardly matters to zero and leaves large weights alone [5]_. With thousands of rows, the likelihood of
-        new ones is best at ``0.1 / n_samples`` to ``1 / n_samples``; the latter is a Cauchy prior of scale 0.1 on each
-        weight. With hundreds, these may keep all weights at zero. The default suits some ten thousand rows.
+        shrinks small weights to zero and hardly changes large ones [5]_. With thousands of rows, the likelihood of new
+        rows is best at ``0.1 / n_samples`` to ``1 / n_samples``; the latter is a Cauchy prior of scale 0.1 on each
+        weight. With hundreds of rows, these values may keep all weights at zero. The default suits ten thousand rows.
 
     learning_rate_init : float, default=0.2
-        Step size of the solver. With "adam", the parameters of a unit with ``n`` active parents take steps
-        ``1 / sqrt(n)`` times as large, so that the same value serves narrow and wide layers.
+        Step size of the solver. With "adam", it is divided by the square root of the number of active parents of a
+        unit, so that the same value suits narrow and wide layers.
 
     solver : {"adam", "sgd"}, default="adam"
-        How the parameters follow the gradient. What is kept of the iterates is their running average over the
-        last tenth or so of the steps.
+        Optimizer. The fitted parameters are the average of the iterates over about the last tenth of the steps.
 
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch. "auto" is ``min(100, n_samples)``.
@@ -106,31 +105,31 @@ class HelmholtzMachine(
         `tol` nats for `n_iter_no_change` epochs in a row. None trains for exactly `max_iter` epochs.
 
     n_iter_no_change : int or "auto", default="auto"
-        Number of epochs without improvement to wait for. "auto" is 10 epochs; with early stopping, also 500 steps at
-        least: with few rows, ten epochs are too few steps to tell.
+        Number of epochs without improvement before training ends. "auto" is 10 epochs, and with early stopping at least
+        500 steps, since ten epochs of few rows are too few steps.
 
     early_stopping : bool, default=False
-        Whether to hold out `validation_fraction` of the rows in `fit`, stop by their log-likelihood, and keep
-        the parameters that scored best.
+        Whether to hold out `validation_fraction` of the rows in `fit`, stop training by their log-likelihood, and keep
+        the parameters with the best score.
 
     validation_fraction : float, default=0.1
         Fraction of the rows held out, in (0, 1). Only used with early stopping.
 
     n_score_particles : int, default=128
-        Importance samples per row in `score_samples`, where the likelihood is not enumerated exactly.
+        Importance samples per row in `score_samples`, unless the likelihood is computed exactly by enumeration.
 
     n_score_steps : int, default=0
-        Annealing steps by which each of them is moved from the recognition network's guess towards the causes of the
-        row. Where particles without steps have a low effective size, a few with 50 to 200 steps tell more in the same
-        time; where they have a high one, more particles do. Not used in early stopping.
+        Number of annealing steps that move each sample from the recognition network towards the posterior. If the
+        effective sample size is low, a few particles with 50 to 200 steps are more accurate in the same time; if it is
+        high, more particles are. Not used in early stopping.
 
     warm_start : bool, default=False
-        Whether `fit` continues from the previous solution, optimizer and random streams included: two fits of
-        five epochs then equal one of ten.
+        Whether `fit` continues from the previous solution, with its optimizer and random streams: two fits of five
+        epochs then equal one of ten.
 
     random_state : int, RandomState instance or None, default=None
-        Seeds the initialization, the validation split, the order of rows, and the particles and dreams of
-        training. Pass an int for reproducible results across calls. None draws a seed from NumPy's global generator.
+        Seed of the initialization, the validation split, the order of rows, and the particles and dreams of training.
+        Pass an int for reproducible results across calls. None draws a seed from NumPy's global generator.
 
     verbose : int, default=0
         Whether to print a line per epoch.
@@ -153,28 +152,29 @@ class HelmholtzMachine(
         Intercepts of the recognition network, bottom up.
 
     autoregressive_coefs_ : dict of str to ndarray of shape (n_units, n_units)
-        Weights between the units of each autoregressive layer, strictly upper triangular: entry ``(i, j)`` is what unit
-        ``j`` takes from unit ``i``. Layers are called "prior", "generative.0" (the columns), "recognition.0" and so on.
+        Weights between the units of each autoregressive layer, strictly upper triangular: entry ``(i, j)`` is the
+        weight from unit ``i`` to unit ``j``. Layers are called "prior", "generative.0" (the columns), "recognition.0"
+        and so on.
 
     components_ : ndarray of shape (n_hidden, n_features)
         The bottom generative weights, ``generative_coefs_[0]``. With Gaussian columns they, like the bottom
         recognition weights, refer to standardized columns.
 
     visible_ : str
-        The family of the columns.
+        Family of the columns.
 
     lower_bound_ : float
-        Mean lower bound of the last epoch, in nats per row; a row counts with -200 nats per unit at least.
+        Mean lower bound of the last epoch, in nats per row. A row counts with at least -200 nats per unit.
 
     lower_bounds_ : list of float
         The same for every epoch.
 
     validation_scores_ : list of float
-        Mean held-out log-likelihood after each epoch, in nats per row; empty without early stopping. A row counts with
-        the lower quartile less ten interquartile ranges, or ten nats if that is more, at least.
+        Mean held-out log-likelihood after each epoch, in nats per row; empty without early stopping. Low outliers are
+        raised to the lower quartile less ten interquartile ranges, or less ten nats if that is more.
 
     converged_ : bool
-        Whether the last `fit` ended because of `tol`.
+        Whether the last `fit` ended because the score no longer improved by more than `tol`.
 
     n_iter_ : int
         Number of epochs trained.
@@ -192,9 +192,9 @@ class HelmholtzMachine(
 
     Notes
     -----
-    A machine explains the data with as few units as will do, and the fewer the longer it trains. For features, ten
-    to fifty epochs are often best, and a `StandardScaler` behind the machine lets a penalized classifier hear the units
-    that are rarely active. As a density, the machine goes on improving for longer.
+    A machine uses few of its units to explain the data, and fewer the longer it is trained. For features, ten to fifty
+    epochs are often best. A `StandardScaler` after the machine gives rarely active units the same weight in a penalized
+    classifier. As a density, the machine improves for longer.
 
     References
     ----------
@@ -314,7 +314,7 @@ class HelmholtzMachine(
             If training diverges; the estimator then keeps the last finite parameters.
 
         KeyboardInterrupt
-            If interrupted; the epochs that were completed are kept. If there are none, the earlier fit stays.
+            If interrupted; completed epochs are kept. If no epoch is complete, the earlier fit stays.
 
         Warns
         -----
@@ -323,7 +323,7 @@ class HelmholtzMachine(
 
         UserWarning
             If "auto" takes whole numbers, columns of two values, or a table with few values outside [0, 1] for real
-            values, or if Gaussian columns hold extreme values.
+            values; if Gaussian columns hold extreme values; if `batch_size` is larger than the table.
 
         Examples
         --------
@@ -337,10 +337,10 @@ class HelmholtzMachine(
         return self._fit(X)
 
     def partial_fit(self, X, y=None):
-        """Train for one epoch on `X`, continuing from whatever was learned before.
+        """Train for one epoch on `X`, continuing from the previous solution.
 
-        What the first call finds fixes the kind of columns. Gaussian columns are standardized by the location and scale
-        of all rows so far, with the parameters carried along. Early stopping does not apply.
+        The first call determines the kind of columns. Gaussian columns are standardized by the location and scale of
+        all rows so far, and the parameters are changed accordingly. Early stopping does not apply.
 
         Parameters
         ----------
@@ -358,7 +358,7 @@ class HelmholtzMachine(
         Raises
         ------
         ValueError
-            If training diverges, or if `X` leaves the domain that was fixed; what was learned before is kept.
+            If training diverges, or if `X` has values outside the domain of its kind; the previous solution is kept.
 
         Examples
         --------
@@ -375,7 +375,7 @@ class HelmholtzMachine(
 
     @with_callbacks
     def _train(self, X, *, fresh, partial):
-        """Train a copy of the state, set the fitted attributes on success, and return what to warn of."""
+        """Train a copy of the state, set the fitted attributes on success, and return warnings."""
         sizes = self._check_parameters()
         if not fresh:
             self._check_unchanged(sizes)
@@ -412,7 +412,7 @@ class HelmholtzMachine(
         return self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
 
     def _run(self, X, trained, monitor, rows_id, partial):
-        """Train the state in place, and return what to warn of."""
+        """Train the state in place, and return warnings."""
         machine, state = trained.machine, trained.state
         training = validate = stopping = None
         backend = default_backend()
@@ -469,7 +469,7 @@ class HelmholtzMachine(
         return validate
 
     def _notices(self, batch_size, exhausted):
-        """Return warnings of what a completed fit did otherwise than it was asked to."""
+        """Return warnings of a clipped batch size and of an early end of training."""
         notices = []
         if self.batch_size not in ("auto", batch_size):
             notices.append(
@@ -492,13 +492,13 @@ class HelmholtzMachine(
         self._validate_params()
         if self.n_particles < 2 and self.recognition_update != "sleep":
             raise ValueError(
-                f"recognition_update={self.recognition_update!r} weighs particles against each other and needs "
+                f"recognition_update={self.recognition_update!r} compares particles with each other and needs "
                 f"n_particles >= 2. Got n_particles={self.n_particles!r}. Raise it, or set recognition_update='sleep'."
             )
         return validation.check_hidden_layer_sizes(self.hidden_layer_sizes)
 
     def _check_unchanged(self, sizes):
-        """Check that training can go on with the networks there are."""
+        """Check that parameters that shape the networks have not changed."""
         machine = self._fitted.machine
         asked = {
             "hidden_layer_sizes": (sizes, machine.hidden_sizes),

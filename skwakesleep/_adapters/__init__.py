@@ -1,1 +1,1 @@
-"""Where scikit-learn's conventions meet the engine."""
+"""Adapters between scikit-learn's conventions and the engine."""

@@ -1,4 +1,4 @@
-"""The only module that imports what scikit-learn keeps private, or what only some of its versions have."""
+"""The only module that imports private parts of scikit-learn, or parts that only some versions have."""
 
 from functools import wraps
 from importlib.util import find_spec
@@ -30,9 +30,9 @@ HAS_CALLBACKS = find_spec("sklearn.callback") is not None
 
 
 class CallbackSupportMixin:
-    """scikit-learn's mixin of the same name, imported where there is a callback and not before.
+    """scikit-learn's mixin of the same name, imported only if there is a callback.
 
-    Importing `sklearn.callback` takes optional packages along, and versions before 1.9 have none.
+    Importing `sklearn.callback` imports optional packages, and versions before 1.9 do not have it.
     """
 
     if HAS_CALLBACKS:
@@ -71,7 +71,7 @@ class CallbackSupportMixin:
             return CallbackSupportMixin.set_callbacks(self, *callbacks)
 
     def _has_callbacks(self) -> bool:
-        """Whether there is a callback of the estimator's own, or a meta-estimator that may have some."""
+        """Return whether the estimator has callbacks, or a meta-estimator that may have some."""
         return hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")
 
     def _init_callback_context(self, **options: Any) -> Any:
@@ -81,7 +81,7 @@ class CallbackSupportMixin:
 
 
 def with_callbacks(method: Any) -> Any:
-    """Decorate `method` with scikit-learn's decorator of the same name where there are callbacks."""
+    """Decorate `method` with scikit-learn's decorator of the same name if there are callbacks."""
 
     @wraps(method)
     def managed(estimator: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where the estimators are documented, for scikit-learn's HTML diagrams to link to."""
+"""Links from scikit-learn's HTML diagrams to the documentation."""
 
 # The same as the project's URL of that name, which package indices show.
 SITE = "https://skwakesleep.readthedocs.io"

@@ -1,4 +1,4 @@
-"""Tells scikit-learn's callbacks, and the terminal, of each epoch of a fit."""
+"""Reports of each epoch of a fit, to scikit-learn's callbacks and to the terminal."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -8,21 +8,20 @@ from skwakesleep._engine.training.state import TrainingState
 
 
 class FitMonitor:
-    """Bridge from the training loop to scikit-learn's callbacks and to `verbose`.
+    """Passes each epoch of the training loop to scikit-learn's callbacks and to `verbose`.
 
     Parameters
     ----------
     estimator : estimator
-        Whose fit it is, with scikit-learn's callbacks or without.
+        The estimator that is fitted, with or without callbacks.
     X : array-like
-        The training data, for callbacks that ask for it.
+        The training data, for callbacks.
     n_epochs : int
         Upper limit of epochs.
     attributes : callable
-        Maps a training state to the fitted attributes that stand for it, for callbacks that ask for a fitted
-        estimator.
+        Maps a training state to fitted attributes, for callbacks that need a fitted estimator.
     report : callable, optional
-        Maps a training state to what `verbose` prints of it; by default its bound and score.
+        Maps a training state to the text that `verbose` prints; by default its bound and score.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class FitMonitor:
             self._epoch.call_on_fit_task_begin(estimator=self._estimator, X=self._X)
 
     def epoch_end(self, state: TrainingState) -> bool:
-        """Report an epoch; true when a callback wants training to end."""
+        """Report an epoch; return whether a callback ends the training."""
         if self._estimator.verbose:
             print(self._line(state), flush=True)
         return self._call_end(self._epoch, state)

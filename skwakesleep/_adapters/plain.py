@@ -1,9 +1,9 @@
-"""What an estimator has learned, in types that anyone can store and no one has to trust.
+"""Fitted objects as plain types, for saved files.
 
-A file that names classes can have them called when it is loaded, so tools that load files of others ask which classes
-to trust. Objects of the engine and of the models are therefore taken apart into dictionaries of arrays, numbers and
-strings, and put together again by the estimator: its class is the only one that a file names. Such a dictionary has
-the name under which the class is registered here, and what the class is made from.
+Loading a file can call the classes that it names, so tools that load files of others ask which classes to trust.
+Objects of the engine and of the models are therefore saved as dictionaries of arrays, numbers and strings, and the
+estimator makes them again: its class is the only one that a file names. Each dictionary has the registered name of a
+class, and the parts that an object is made from.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ from skwakesleep._adapters.upgrades import UPGRADES
 
 # The key of the registered name.
 CLASS = "skwakesleep class"
-# Classes that are made again by their constructor, from arguments that are attributes of the same name.
+# Classes whose objects are made by the constructor, with attributes of the same names as arguments.
 CONSTRUCTED = {
     "amortised-fit": "skwakesleep._engine.amortised.gradient.Fit",
     "block": "skwakesleep._engine.machine.columns.Block",
@@ -42,7 +42,7 @@ CONSTRUCTED = {
     "unit-interval": "skwakesleep._engine.machine.codecs.UnitInterval",
     "sigmoid-belief-network": "skwakesleep.models._belief_network.SigmoidBeliefNetwork",
 }
-# Classes whose attributes are restored: those that the class declares by annotations.
+# Classes whose objects get back the attributes that the class annotates.
 RESTORED = {
     "adam": "skwakesleep._engine.training.optimizers.Adam",
     "amortised-state/2": "skwakesleep._engine.amortised.gradient.AmortisedState",
@@ -52,16 +52,16 @@ RESTORED = {
 }
 PATHS = {**CONSTRUCTED, **RESTORED}
 NAMES = {path: name for name, path in PATHS.items()}
-# Far more than the dictionaries of any estimator, and far fewer than Python's recursion allows.
+# More levels than any estimator has, and fewer than Python's recursion limit.
 MAX_DEPTH = 100
-# What serves as a number of some type, NumPy's scalars included.
+# Abstract types of numbers, which include the scalars of NumPy.
 NUMBERS = {int: Integral, float: Real}
 
 Memo = dict[int, Any]
 
 
 class Registered(NamedTuple):
-    """A class with the types of what its objects are made from, and the names of what may be left out."""
+    """A class with the types of its parts, and the names of optional parts."""
 
     cls: Any
     types: dict[str, Any]
@@ -69,9 +69,9 @@ class Registered(NamedTuple):
 
 
 def to_plain(value: Any, memo: Memo | None = None) -> Any:
-    """Return `value` with every object of a registered class in it replaced by a dictionary.
+    """Return `value` with every object of a registered class replaced by a dictionary.
 
-    An object that is there twice becomes one dictionary that is there twice.
+    An object that occurs twice becomes one dictionary that occurs twice.
     """
     memo = {} if memo is None else memo
     if isinstance(value, dict):
@@ -87,12 +87,12 @@ def to_plain(value: Any, memo: Memo | None = None) -> Any:
 
 
 def from_plain(value: Any, memo: Memo | None = None, depth: int = 0) -> Any:
-    """Return what `to_plain` was given.
+    """Return the objects that `to_plain` turned into dictionaries.
 
     Raises
     ------
     ValueError
-        For dictionaries that `to_plain` cannot have made.
+        For dictionaries that `to_plain` does not make.
     """
     memo = {} if memo is None else memo
     if not isinstance(value, dict):
@@ -106,7 +106,7 @@ def from_plain(value: Any, memo: Memo | None = None, depth: int = 0) -> Any:
 
 
 def _object(parts: dict[Any, Any]) -> Any:
-    """Return the object that parts belong to."""
+    """Return an object made from its parts."""
     name = parts.pop(CLASS)
     if isinstance(name, str) and name in UPGRADES:
         name, parts = UPGRADES[name](parts)
@@ -121,7 +121,7 @@ def _object(parts: dict[Any, Any]) -> Any:
         if not fits(item, types[part]):
             raise ValueError(f"{part} of {name!r} is of the wrong type {type(item).__name__!r}")
     if name in CONSTRUCTED:
-        with np.errstate(all="ignore"):  # numbers of no meaning are found later
+        with np.errstate(all="ignore"):  # invalid numbers are found by later checks
             return cls(**parts)
     whole = object.__new__(cls)
     vars(whole).update(parts)
@@ -130,7 +130,7 @@ def _object(parts: dict[Any, Any]) -> Any:
 
 @cache
 def _registered(name: str) -> Registered:
-    """Import a class when it is first met."""
+    """Import a class when it is first needed."""
     module, _, attribute = PATHS[name].rpartition(".")
     cls = getattr(import_module(module), attribute)
     if name in RESTORED:
@@ -142,7 +142,7 @@ def _registered(name: str) -> Registered:
 
 
 def fits(value: Any, annotation: Any) -> bool:
-    """Return whether a value is of an annotated type, items of collections included."""
+    """Return whether a value, with its items, is of an annotated type."""
     expected, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if expected is Any:
         return True

@@ -1,4 +1,4 @@
-"""The user's table as a float array or CSR matrix, or an error that names the column at fault."""
+"""Conversion of the user's table to a float array or CSR matrix, with errors that name the column."""
 
 import datetime
 from collections import Counter
@@ -31,18 +31,18 @@ NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-lea
 def check_table(
     estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = None
 ) -> tuple[Table, dict[str, Any]]:
-    """Return `X` as a float array or CSR matrix, and what is known of its columns as fitted attributes.
+    """Return `X` as a float array or CSR matrix, and the number and names of its columns as fitted attributes.
 
-    By default the dtype is float32 where all columns are, and float64 otherwise. Arrays are in C order and in native
-    byte order, so that results do not depend on the container. They share memory with `X` where it is such an array;
-    neither is written to. The estimator is left alone, too: a call that fails later on has changed nothing.
+    By default the dtype is float32 if all columns are float32, and float64 otherwise. Arrays are in C order and in
+    native byte order, so that results do not depend on the container. They share memory with `X` if it is such an
+    array, and are not written to. The estimator is not changed either, so that a later error leaves it as it was.
 
     Raises
     ------
     TypeError
-        For what is no table, for a masked array, whose mask would be lost, for dates, and for objects in a cell.
+        If `X` is not a table, or is a masked array, whose mask would be ignored; for dates and other objects in a cell.
     ValueError
-        For strings, missing or infinite values, column names that are not unique, and what scikit-learn rejects.
+        For strings, missing or infinite values, repeated column names, and what scikit-learn rejects.
     """
     draft = copy(estimator)
     table = _read(X, partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse), dtype)
@@ -50,7 +50,7 @@ def check_table(
 
 
 def check_matrix(X: Any, *, accept_sparse: Any = False) -> Any:
-    """Return `X` as `check_table` does, where no fit has fixed its columns."""
+    """Return `X` as `check_table` does, without comparing its columns with those of a fit."""
     return _read(X, partial(check_array, accept_sparse=accept_sparse, input_name="X"))
 
 
@@ -59,11 +59,11 @@ def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
     _check_names(X)
     for place, cells in _columns_of_objects(X):
         _check_cells(place, cells)
-    with np.errstate(over="ignore"):  # a long double may be too large for float64, which is reported as infinity
+    with np.errstate(over="ignore"):  # a long double too large for float64 is reported as infinity
         table = convert(X, dtype=dtype or _precision(X), ensure_all_finite=False, order="C")
     table = table.astype(table.dtype.newbyteorder("="), copy=False)
     if sparse.issparse(table) and not table.has_canonical_format:
-        table = table.copy()  # sort the entries and add up those of one place, but not in the user's table
+        table = table.copy()  # entries are sorted and duplicates added up, but not in the user's table
         table.sum_duplicates()
     _check_finite(table, list(X.columns) if _is_frame(X) else range(table.shape[1]))
     return table
@@ -74,12 +74,12 @@ def _is_frame(X: Any) -> bool:
 
 
 def _precision(X: Any) -> Any:
-    """Return the dtypes to convert to, as scikit-learn takes them, which does not know of dtypes other than NumPy's."""
+    """Return the dtypes to convert to, in the form of scikit-learn, which knows only dtypes of NumPy."""
     return np.float32 if _is_frame(X) and all(str(dtype) in SINGLE for dtype in X.dtypes) else FLOAT_DTYPES
 
 
 def _check_type(X: Any) -> None:
-    """Raise for what NumPy would make a single object of, and where it would lose something."""
+    """Raise if NumPy would turn `X` into a single object, or would lose its mask."""
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
     array_like = isinstance(X, Sequence | Number) or sparse.issparse(X) or hasattr(X, "__array__")
@@ -93,7 +93,7 @@ def _check_type(X: Any) -> None:
 
 
 def _check_names(X: Any) -> None:
-    """Raise where columns share a name."""
+    """Raise if columns share a name."""
     if not _is_frame(X):
         return
     repeated = [repr(name) for name, count in Counter(X.columns).items() if count > 1]
@@ -105,13 +105,13 @@ def _check_names(X: Any) -> None:
 
 
 def _columns_of_objects(X: Any) -> Iterator[tuple[str, Iterable[Any]]]:
-    """Yield place and cells of the columns whose dtype is not numeric, so that each cell has to be checked."""
+    """Yield the place and the cells of columns without a numeric dtype, whose cells must be checked one by one."""
     if _is_frame(X):
         for name, dtype in zip(X.columns, X.dtypes, strict=True):
             if not _is_numeric(dtype):
                 yield place_of(name), X[name]
         return
-    if _is_numeric(getattr(X, "dtype", None)):  # without the work to make an array of it
+    if _is_numeric(getattr(X, "dtype", None)):  # no need to convert it to an array
         return
     values = _objects(X) if isinstance(X, Sequence) else np.asarray(X)
     if _is_numeric(values.dtype):
@@ -123,14 +123,14 @@ def _columns_of_objects(X: Any) -> Iterator[tuple[str, Iterable[Any]]]:
 
 
 def _is_numeric(dtype: Any) -> bool:
-    """Whether a dtype of NumPy, pandas or polars is known to be one of numbers."""
+    """Return whether a dtype of NumPy, pandas or polars is numeric."""
     if hasattr(dtype, "kind"):
         return dtype.kind in NUMERIC_KINDS
     return str(dtype) == "Boolean" or (hasattr(dtype, "is_numeric") and dtype.is_numeric())
 
 
 def _objects(rows: Sequence) -> NDArray:
-    """Return an array of numbers, or one of Python objects: NumPy would turn numbers beside strings into strings."""
+    """Return an array of numbers or of Python objects: NumPy would turn numbers next to strings into strings."""
     try:
         values = np.asarray(rows)
         return values if _is_numeric(values.dtype) else np.asarray(rows, dtype=object)
@@ -179,9 +179,9 @@ def _is_missing(cell: Any, place: str) -> bool:
 
 
 def _to_float(cell: Any) -> float:
-    """Convert a cell as Python does, but for arrays of one number and complex numbers of NumPy, which it lets pass."""
+    """Convert a cell as Python does, but reject arrays of one number and complex numbers of NumPy."""
     if isinstance(cell, np.ndarray):
-        raise TypeError("an array is no number")
+        raise TypeError("an array is not a number")
     return float(_python_value(cell))
 
 
@@ -201,7 +201,7 @@ def _not_a_number(cell: Any, place: str, error: Exception) -> Exception:
 
 
 def _check_finite(table: Table, names: Sequence[Any]) -> None:
-    """Raise for missing and infinite values, unless scikit-learn is configured to assume that there are none."""
+    """Raise for missing and infinite values, unless scikit-learn is configured to assume finite values."""
     try:
         with np.errstate(all="ignore"):  # its sums may overflow
             assert_all_finite(table)

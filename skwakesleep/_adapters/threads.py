@@ -1,7 +1,7 @@
-"""One thread for matrix products that are too small to gain much from more.
+"""One thread for small matrix products.
 
-Threads of the linear algebra library wait for each other actively: on a machine with other work, small products can
-take more than ten times as long as on one thread.
+Threads of the linear algebra library wait actively. On a busy machine, small products can take more than ten times as
+long as with one thread.
 """
 
 import os
@@ -10,19 +10,19 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-# Multiplications in a product that takes less than half a millisecond on one thread.
+# Number of multiplications in a product that takes about half a millisecond with one thread.
 SMALL_PRODUCT = 2e7
-# Whoever sets one of these decides the number of threads.
+# If the user sets one of these, the number of threads is not changed.
 VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def limited_threads(n_multiplications: float) -> AbstractContextManager:
-    """Return a context in which the linear algebra library has one thread, if products are small.
+    """Return a context in which the linear algebra library uses one thread if products are small.
 
     Parameters
     ----------
     n_multiplications : float
-        Multiplications in the largest product.
+        Number of multiplications in the largest product.
     """
     if n_multiplications > SMALL_PRODUCT or any(variable in os.environ for variable in VARIABLES):
         return nullcontext()

@@ -1,4 +1,4 @@
-"""The training state of a fitted estimator: kept so that training can go on, or discarded."""
+"""The training state of a fitted estimator, which is kept to continue training or discarded."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,15 +9,15 @@ from sklearn.utils.validation import check_is_fitted
 class DiscardableTrainingMixin:
     """An estimator whose training state, in its attribute ``_fitted``, can be discarded."""
 
-    _fitted: Any  # a dataclass, of which the state is one of the fields
+    _fitted: Any  # a dataclass with a field `state`
 
     def discard_training_state(self):
-        """Discard what only further training needs, to save memory and to make saved files small.
+        """Discard everything that only further training needs, to save memory and to make saved files small.
 
-        That is the memory of the solver, the iterate beside its running average, parameters kept for comparison, and
-        dreams that would be used again. Every method but training gives the same results as before, to the last bit,
-        and the fitted attributes stay. `partial_fit`, `fit` with ``warm_start=True`` and
-        `skwakesleep.replicas.replicate` raise an error from now on, until `fit` with ``warm_start=False`` trains anew.
+        This is the memory of the solver, the last iterate besides the average, parameters kept for comparison, and
+        dreams kept for later steps. All methods other than training give exactly the same results as before, and the
+        fitted attributes stay. From now on, `partial_fit`, `fit` with ``warm_start=True`` and `replicate` raise an error
+        until `fit` with ``warm_start=False`` trains anew.
 
         Returns
         -------
@@ -46,7 +46,7 @@ class DiscardableTrainingMixin:
         return self
 
     def _training_state(self) -> Any:
-        """Return the state to go on from.
+        """Return the state to continue from.
 
         Raises
         ------
@@ -55,8 +55,7 @@ class DiscardableTrainingMixin:
         """
         if self._fitted.state.discarded:
             raise ValueError(
-                f"This {type(self).__name__} cannot be trained further: discard_training_state was called, and what "
-                "training needs is gone. Train anew by fit with warm_start=False, or go on from a copy that was saved "
-                "before."
+                f"This {type(self).__name__} cannot be trained further, because discard_training_state was called. "
+                "Train anew by fit with warm_start=False, or continue from a copy that was saved before."
             )
         return self._fitted.state

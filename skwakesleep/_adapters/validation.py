@@ -1,4 +1,4 @@
-"""Checks of what users pass in, in scikit-learn's manner: what was expected, what came, what to do."""
+"""Checks of parameters, with messages in scikit-learn's style: what was expected, what came, what to do."""
 
 from hashlib import blake2b
 from numbers import Integral, Real
@@ -50,7 +50,7 @@ def _is_positive_int(value: Any) -> bool:
 
 
 def check_n_samples(n_samples: Any, name: str = "n_samples") -> int:
-    """Return the number of samples to draw, or of whatever else is asked for under another name."""
+    """Return the number of samples as an int; `name` is that of the parameter, for the message."""
     if not isinstance(n_samples, Integral) or isinstance(n_samples, bool | np.bool_):
         raise TypeError(f"{name} must be an int, at least 1. Got {n_samples!r} instead.")
     if n_samples < 1:
@@ -67,7 +67,7 @@ def check_certification(n_samples: Any, confidence: Any, n_particles: int) -> in
         raise ValueError(f"n_samples must be at least 2 for an interval of confidence. Got {n_samples!r} instead.")
     if n_particles < 2:
         raise ValueError(
-            f"A single particle tells nothing of its own error: n_score_particles is {n_particles!r}, and must be at "
+            f"The error of a single particle cannot be estimated: n_score_particles is {n_particles!r}, and must be at "
             "least 2 here. Raise it by set_params(n_score_particles=...)."
         )
     return int(n_samples)
@@ -87,7 +87,7 @@ def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
 
 
 def rows_id(X: Table, *settings: Any) -> str:
-    """Return what tells whether a later fit is to the same rows under the same settings."""
+    """Return an identifier of the rows and settings of a fit, to recognize them in a later fit."""
     parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
     digest = blake2b(repr((X.shape, *settings)).encode(), digest_size=16)
     for part in parts:
@@ -96,6 +96,6 @@ def rows_id(X: Table, *settings: Any) -> str:
 
 
 def entropy(random_state: int | np.random.RandomState | None) -> list[int]:
-    """Return what seeds the streams of a call; None draws it from NumPy's global generator, as in scikit-learn."""
+    """Return the seed of the streams of a call; None draws it from NumPy's global generator, as in scikit-learn."""
     validate_parameter_constraints({"random_state": ["random_state"]}, {"random_state": random_state}, "sample")
     return check_random_state(random_state).randint(2**31, size=4).tolist()

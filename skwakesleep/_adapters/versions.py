@@ -1,4 +1,4 @@
-"""Saved estimators that remember which version of the package wrote them, and hold nothing but plain types."""
+"""Saved estimators: plain types, with the version of the package."""
 
 import warnings
 from functools import cache
@@ -10,12 +10,12 @@ from skwakesleep._version import __version__
 
 
 class VersionedPickleMixin:
-    """Save an estimator as plain types, and warn when another version loads it, as scikit-learn's own estimators do.
+    """Save an estimator as plain types, and warn when another version loads it, as scikit-learn's estimators do.
 
-    A file may be damaged, or made by a stranger: what it holds is checked before it is believed.
+    A file may be damaged or malicious, so its contents are checked.
     """
 
-    # Attributes that any fitted estimator of the class has, all of them or none.
+    # Attributes of a fitted estimator: a file has all of them or none.
     _LEARNED: tuple[str, ...] = ()
 
     def __getstate__(self):
@@ -39,13 +39,13 @@ class VersionedPickleMixin:
             raise ValueError(f"A saved {type(self).__name__} is damaged: {str(error).rstrip('.')}.") from error
 
     def __copy__(self):
-        """Return a shallow copy, which shares what was learned: nothing is taken apart for it."""
+        """Return a shallow copy, which shares the fitted objects."""
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         return other
 
     def _check_loaded(self) -> None:
-        """Raise ValueError unless what was learned is there, and fits together."""
+        """Raise ValueError unless the fitted attributes are complete and consistent."""
         missing = [name for name in self._LEARNED if name not in vars(self)]
         if not missing:
             self._check_learned()
@@ -53,11 +53,11 @@ class VersionedPickleMixin:
             raise ValueError(f"{missing[0]} is missing")
 
     def _check_learned(self) -> None:
-        """Raise ValueError unless what was learned fits together. There may be nothing to check."""
+        """Raise ValueError unless the fitted attributes are consistent."""
 
 
 def _attributes(cls: type, state: dict[Any, Any]) -> dict[str, Any]:
-    """Return the attributes of a saved estimator; parameters that its version did not have get their defaults."""
+    """Return the attributes of a saved estimator, with defaults for parameters that its version did not have."""
     for name in state:
         if not isinstance(name, str) or name in _reserved(cls):
             raise ValueError(f"{name!r} cannot be an attribute of a saved estimator")
@@ -75,6 +75,6 @@ def _defaults(cls: type) -> dict[str, Any]:
 
 @cache
 def _reserved(cls: type) -> frozenset[str]:
-    """Return the names that attributes must not hide: those in a class of ours, not those in a subclass of a user's."""
+    """Return the names in classes of this package and its bases, which attributes of a file must not hide."""
     ours = [base for base in cls.__mro__ if base.__module__.partition(".")[0] in ("skwakesleep", "sklearn", "builtins")]
     return frozenset(name for base in ours for name in vars(base))
