@@ -16,7 +16,7 @@ class DiscardableTrainingMixin:
 
         This is the memory of the solver, the last iterate besides the average, parameters kept for comparison, and
         dreams kept for later steps. All methods other than training give exactly the same results as before, and the
-        fitted attributes stay. From now on, `partial_fit`, `fit` with ``warm_start=True`` and `replicate` raise an error
+        fitted attributes stay. Afterwards `partial_fit`, `fit` with ``warm_start=True`` and `replicate` raise an error,
         until `fit` with ``warm_start=False`` trains anew.
 
         Returns

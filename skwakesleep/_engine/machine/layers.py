@@ -25,10 +25,15 @@ AUTOREGRESSIVE_RATE = 0.03
 
 
 class Units(NamedTuple):
-    """Units of a layer: their family, the mean of each before training ``(N,)``, the mean squared norm of a row."""
+    """Units of a layer.
+
+    Their family and number, the mean of each or of all before training, and the mean squared norm of a row: for binary
+    units the mean number of ones.
+    """
 
     family: Family
-    means: NDArray
+    size: int
+    means: NDArray | float
     n_active: float
 
 
@@ -73,20 +78,20 @@ class Layer:
         self.units = units
         self.parents = parents
         self.autoregressive = autoregressive
-        self.n_units = len(units.means)
+        self.n_units = units.size
 
     def shapes(self) -> Shapes:
         """Return the shapes of the parameters, by name."""
         shapes: Shapes = {}
         if self.parents is not None:
-            shapes["weights"] = (len(self.parents.means), self.n_units)
+            shapes["weights"] = (self.parents.size, self.n_units)
         if self.autoregressive:
             shapes["triangle"] = (self.n_units, self.n_units)
         return {**shapes, "intercept": (self.n_units,), **self.units.family.shapes(self.n_units)}
 
     def initial(self, generator: np.random.Generator) -> Views:
         """Return the parameters before training: random weights, and intercepts that give the units their means."""
-        initial = self.units.family.initial(self.units.means)
+        initial = self.units.family.initial(np.broadcast_to(self.units.means, self.n_units))
         for name, shape in self.shapes().items():
             if name == "weights":
                 bound = np.sqrt(6.0 / sum(shape))  # Glorot & Bengio (2010)

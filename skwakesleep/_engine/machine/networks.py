@@ -137,7 +137,8 @@ class Machine:
         self.columns = columns
         self.hidden_sizes = tuple(hidden_sizes)
         self.autoregressive = frozenset(autoregressive)
-        units = [Units(columns, columns.means, columns.n_active), *map(_hidden_units, hidden_sizes)]
+        visible = Units(columns, columns.n_units, columns.means, columns.n_active)
+        units = [visible, *map(_hidden_units, hidden_sizes)]
         depths = range(len(hidden_sizes))
         prior = Layer("prior", units[-1], autoregressive="prior" in autoregressive)
         downward = [
@@ -244,4 +245,4 @@ def _hidden_units(n_units: int) -> Units:
     Sparse causes are separated sooner than dense ones. Many active units are noise at first, and would be silenced for
     good.
     """
-    return Units(Bernoulli(), np.full(n_units, 1 / (1 + np.sqrt(n_units))), float(n_units))
+    return Units(Bernoulli(), n_units, 1 / (1 + np.sqrt(n_units)), float(n_units))
