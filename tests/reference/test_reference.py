@@ -23,7 +23,7 @@ from skwakesleep.plotting import ComparisonDisplay
 from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, compare_densities
 from skwakesleep.reference._base import BATCH
 from skwakesleep.reference._comparison import compare_scores
-from tests.every_check import feed
+from tests.every_check import convert_check_data
 
 DENSITIES = {
     "independent": IndependentBernoulli(),
@@ -58,7 +58,7 @@ def rows():
 @pytest.mark.parametrize("binarize", [0.0, None])
 def test_scikit_learns_checks_pass(name, binarize, monkeypatch):
     if binarize is None:
-        feed(monkeypatch, lambda X: (X - X.min()) / max(X.max() - X.min(), 1))
+        convert_check_data(monkeypatch, lambda X: (X - X.min()) / max(X.max() - X.min(), 1))
     results = check_estimator(clone(DENSITIES.get(name, BernoulliMixture())).set_params(binarize=binarize))
     assert {result["check_name"] for result in results if result["status"] != "passed"} <= {"check_array_api_input"}
 
