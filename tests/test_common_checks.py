@@ -127,7 +127,7 @@ def test_default_amortised_estimator_passes_checks_of_parameters(check):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_default_amortised_estimator_passes():
-    """Slow: it is fitted about 80 times, in 200 epochs of 500 dreams. The configurations above have fewer."""
+    """Slow: every fit takes 200 epochs of 500 dreams. The configurations above have fewer."""
     assert not_passed(AmortisedWakeSleep()) == set()
 
 
