@@ -1,6 +1,5 @@
 """Equal seeds give equal machines, training can be resumed, and only `fit` and `partial_fit` change a machine."""
 
-import gc
 import os
 import pickle
 import random
@@ -277,7 +276,6 @@ def test_training_keeps_no_reference_to_X(container, fit, table, small):
     machine = getattr(small(early_stopping=True), fit)(X)
     machine.score(X)
     del X
-    gc.collect()
     assert [reference() for reference in kept] == [None] * len(kept)
     assert machine.n_iter_ > 0
 
