@@ -33,5 +33,6 @@ def test_warning_in_an_example_is_an_error(tmp_path):
     """Negative control."""
     script = tmp_path / "plot_warning.py"
     script.write_text("import warnings\nwarnings.warn('planted')\n", encoding="utf-8")
-    assert "planted" in run(script, tmp_path).stderr
-    assert run(script, tmp_path).returncode != 0
+    finished = run(script, tmp_path)
+    assert finished.returncode != 0
+    assert "planted" in finished.stderr

@@ -112,10 +112,10 @@ def check_data_are_not_kept(cls):
     reference, machine = weakref.ref(X), build(cls).fit(X)
     del X
     gc.collect()
-    assert reference() is None, "X, or a view of it, is still alive"
+    assert reference() is None, "X or a view of it is kept"
     many = build(cls, batch_size=400).fit(data(4000))
     few = build(cls, batch_size=400, max_iter=3).fit(data(400))
-    assert len(pickle.dumps(many)) < len(pickle.dumps(few)) + 100, "a copy of X is still alive"
+    assert len(pickle.dumps(many)) < len(pickle.dumps(few)) + 100, "a copy of X is kept"
     assert machine.n_features_in_ == 6
 
 
