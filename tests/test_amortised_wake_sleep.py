@@ -14,11 +14,9 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA, FactorAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils.estimator_checks import check_estimator
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep._adapters._sklearn import InvalidParameterError
-from skwakesleep._engine.amortised.gradient import N_REGRESSED_STEPS
 from skwakesleep.models import (
     FunctionModel,
     LatentFactors,
@@ -26,7 +24,6 @@ from skwakesleep.models import (
     SigmoidBeliefNetwork,
     check_generative_model,
 )
-from tests.every_check import every_check
 
 FITS = ["fit", "partial_fit"]
 
@@ -52,35 +49,6 @@ def assert_same(first, second):
     assert_array_equal(first.theta_, second.theta_)
     for name in "loo_errors_", "coverages_", "effective_sample_sizes_", "bandwidth_", "ridge_", "n_iter_", "gradient_":
         assert getattr(first, name) == getattr(second, name)
-
-
-# ---------------------------------------------------------------------- scikit-learn's contract
-
-# A constant or a handful of rows leaves nothing to predict, and the estimator says so.
-CONFIGURATIONS = [
-    quick(),
-    quick(gradient="importance", max_iter=2),
-    quick(feature_map=None, gradient="direct", max_iter=1),
-    quick(feature_map="additive", gradient="exponential", max_iter=1),
-]
-
-
-@pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning")
-@every_check(CONFIGURATIONS)
-def test_every_check_passes(estimator, check):
-    check(estimator)
-
-
-@pytest.mark.filterwarnings("ignore")  # what the checks skip, and what their few rows leave to regress
-@pytest.mark.parametrize(
-    "estimator",
-    # The latter is quick, and its gradient has changed its form by the end.
-    [AmortisedWakeSleep(), AmortisedWakeSleep(n_sleep=50, max_iter=N_REGRESSED_STEPS + 5)],
-    ids=["default", "many steps"],
-)
-def test_check_estimator_passes(estimator):
-    skipped = {result["check_name"] for result in check_estimator(estimator) if result["status"] != "passed"}
-    assert skipped <= {"check_array_api_input"}  # without SCIPY_ARRAY_API
 
 
 @pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams

@@ -1,6 +1,6 @@
-"""What the user sees of bad input: an error that names it, says what was expected and what came, and changes nothing.
+"""Bad input raises an error that names it, the expected and the received value, and leaves the estimator unchanged.
 
-Odd input that is good enough, and its results, are here too.
+Unusual but valid input is accepted.
 """
 
 import pickle
@@ -21,7 +21,7 @@ from skwakesleep._adapters._sklearn import InvalidParameterError
 from skwakesleep._adapters.tables import check_table
 from skwakesleep.reference import BernoulliMixture, IndependentBernoulli
 
-# Many tables here have columns of two values.
+# Columns with two values make visible='auto' warn.
 pytestmark = pytest.mark.filterwarnings("ignore:visible='auto'")
 
 FITS = ["fit", "partial_fit"]
@@ -30,7 +30,7 @@ TABLE_METHODS = [*FITS, "transform", "score_samples", "score"]
 
 @contextmanager
 def rejected(machine, error, *words):
-    """Expect an error that says all of `words`, and leaves the machine what it was."""
+    """Expect an error whose message contains all `words` and that leaves the machine unchanged."""
     before = pickle.dumps(machine)
     with pytest.raises(error) as caught:
         yield
@@ -39,7 +39,7 @@ def rejected(machine, error, *words):
     assert pickle.dumps(machine) == before
 
 
-def unfitted(machine):
+def is_unfitted(machine):
     with pytest.raises(NotFittedError):
         check_is_fitted(machine)
     return not any(name.endswith("_") for name in vars(machine))
@@ -85,7 +85,7 @@ INVALID_PARAMETERS = {
     ("name", "value", "expected"),
     [(name, value, expected) for name, (values, expected) in INVALID_PARAMETERS.items() for value in values],
 )
-def test_an_invalid_parameter_is_rejected_by_fit_and_not_before(name, value, expected, fit, binary, small):
+def test_invalid_parameter_is_rejected_by_fit_not_by_constructor(name, value, expected, fit, binary, small):
     words = f"The '{name}' parameter of HelmholtzMachine must be", expected, f"Got {value!r} instead"
     for machine in small(**{name: value}), small().fit(binary).set_params(**{name: value}):
         with rejected(machine, InvalidParameterError, *words):
@@ -94,7 +94,7 @@ def test_an_invalid_parameter_is_rejected_by_fit_and_not_before(name, value, exp
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("recognition_update", ["wake", "both"])
-def test_particles_are_weighed_against_each_other(recognition_update, fit, binary, small):
+def test_one_particle_with_wake_phase_recognition_update_is_rejected(recognition_update, fit, binary, small):
     machine = small(n_particles=1, recognition_update=recognition_update)
     with rejected(machine, ValueError, repr(recognition_update), "n_particles >= 2", "Got n_particles=1", "'sleep'"):
         getattr(machine, fit)(binary)
@@ -110,7 +110,7 @@ def test_particles_are_weighed_against_each_other(recognition_update, fit, binar
     ],
     ids=["widths", "depth", "visible"],
 )
-def test_training_cannot_go_on_with_another_architecture(old, new, words, fit, binary, small):
+def test_warm_start_with_another_architecture_is_rejected(old, new, words, fit, binary, small):
     machine = small(warm_start=True, **old).fit(binary).set_params(**new)
     with rejected(machine, ValueError, *words, "warm_start=False"):
         getattr(machine, fit)(binary)
@@ -118,21 +118,21 @@ def test_training_cannot_go_on_with_another_architecture(old, new, words, fit, b
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("sizes", [10**15, (3, 10**15), (10**10, 10**10), 10**18], ids=str)
-def test_sizes_beyond_memory_are_named(sizes, fit, binary, small):
+def test_hidden_layer_sizes_too_large_for_memory_are_rejected(sizes, fit, binary, small):
     machine = small(hidden_layer_sizes=sizes)
     with rejected(machine, MemoryError, f"hidden_layer_sizes={sizes}", "bytes"):
         getattr(machine, fit)(binary)
 
 
 @pytest.mark.parametrize("n_particles", [10**13, 10**18])
-def test_particles_beyond_memory_are_named(n_particles, binary, small):
+def test_n_particles_too_large_for_memory_is_rejected(n_particles, binary, small):
     machine = small(n_particles=n_particles)
     with rejected(machine, MemoryError, "n_particles", "bytes"):
         machine.fit(binary)
 
 
 @pytest.mark.parametrize("n_score_particles", [10**15, 10**18])
-def test_score_particles_beyond_memory_are_named(n_score_particles, binary, small):
+def test_n_score_particles_too_large_for_memory_is_rejected(n_score_particles, binary, small):
     machine = small(hidden_layer_sizes=20, n_score_particles=n_score_particles).fit(binary)
     with rejected(machine, MemoryError, "n_score_particles", "bytes"):
         machine.score_samples(binary)
@@ -142,7 +142,7 @@ def test_score_particles_beyond_memory_are_named(n_score_particles, binary, smal
 
 
 @pytest.mark.parametrize(("n_rows", "validation_fraction"), [(9, 0.1), (1, 0.9)])
-def test_a_validation_split_without_rows_is_rejected(n_rows, validation_fraction, binary, small):
+def test_empty_validation_split_is_rejected(n_rows, validation_fraction, binary, small):
     machine = small(early_stopping=True, validation_fraction=validation_fraction, batch_size="auto")
     words = (
         f"validation_fraction={validation_fraction}",
@@ -153,7 +153,7 @@ def test_a_validation_split_without_rows_is_rejected(n_rows, validation_fraction
         machine.fit(binary[:n_rows])
 
 
-def test_a_batch_larger_than_the_table_is_clipped_with_a_warning(table, small):
+def test_batch_size_larger_than_n_samples_is_clipped_with_a_warning(table, small):
     with pytest.warns(UserWarning, match="batch_size=50 is larger than .* clipped to 40") as caught:
         clipped = small(batch_size=50).fit(table)
     assert [warning.filename for warning in caught] == [__file__]
@@ -165,14 +165,14 @@ def test_a_batch_larger_than_the_table_is_clipped_with_a_warning(table, small):
 BINARY = np.random.default_rng(0).integers(2, size=(40, 6)).astype(float)
 
 
-def spoiled(value, dtype=float):
-    spoiled = BINARY.astype(dtype)
-    spoiled[3, 2] = value
-    return spoiled
+def with_value(value, dtype=float):
+    table = BINARY.astype(dtype)
+    table[3, 2] = value
+    return table
 
 
 def objects(cell):
-    """An array of one cell."""
+    """Return an object array of one cell."""
     array = np.empty((1, 1), object)
     array[0, 0] = cell
     return array
@@ -201,22 +201,26 @@ BAD_TABLES = {
     "bytes": ([[1.0, b"Rome"]], ValueError, "column 1 of X holds the bytes b'Rome'"),
     "boolean beside a string": ([[True, "Rome"]], ValueError, "column 1 of X holds the string 'Rome'"),
     "long string": (
-        spoiled("Rome" * 99, object),
+        with_value("Rome" * 99, object),
         ValueError,
         "column 2 of X holds the string 'RomeRomeRome...eRomeRomeRome'.",
     ),
     "dict in a cell": (
-        spoiled({"a": 1}, object),
+        with_value({"a": 1}, object),
         TypeError,
         "column 2 of X holds the dict {'a': 1}. Every cell must be",
     ),
-    "list in a cell": (spoiled([1, 2], object), TypeError, "column 2 of X holds the list [1, 2]. Every cell must be"),
+    "list in a cell": (
+        with_value([1, 2], object),
+        TypeError,
+        "column 2 of X holds the list [1, 2]. Every cell must be",
+    ),
     "list in a list": ([[1, [2, 3]], [4, 5]], TypeError, "column 1 of X holds the list [2, 3]"),
     "array in a cell": (objects(np.ones(1)), TypeError, "column 0 of X holds the ndarray array([1.]). Every cell"),
     "NumPy scalar in a cell": (objects(np.complex128(1j)), TypeError, "column 0 of X holds the complex 1j"),
     "large int": ([[10**400, 1]], ValueError, "Input X contains infinity or a value too large for float64: column 0"),
     "large long double": (
-        spoiled(np.longdouble("1e4000"), np.longdouble),
+        with_value(np.longdouble("1e4000"), np.longdouble),
         ValueError,
         "too large for float64: column 2",
     ),
@@ -230,15 +234,15 @@ BAD_TABLES = {
         "Rows of X must have the same length, but row 0 has 2 values and row 2 has 1.",
     ),
     "inf": (
-        spoiled(np.inf),
+        with_value(np.inf),
         ValueError,
         "Input X contains infinity or a value too large for float64: column 2 of X has 1 such value.",
     ),
-    "-inf": (spoiled(-np.inf), ValueError, "Input X contains infinity"),
-    "sparse inf": (sparse.csr_array(spoiled(np.inf)), ValueError, "Input X contains infinity"),
-    "float32 inf": (spoiled(np.inf, np.float32), ValueError, "Input X contains infinity"),
+    "-inf": (with_value(-np.inf), ValueError, "Input X contains infinity"),
+    "sparse inf": (sparse.csr_array(with_value(np.inf)), ValueError, "Input X contains infinity"),
+    "float32 inf": (with_value(np.inf, np.float32), ValueError, "Input X contains infinity"),
     "NaN": (
-        spoiled(np.nan),
+        with_value(np.nan),
         ValueError,
         "Input X contains NaN: column 2 of X has 1 missing value. Drop the rows or fill them, for instance with "
         "sklearn.impute.SimpleImputer.",
@@ -249,8 +253,16 @@ BAD_TABLES = {
         f"column 0 of X has {40 - BINARY[:, 0].sum():.0f} missing values",
     ),
     "NaN and inf": ([[np.inf] * 5 + [np.nan]], ValueError, "Input X contains NaN: column 5 of X"),
-    "sparse NaN": (sparse.csr_array(spoiled(np.nan)), ValueError, "Input X contains NaN: column 2 of X has 1 missing"),
-    "None in a cell": (spoiled(None, object), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."),
+    "sparse NaN": (
+        sparse.csr_array(with_value(np.nan)),
+        ValueError,
+        "Input X contains NaN: column 2 of X has 1 missing",
+    ),
+    "None in a cell": (
+        with_value(None, object),
+        ValueError,
+        "Input X contains NaN: column 2 of X has 1 missing value.",
+    ),
     "nan as a string": ([["1.5", "nan"]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
     "None in a list": ([[1.0, None]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
     "complex": (BINARY + 1j, ValueError, "Complex data not supported"),
@@ -287,7 +299,7 @@ BAD_TABLES = {
 
 @pytest.mark.parametrize("method", TABLE_METHODS)
 @pytest.mark.parametrize("name", BAD_TABLES)
-def test_a_bad_table_is_rejected(name, method, small):
+def test_bad_table_is_rejected(name, method, small):
     table, error, words = BAD_TABLES[name]
     machine = small().fit(BINARY)
     with rejected(machine, error, words):
@@ -296,18 +308,18 @@ def test_a_bad_table_is_rejected(name, method, small):
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("name", BAD_TABLES)
-def test_a_first_fit_that_fails_leaves_the_machine_unfitted(name, fit, small):
+def test_failed_first_fit_leaves_the_machine_unfitted(name, fit, small):
     table, error, words = BAD_TABLES[name]
     machine = small()
     with rejected(machine, error, words):
         getattr(machine, fit)(table)
-    assert unfitted(machine)
+    assert is_unfitted(machine)
 
 
 @pytest.mark.parametrize("method", TABLE_METHODS)
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 @pytest.mark.parametrize("kind", ["datetime64[ms]", "timedelta64[ms]"])
-def test_a_column_of_dates_is_named(kind, library, method, small):
+def test_column_of_dates_is_rejected(kind, library, method, small):
     machine = small(batch_size="auto").fit(frame(library, when=[1.0, 2.0]))
     with rejected(machine, TypeError, "Expected numeric data", "column 'when'", "Convert dates"):
         getattr(machine, method)(frame(library, when=np.array([1, 2]).astype(kind)))
@@ -333,7 +345,7 @@ STRING_COLUMNS = [
 
 
 @pytest.mark.parametrize(("column", "dtype"), STRING_COLUMNS)
-def test_a_column_of_strings_is_named(column, dtype, small):
+def test_column_of_strings_is_rejected(column, dtype, small):
     advice = "column 'city' of X holds the string 'Paris'. Encode it first, for instance with sklearn.preprocessing."
     with rejected(machine := small(), ValueError, advice):
         machine.fit(column(["Paris", "Rome"], dtype))
@@ -348,26 +360,26 @@ MISSING_COLUMNS = [
 
 
 @pytest.mark.parametrize(("column", "dtype"), MISSING_COLUMNS)
-def test_a_column_with_missing_values_is_named(column, dtype, small):
+def test_column_with_missing_values_is_rejected(column, dtype, small):
     with rejected(machine := small(), ValueError, "Input X contains NaN: column 'city' of X has 1 missing value."):
         machine.fit(column([dtype == "Boolean" or 1, None], dtype))
 
 
-def test_pandas_own_missing_value_in_an_array_of_objects(small):
+def test_pandas_missing_value_in_an_object_array_is_rejected(small):
     pandas = pytest.importorskip("pandas")
     with rejected(machine := small(), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."):
-        machine.fit(spoiled(pandas.NA, object))
+        machine.fit(with_value(pandas.NA, object))
 
 
 @pytest.mark.parametrize(("names", "repeated"), [("abca", "'a'"), ("abab", "'a', 'b'"), ([0, 1, 0, 2], "0")])
-def test_columns_of_the_same_name_are_named(names, repeated, small):
+def test_duplicate_column_names_are_rejected(names, repeated, small):
     pandas = pytest.importorskip("pandas")
     with rejected(machine := small(), ValueError, "must be unique", f"several columns named {repeated}."):
         machine.fit(pandas.DataFrame(BINARY[:, :4], columns=list(names)))
 
 
 @pytest.mark.parametrize("name", [name for name in BAD_TABLES if name != "sparse complex"])
-def test_bad_hidden_values_are_rejected_like_a_bad_table(name, small):
+def test_inverse_transform_rejects_bad_hidden_values(name, small):
     table, error, words = BAD_TABLES[name]
     machine = small().fit(BINARY)
     if sparse.issparse(table):
@@ -385,18 +397,18 @@ ESTIMATORS = {
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_every_estimator_reads_tables_alike(name):
+def test_all_estimators_reject_bad_tables(name):
     for table in ("strings", "zip", "NaN", "large int", "dict in a cell"):
         X, error, words = BAD_TABLES[table]
         with rejected(ESTIMATORS[name], error, words):
             ESTIMATORS[name].fit(X)
 
 
-def test_scikit_learn_may_be_told_that_values_are_finite(small):
+def test_assume_finite_skips_the_check_for_infinity(small):
     with config_context(assume_finite=True):
-        check_table(small(), spoiled(np.inf), reset=True)
+        check_table(small(), with_value(np.inf), reset=True)
     with pytest.raises(ValueError, match="contains infinity"):
-        check_table(small(), spoiled(np.inf), reset=True)
+        check_table(small(), with_value(np.inf), reset=True)
 
 
 OUTSIDE = {"above": 1.5, "below": -0.25}
@@ -406,16 +418,16 @@ CONTAINERS = {"dense": np.asarray, "csr": sparse.csr_array, "csc": sparse.csc_ar
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("value", OUTSIDE.values(), ids=OUTSIDE)
 @pytest.mark.parametrize("fit", FITS)
-def test_bernoulli_columns_outside_the_unit_interval_are_named(fit, value, container, small):
+def test_bernoulli_values_outside_the_unit_interval_are_rejected(fit, value, container, small):
     machine = small(visible="bernoulli")
     with rejected(machine, ValueError, "must be in [0, 1]", "column 2", str(value), "clip X", "visible='gaussian'"):
-        getattr(machine, fit)(CONTAINERS[container](spoiled(value)))
-    assert unfitted(machine)
+        getattr(machine, fit)(CONTAINERS[container](with_value(value)))
+    assert is_unfitted(machine)
 
 
 @pytest.mark.parametrize("method", ["partial_fit", "transform", "score_samples", "score"])
 @pytest.mark.parametrize("value", OUTSIDE.values(), ids=OUTSIDE)
-def test_the_domain_found_in_the_first_batch_is_fixed(value, method, small):
+def test_later_batch_outside_the_domain_of_the_first_is_rejected(value, method, small):
     machine = small().partial_fit(BINARY)
     words = (
         "must be in [0, 1] (found in the data of the first fit or partial_fit)",
@@ -424,19 +436,19 @@ def test_the_domain_found_in_the_first_batch_is_fixed(value, method, small):
         "'gaussian'",
     )
     with rejected(machine, ValueError, *words):
-        getattr(machine, method)(spoiled(value))
+        getattr(machine, method)(with_value(value))
 
 
-def test_a_gaussian_domain_holds_every_later_batch(binary, real, small):
+def test_gaussian_columns_accept_every_later_batch(binary, real, small):
     machine = small().partial_fit(real).partial_fit(binary[:, :5])
     assert machine.visible_ == "gaussian"
     assert_usable(machine, binary[:, :5])
 
 
-def test_the_message_gives_the_name_of_a_column(small):
+def test_message_contains_the_column_name(small):
     pandas = pytest.importorskip("pandas")
     with rejected(machine := small(visible="bernoulli"), ValueError, "column 'c'", "1.5"):
-        machine.fit(pandas.DataFrame(spoiled(1.5), columns=list("abcdef")))
+        machine.fit(pandas.DataFrame(with_value(1.5), columns=list("abcdef")))
 
 
 DEGENERATE = {
@@ -453,7 +465,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_a_degenerate_table_gives_finite_results(name, fit, dtype, table, small):
+def test_degenerate_table_gives_finite_results(name, fit, dtype, table, small):
     X = DEGENERATE[name](table).astype(dtype)
     for container in np.asarray, sparse.csr_array:
         machine = getattr(small(batch_size="auto"), fit)(container(X))
@@ -461,13 +473,13 @@ def test_a_degenerate_table_gives_finite_results(name, fit, dtype, table, small)
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
-def test_a_degenerate_table_scores_the_same_dense_and_sparse(name, table, small):
+def test_degenerate_table_has_equal_scores_dense_and_sparse(name, table, small):
     X = DEGENERATE[name](table)
     dense, csr = (small(batch_size="auto").fit(container(X)) for container in (np.asarray, sparse.csr_array))
     assert_allclose(csr.score_samples(sparse.csr_array(X)), dense.score_samples(X), rtol=1e-6)
 
 
-def test_fewer_rows_than_a_batch_need_no_warning_in_partial_fit(table, small):
+def test_partial_fit_on_fewer_rows_than_a_batch_does_not_warn(table, small):
     assert_usable(small(batch_size=50).partial_fit(table), table)
 
 
@@ -492,13 +504,13 @@ def int64_indexed(X):
 
 
 def unsorted(X):
-    """Rows with their entries from right to left."""
+    """Return a sparse array whose column indices decrease within each row."""
     mirrored = sparse.csr_array(X[:, ::-1])
     return sparse.csr_array((mirrored.data, X.shape[1] - 1 - mirrored.indices, mirrored.indptr), X.shape)
 
 
 def duplicated(X):
-    """Every entry in two halves, which are meant to be added."""
+    """Return a sparse array that stores each entry as two halves, to be added."""
     halves = sparse.csr_array(X / 2)
     return sparse.csr_array((halves.data.repeat(2), halves.indices.repeat(2), 2 * halves.indptr), X.shape)
 
@@ -519,40 +531,40 @@ LAYOUTS = {
 }
 
 
-def contents(X):
-    """The bytes of a table."""
+def raw_bytes(X):
+    """Return the bytes of a table."""
     if not sparse.issparse(X):
         return np.asarray(X).tobytes()
     arrays = X.coords if X.format == "coo" else (X.indices, X.indptr)
     return [array.tobytes() for array in (X.data, *arrays)]
 
 
-def assert_equal_to_plain(small, X, plain):
-    """Train and evaluate on `X` and on `plain`, which is the same, and see that `X` stays as it is."""
-    before = contents(X)
+def assert_same_as_plain(small, X, plain):
+    """Assert that `X` and `plain`, of equal values, give equal results, and that `X` is unchanged."""
+    before = raw_bytes(X)
     machine, expected = (small(batch_size="auto").fit(table).partial_fit(table) for table in (X, plain))
     assert machine.visible_ == expected.visible_
     assert_allclose(machine.components_, expected.components_, rtol=1e-6)
     assert_allclose(machine.transform(X), expected.transform(plain), rtol=1e-6)
     assert_allclose(machine.score_samples(X), expected.score_samples(plain), rtol=1e-6)
-    assert contents(X) == before
+    assert raw_bytes(X) == before
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_accepted_and_left_alone(layout, table, small):
-    assert_equal_to_plain(small, LAYOUTS[layout](table), table)
+def test_every_layout_is_accepted_and_unchanged(layout, table, small):
+    assert_same_as_plain(small, LAYOUTS[layout](table), table)
 
 
-def test_memory_mapped_files_are_accepted_and_left_alone(table, small, tmp_path):
-    assert_equal_to_plain(small, memory_mapped(table, tmp_path), table)
+def test_memory_map_is_accepted_and_unchanged(table, small, tmp_path):
+    assert_same_as_plain(small, memory_mapped(table, tmp_path), table)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float16, np.longdouble, object])
-def test_every_numeric_dtype_is_accepted_and_left_alone(dtype, binary, small):
-    assert_equal_to_plain(small, binary.astype(dtype), binary)
+def test_every_numeric_dtype_is_accepted_and_unchanged(dtype, binary, small):
+    assert_same_as_plain(small, binary.astype(dtype), binary)
 
 
-def test_entries_that_add_up_are_not_taken_for_zeros_and_ones(small):
+def test_duplicate_sparse_entries_are_summed_before_values_are_checked(small):
     twos = duplicated(2 * BINARY)
     assert small().fit(twos).visible_ == "gaussian"
     with rejected(machine := small(visible="bernoulli"), ValueError, "must be in [0, 1]", "holds 2"):
@@ -560,7 +572,7 @@ def test_entries_that_add_up_are_not_taken_for_zeros_and_ones(small):
 
 
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
-def test_a_sparse_table_is_never_made_dense_as_a_whole(visible, small):
+def test_sparse_table_is_never_converted_to_a_dense_one(visible, small):
     X = sparse.random_array((3000, 2000), density=0.001, format="csr", rng=0)
     machine = small(hidden_layer_sizes=2, visible=visible, learning_rate_init=1e-5, max_iter=1, early_stopping=True)
     tracemalloc.start()
@@ -576,33 +588,33 @@ def test_a_sparse_table_is_never_made_dense_as_a_whole(visible, small):
 
 
 @pytest.mark.parametrize("method", ["transform", "score_samples", "score", "inverse_transform"])
-def test_an_unfitted_machine_says_so(method, binary, small):
+def test_method_with_a_table_before_fit_is_an_error(method, binary, small):
     with rejected(machine := small(), NotFittedError, "This HelmholtzMachine instance is not fitted yet"):
         getattr(machine, method)(binary)
 
 
 @pytest.mark.parametrize("method", ["sample", "get_feature_names_out"])
-def test_an_unfitted_machine_says_so_without_a_table(method, small):
+def test_method_without_a_table_before_fit_is_an_error(method, small):
     with rejected(machine := small(), NotFittedError, "This HelmholtzMachine instance is not fitted yet"):
         getattr(machine, method)()
 
 
 @pytest.mark.parametrize("method", TABLE_METHODS)
-def test_another_number_of_columns_is_rejected(method, binary, small):
+def test_other_number_of_columns_is_rejected(method, binary, small):
     machine = small(warm_start=True).fit(binary)
     with rejected(machine, ValueError, "X has 5 features, but HelmholtzMachine is expecting 6 features"):
         getattr(machine, method)(binary[:, :5])
 
 
 @pytest.mark.parametrize("method", TABLE_METHODS)
-def test_other_names_of_columns_are_rejected(method, binary, small):
+def test_other_column_names_are_rejected(method, binary, small):
     pandas = pytest.importorskip("pandas")
     machine = small(warm_start=True).fit(pandas.DataFrame(binary, columns=list("abcdef")))
     with rejected(machine, ValueError, "feature names should match", "unseen at fit time:\n- z", "now missing:\n- a"):
         getattr(machine, method)(pandas.DataFrame(binary, columns=list("zbcdef")))
 
 
-def test_another_number_of_hidden_units_is_rejected(binary, small):
+def test_other_number_of_hidden_units_is_rejected(binary, small):
     machine = small().fit(binary)
     with rejected(machine, ValueError, "X has 2 columns", "has 3 units"):
         machine.inverse_transform(np.zeros((4, 2)))
@@ -612,27 +624,27 @@ def test_another_number_of_hidden_units_is_rejected(binary, small):
     ("n_samples", "error"),
     [(0, ValueError), (-1, ValueError), (2.5, TypeError), (True, TypeError), ("3", TypeError), (None, TypeError)],
 )
-def test_a_number_of_samples_is_a_positive_int(n_samples, error, binary, small):
+def test_n_samples_must_be_a_positive_int(n_samples, error, binary, small):
     machine = small().fit(binary)
     with rejected(machine, error, "n_samples must be", "at least 1", f"Got {n_samples!r}"):
         machine.sample(n_samples)
 
 
 @pytest.mark.parametrize("n_samples", [10**15, 10**18])
-def test_samples_beyond_memory_are_named(n_samples, table, small):
+def test_n_samples_too_large_for_memory_is_rejected(n_samples, table, small):
     machine = small().fit(table)
     with rejected(machine, MemoryError, "n_samples", "bytes"):
         machine.sample(n_samples)
 
 
 @pytest.mark.parametrize("random_state", ["abc", -1, 2**32, 1.5])
-def test_a_seed_of_samples_is_checked_like_that_of_a_fit(random_state, binary, small):
+def test_invalid_random_state_of_sample_is_rejected(random_state, binary, small):
     machine = small().fit(binary)
     with rejected(machine, ValueError, "random_state", repr(random_state)):
         machine.sample(random_state=random_state)
 
 
-# ---------------------------------------------------------------------- training that goes wrong
+# ---------------------------------------------------------------------- divergence and convergence
 
 SOLVERS = ["adam", "sgd"]
 
@@ -640,7 +652,9 @@ SOLVERS = ["adam", "sgd"]
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("recognition_update", ["wake", "sleep", "both"])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_diverging_fit_says_so_and_keeps_the_last_finite_parameters(solver, recognition_update, dtype, table, small):
+def test_diverging_fit_is_an_error_and_keeps_the_last_finite_parameters(
+    solver, recognition_update, dtype, table, small
+):
     table = table.astype(dtype)
     machine = small(solver=solver, learning_rate_init=1e3, recognition_update=recognition_update, max_iter=50)
     with pytest.raises(
@@ -653,14 +667,14 @@ def test_a_diverging_fit_says_so_and_keeps_the_last_finite_parameters(solver, re
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_diverging_fit_does_not_replace_a_good_one(solver, table, small):
+def test_diverging_fit_keeps_the_earlier_fit(solver, table, small):
     machine = small().fit(table).set_params(solver=solver, learning_rate_init=1e3, max_iter=50)
     with rejected(machine, ValueError, "diverged at epoch"):
         machine.fit(table)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_a_diverging_partial_fit_is_undone(solver, table, small):
+def test_diverging_partial_fit_keeps_the_earlier_fit(solver, table, small):
     machine = small(solver=solver, learning_rate_init=0.001).fit(table)
     with rejected(
         machine.set_params(learning_rate_init=1e6),
@@ -672,7 +686,7 @@ def test_a_diverging_partial_fit_is_undone(solver, table, small):
         machine.partial_fit(table)
 
 
-def test_a_fit_that_does_not_converge_says_what_to_do(binary, small):
+def test_fit_that_does_not_converge_warns(binary, small):
     with pytest.warns(ConvergenceWarning, match="max_iter=4.*tol=1e-09.*Raise max_iter"):
         small(tol=1e-9).fit(binary)
 
@@ -680,7 +694,7 @@ def test_a_fit_that_does_not_converge_says_what_to_do(binary, small):
 # ---------------------------------------------------------------------- persistence
 
 
-def test_a_machine_saved_by_another_version_warns_with_both(binary, small, monkeypatch):
+def test_loading_a_machine_of_another_version_warns_with_both_versions(binary, small, monkeypatch):
     machine = small().fit(binary)
     with monkeypatch.context() as patch:
         patch.setattr("skwakesleep._adapters.versions.__version__", "0.0.1")
@@ -690,6 +704,6 @@ def test_a_machine_saved_by_another_version_warns_with_both(binary, small, monke
     assert_array_equal(loaded.transform(binary), machine.transform(binary))
 
 
-def test_a_machine_saved_by_this_version_does_not_warn(binary, small):
+def test_loading_a_machine_of_this_version_does_not_warn(binary, small):
     machine = small().fit(binary)
     assert_array_equal(pickle.loads(pickle.dumps(machine)).transform(binary), machine.transform(binary))

@@ -1,7 +1,6 @@
-"""The same numbers give the same bits, whatever container and dtype they come in.
+"""Equal values give bit-equal results in every container and dtype.
 
-The expected result is always that of an array in C order, in float32 where the container is of that precision and in
-float64 otherwise.
+The expected result is that of an array in C order, of float32 if the container has that precision, else of float64.
 """
 
 from functools import cache
@@ -15,11 +14,11 @@ from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters.tables import check_table
 from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli
 
-# Counts are fitted as real values here.
+# Columns of counts make visible='auto' warn.
 pytestmark = pytest.mark.filterwarnings("ignore:visible='auto'")
 
 ZEROS_AND_ONES = (np.random.default_rng(0).random((30, 5)) < 0.4).astype(float)
-# Multiples of 1/8 that all float dtypes represent exactly, of different scale per column.
+# Multiples of 1/8, which all float dtypes represent exactly. Each column has its own scale.
 REAL = np.round(np.random.default_rng(1).normal(size=(30, 5)) * [1, 2, 4, 8, 16] * 8) / 8
 TABLES = {"bernoulli": ZEROS_AND_ONES, "gaussian": REAL}
 INTEGERS = {name: np.trunc(table) for name, table in TABLES.items()}
@@ -98,7 +97,7 @@ COMBINATIONS = [
 
 
 def tables(dtype):
-    """Return the tables that a dtype can hold, by the family that they are taken for."""
+    """Return the tables that a dtype can represent, by the visible family found for them."""
     if dtype.startswith("bool"):
         return {"bernoulli": ZEROS_AND_ONES}
     if dtype == "uint8":
@@ -106,7 +105,7 @@ def tables(dtype):
     return INTEGERS if "int" in dtype.lower() or "i4" in dtype else TABLES
 
 
-def contained(X, container, tmp_path):
+def in_container(X, container, tmp_path):
     if container == "list":
         return X.tolist()
     if "map" in container:
@@ -125,7 +124,7 @@ def assert_same_bits(actual, expected):
 
 
 def results(X):
-    """What a machine learns from `X`, and makes of it."""
+    """Return weights, features, scores and samples of a machine fitted to `X`."""
     fitted = machine().fit(X).partial_fit(X)
     return (
         fitted.components_,
@@ -148,19 +147,19 @@ def assert_same_results(X, dtype, family, precision):
 
 
 @pytest.mark.parametrize(("container", "dtype"), COMBINATIONS)
-def test_every_dense_container_gives_the_same_bits(container, dtype, tmp_path):
+def test_dense_containers_give_bit_equal_results(container, dtype, tmp_path):
     for family, table in tables(dtype).items():
-        X = contained(table.astype(dtype), container, tmp_path)
+        X = in_container(table.astype(dtype), container, tmp_path)
         assert_same_results(X, dtype, family, precision(container, dtype))
 
 
 @pytest.mark.parametrize("dtype", NULLABLE)
-def test_nullable_columns_give_the_same_bits(dtype):
+def test_nullable_columns_give_bit_equal_results(dtype):
     for family, table in tables(dtype).items():
         assert_same_results(pandas_frame(table, dtype), dtype, family, precision("pandas", dtype))
 
 
-def test_columns_of_several_dtypes_give_the_same_bits():
+def test_columns_of_different_dtypes_give_bit_equal_results():
     columns = dict(zip("abcde", ("bool", "int8", ">f8", "Float64", "category"), strict=True))
     assert_same_results(pandas_frame(ZEROS_AND_ONES, columns), "bool", "bernoulli", "float64")
 
@@ -170,7 +169,7 @@ HIDDEN = np.random.default_rng(2).random((6, 3)).astype(np.float32)
 
 @pytest.mark.parametrize("dtype", [">f8", ">f4", "float64", "float32", "longdouble", "object"])
 @pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray])
-def test_hidden_values_are_read_alike(layout, dtype):
+def test_hidden_values_give_bit_equal_results(layout, dtype):
     fitted = machine().fit(REAL)
     plain = HIDDEN.astype(precision("array", dtype))
     hidden = layout(HIDDEN.astype(dtype))
@@ -184,20 +183,20 @@ def test_hidden_values_are_read_alike(layout, dtype):
 )
 @pytest.mark.parametrize("container", ["Fortran array", "pandas"])
 @pytest.mark.parametrize("dtype", ["bool", "float64", ">f8", ">i4"])
-def test_reference_densities_give_the_same_bits(dtype, container, density):
-    X = contained(ZEROS_AND_ONES.astype(dtype), container, None)
+def test_reference_densities_give_bit_equal_results(dtype, container, density):
+    X = in_container(ZEROS_AND_ONES.astype(dtype), container, None)
     scores = density.fit(ZEROS_AND_ONES).score_samples(ZEROS_AND_ONES)
     assert_same_bits(density.fit(X).score_samples(X), scores)
 
 
 @pytest.mark.parametrize("container", ["Fortran array", "pandas"])
 @pytest.mark.parametrize("dtype", ["float64", ">f8", ">f4"])
-def test_amortised_learning_gives_the_same_bits(dtype, container):
+def test_amortised_learning_gives_bit_equal_results(dtype, container):
     def fitted(X):
         estimator = AmortisedWakeSleep(n_sleep=50, max_iter=2, random_state=0).fit(X)
         return np.asarray(estimator.transform(X))
 
-    assert_same_bits(fitted(contained(REAL.astype(dtype), container, None)), fitted(REAL))
+    assert_same_bits(fitted(in_container(REAL.astype(dtype), container, None)), fitted(REAL))
 
 
 # ---------------------------------------------------------------------- sparse
@@ -215,8 +214,8 @@ SPARSE_DTYPES = ["bool", "int8", "int64", "uint8", "float32", "float64", "longdo
 
 @pytest.mark.parametrize("dtype", SPARSE_DTYPES)
 @pytest.mark.parametrize("container", SPARSE)
-def test_every_sparse_container_gives_the_same_bits(container, dtype):
-    """Those of CSR; a dense table differs from it in the last bits."""
+def test_sparse_containers_give_bit_equal_results(container, dtype):
+    """Bit-equal to those of a CSR array. Results of dense tables differ by rounding."""
     for family, table in tables(dtype).items():
         actual = results(SPARSE[container](table.astype(dtype)))
         expected = results(sparse.csr_array(table.astype(precision(container, dtype))))
@@ -230,19 +229,19 @@ def test_every_sparse_container_gives_the_same_bits(container, dtype):
 
 
 @pytest.mark.parametrize("container", ["C array", "read-only array", "memory map"])
-def test_an_array_that_is_fit_for_use_is_not_copied(container, tmp_path):
-    X = contained(REAL, container, tmp_path)
+def test_valid_array_is_not_copied(container, tmp_path):
+    X = in_container(REAL, container, tmp_path)
     assert np.shares_memory(check_table(machine(), X, reset=True)[0], X)
 
 
-def test_a_sparse_matrix_that_is_fit_for_use_is_not_copied():
+def test_valid_sparse_array_is_not_copied():
     X = sparse.csr_array(REAL)
     assert np.shares_memory(check_table(machine(), X, reset=True)[0].data, X.data)
 
 
 @pytest.mark.parametrize(("container", "dtype"), COMBINATIONS)
-def test_tables_are_in_c_order_and_native(container, dtype, tmp_path):
-    X = contained(ZEROS_AND_ONES.astype(dtype), container, tmp_path)
+def test_checked_table_is_c_contiguous_and_of_native_byte_order(container, dtype, tmp_path):
+    X = in_container(ZEROS_AND_ONES.astype(dtype), container, tmp_path)
     table, _ = check_table(machine(), X, reset=True)
     assert table.flags.c_contiguous
     assert table.dtype in (np.float32, np.float64)

@@ -1,100 +1,51 @@
-"""Every block of Python in the pages of the site and in the README is run, and every public docstring is complete."""
+"""The Python examples of the site's pages and of the README run, and every public docstring is complete."""
 
-import ast
-import doctest
 import importlib
 import inspect
 import pkgutil
 import re
 import sys
-import textwrap
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from sybil.document import Document
+from sybil.parsers import markdown, rest
 
 import skwakesleep
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.rst")])
 PAGES = [page for page in PAGES if not {"_build", "auto_examples", "generated"} & set(page.parts)]
-# Packages that warn of matters of their own, such as ports that are taken.
-TALKATIVE = {"dask", "mlflow", "optuna", "ray"}
-FENCE = re.compile(r"^```(?:python|pycon)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-DIRECTIVE = re.compile(r"^\.\. code-block:: (?:python|pycon)\n((?:\n|[ ]+.*\n)+)", re.MULTILINE)
+PARSERS = {
+    ".md": [markdown.PythonCodeBlockParser()],
+    ".rst": [rest.PythonCodeBlockParser(), rest.DocTestParser()],
+}
+# These packages emit warnings of their own, for example about ports that are in use.
+IMPORTS_WARNING_PACKAGE = re.compile(r"^ *(import|from) (dask|mlflow|optuna|ray)\b", re.MULTILINE)
 
 
-class Block(NamedTuple):
-    """Statements with the first line's number, and what they should print, if they say so."""
-
-    source: str
-    line: int
-    example: doctest.Example | None = None
-
-    def imports(self):
-        """Return the modules that it imports."""
-        nodes = list(ast.walk(ast.parse(self.source)))
-        modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-        return modules | {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-
-    def missing(self):
-        """Return the packages and modules that it imports and that are not installed."""
-        return sorted({absent for module in self.imports() if (absent := first_absent(module))})
-
-
-def first_absent(module):
-    """Return the outermost package of a dotted name that is not installed, if any."""
-    parts = module.split(".")
-    names = (".".join(parts[:depth]) for depth in range(1, len(parts) + 1))
-    return next((name for name in names if find_spec(name) is None), None)
-
-
-def line_of(text, position):
-    return text.count("\n", 0, position) + 1
-
-
-def blocks(text):
-    """Return the blocks of a page, in its order."""
-    found = []
-    for match in [*FENCE.finditer(text), *DIRECTIVE.finditer(text)]:
-        if ">>>" not in match[1]:
-            source = textwrap.dedent(match[1])
-            found.append(Block(source, line_of(text, match.start(1))))
-    # What is left are examples with prompts, in directives or out of them; the end of a fence is not their output.
-    unfenced = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
-    for example in doctest.DocTestParser().get_examples(unfenced):
-        found.append(Block(example.source, example.lineno + 1, example))
-    return sorted(found, key=lambda block: block.line)
-
-
-def run(page, text):
-    """Run the blocks of a page in one namespace; return what was left out for want of a package."""
-    namespace = {"__name__": "__main__"}
-    runner = doctest.DocTestRunner(verbose=False)
-    left_out = []
-    for block in blocks(text):
-        missing = block.missing()
-        if missing:
-            left_out.append(f"line {block.line} needs {', '.join(missing)}")
-        elif block.example is None:
+def run_examples(page):
+    """Run the examples of a page in one namespace. Return those that need a package that is not installed."""
+    document = Document.parse(str(page), *PARSERS[page.suffix])
+    document.namespace["__name__"] = "__main__"
+    skipped = []
+    for example in document:
+        try:
             with warnings.catch_warnings():
-                if {module.split(".")[0] for module in block.imports()} & TALKATIVE:
+                if IMPORTS_WARNING_PACKAGE.search(document.text[example.start : example.end]):
                     warnings.simplefilter("ignore")
-                exec(compile("\n" * (block.line - 1) + block.source, page, "exec"), namespace)
-        else:
-            test = doctest.DocTest([block.example], {}, page, page, 0, None)
-            test.globs = namespace  # which the constructor would copy
-            printed = []
-            runner.run(test, out=printed.append, clear_globs=False)
-            assert not runner.failures, "".join(printed)
-    return left_out
+                example.evaluate()
+        except ModuleNotFoundError as error:
+            if error.name.startswith("skwakesleep"):
+                raise
+            skipped.append(f"line {example.line} needs {error.name}")
+    return skipped
 
 
 @pytest.fixture
-def drawing_board(monkeypatch, tmp_path):
-    """Keep figures off the screen, out of memory, and their files out of the way."""
+def clean_directory(monkeypatch, tmp_path):
+    """Run in an empty directory and without a display. Close all figures at the end."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(tmp_path)
     yield
@@ -102,30 +53,38 @@ def drawing_board(monkeypatch, tmp_path):
         sys.modules["matplotlib.pyplot"].close("all")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of clusters that are gone
-@pytest.mark.usefixtures("drawing_board")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from clusters that were shut down
+@pytest.mark.usefixtures("clean_directory")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
-def test_the_code_of_a_page_runs(page):
-    text = page.read_text(encoding="utf-8")
-    if not blocks(text):
-        return
-    left_out = run(str(page), text)
-    if left_out:
-        pytest.skip(f"the rest of the page ran; {'; '.join(left_out)}")
+def test_examples_of_page_run(page):
+    if skipped := run_examples(page):
+        pytest.skip(f"all other examples of the page ran; {'; '.join(skipped)}")
 
 
-def test_the_runner_sees_failures():
-    """Negative controls: a wrong output, an error in a block, and a name that only the block before has."""
-    with pytest.raises(AssertionError, match="Got"):
-        run("page", "text\n\n>>> 1 + 1\n3\n")
-    with pytest.raises(ZeroDivisionError):
-        run("page", "```python\nx = 1\n```\n\n.. code-block:: python\n\n   x / 0\n\ntext\n")
-    with pytest.raises(UserWarning, match="ours"):
-        run("page", "```python\nimport warnings\nwarnings.warn('ours')\n```\n")
-    with pytest.raises(NameError):
-        run("page", "```python\nx\n```\n")
-    assert run("page", "```python\nx = 1\n```\n\n>>> x\n1\n\n.. code-block:: bash\n\n   python -c '1 / 0'\n") == []
-    assert run("page", "```python\nimport no_such_package\n```\n") == ["line 2 needs no_such_package"]
+@pytest.mark.parametrize(
+    ("name", "text", "error", "message"),
+    [
+        ("page.rst", "text\n\n>>> 1 + 1\n3\n", AssertionError, "Got"),
+        ("page.rst", ".. code-block:: python\n\n   1 / 0\n\ntext\n", ZeroDivisionError, "division"),
+        ("page.md", "```python\nx\n```\n", NameError, "x"),
+        ("page.md", "```python\nimport warnings\nwarnings.warn('ours')\n```\n", UserWarning, "ours"),
+        ("page.md", "```python\nimport skwakesleep.absent\n```\n", ModuleNotFoundError, "absent"),
+    ],
+    ids=["wrong output", "error", "undefined name", "warning", "missing module of ours"],
+)
+def test_failing_example_is_detected(name, text, error, message, tmp_path):
+    (page := tmp_path / name).write_text(text)
+    with pytest.raises(error, match=message):
+        run_examples(page)
+
+
+def test_examples_share_a_namespace_and_missing_packages_are_reported(tmp_path):
+    (page := tmp_path / "page.rst").write_text(
+        ".. code-block:: python\n\n   x = 1\n\ntext\n\n>>> x\n1\n\n"
+        ".. code-block:: bash\n\n   python -c '1 / 0'\n\n"
+        ".. code-block:: python\n\n   import no_such_package\n"
+    )
+    assert run_examples(page) == ["line 14 needs no_such_package"]
 
 
 # ---------------------------------------------------------------------- docstrings
@@ -133,30 +92,31 @@ def test_the_runner_sees_failures():
 MODULES = ["skwakesleep"] + [
     f"skwakesleep.{module.name}" for module in pkgutil.iter_modules(skwakesleep.__path__) if module.name[0] != "_"
 ]
-# numpydoc's complaints that are no faults here.
-PASSED_OVER = {
-    "ES01": "a summary that says it all needs no second paragraph",
-    "SA01": "a See Also section stands where there is something to see",
-    "RT02": "what is returned has a name, as in scikit-learn",
+# Codes of numpydoc that this package does not follow.
+IGNORED = {
+    "ES01": "no extended summary: a short one can be enough",
+    "SA01": "no See Also section: not every object has related ones",
+    "RT02": "the returned value has a name: so do those of scikit-learn",
 }
-# Of properties, which the Attributes section of their class describes, and of what scikit-learn calls of a callback.
-DESCRIBED_BY_THE_CLASS = {"PR01": "parameters", "RT01": "returned values", "EX01": "an example"}
-# Of protocols: the parameters of a constructor that they do not have.
-NO_CONSTRUCTOR = {"PR01": "parameters"}
+# For properties, which the Attributes section of the class documents, and for methods that scikit-learn calls on a
+# callback: no Parameters, Returns or Examples section.
+IGNORED_FOR_MEMBERS = {"PR01", "RT01", "EX01"}
+# For protocols, which have no constructor: no Parameters section.
+IGNORED_FOR_PROTOCOLS = {"PR01"}
 
 
 def public_objects():
-    """Return the full names of all public classes and functions, and of what the classes have from this package."""
+    """Yield module, name and member ("" for none) of all public classes and functions and of the classes' members."""
     for module_name in MODULES:
         module = importlib.import_module(module_name)
-        for name in names_of(module):
+        for name in public_names(module):
             value = getattr(module, name)
             if callable(value):
                 yield module_name, name, ""
                 yield from ((module_name, name, member) for member in own_members(value))
 
 
-def names_of(module):
+def public_names(module):
     if hasattr(module, "__all__"):
         return module.__all__
     return [
@@ -167,7 +127,7 @@ def names_of(module):
 
 
 def own_members(value):
-    """Return the names of the public methods and properties that a class has from this package."""
+    """Return the names of the public methods and properties that a class gets from this package."""
     members = {}
     for base in getattr(value, "__mro__", ()):
         if base.__module__.split(".")[0] == "skwakesleep":
@@ -175,20 +135,19 @@ def own_members(value):
     return [name for name in members if not name.startswith("_")]
 
 
-def described_elsewhere(module_name, name, member):
-    """Return the codes that do not count for an object, being for another to heed."""
+def ignored_codes(module_name, name, member):
     value = getattr(importlib.import_module(module_name), name)
     if not member:
-        return NO_CONSTRUCTOR if getattr(value, "_is_protocol", False) else {}
+        return {*IGNORED, *(IGNORED_FOR_PROTOCOLS if getattr(value, "_is_protocol", False) else ())}
     if isinstance(inspect.getattr_static(value, member), property) or module_name == "skwakesleep.callbacks":
-        return DESCRIBED_BY_THE_CLASS
-    return {}
+        return {*IGNORED, *IGNORED_FOR_MEMBERS}
+    return {*IGNORED}
 
 
 OBJECTS = [".".join(filter(None, parts)) for parts in public_objects()]
 
 
-def test_the_reference_lists_every_public_name():
+def test_api_reference_lists_every_public_name():
     text = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8")
     sections = re.split(r"^\.\. currentmodule:: (\S+)$", text, flags=re.MULTILINE)[1:]
     names = (set(re.findall(r"^   (\w+)$", part, re.MULTILINE)) for part in sections[1::2])
@@ -203,13 +162,13 @@ def test_the_reference_lists_every_public_name():
     ids=[name.removeprefix("skwakesleep.") for name in OBJECTS],
 )
 def test_docstring_is_complete(module_name, name, member):
-    complaints = complaints_of(".".join(filter(None, (module_name, name, member))))
-    passed_over = PASSED_OVER | described_elsewhere(module_name, name, member)
-    assert not {code: text for code, text in complaints if code not in passed_over}
+    errors = docstring_errors(".".join(filter(None, (module_name, name, member))))
+    ignored = ignored_codes(module_name, name, member)
+    assert not {code: text for code, text in errors if code not in ignored}
 
 
-def complaints_of(full_name):
-    validate = pytest.importorskip("numpydoc.validate", reason="numpydoc, which reads docstrings, is not installed")
+def docstring_errors(full_name):
+    validate = pytest.importorskip("numpydoc.validate", reason="numpydoc is not installed")
     return validate.validate(full_name)["errors"]
 
 
@@ -217,7 +176,7 @@ LOG_LIKELIHOOD = re.compile(r"\.(log_likelihood|log_joint|log_prob\w*|score|scor
 
 
 @pytest.mark.parametrize("name", [name for name in OBJECTS if LOG_LIKELIHOOD.search(name)])
-def test_what_is_a_log_likelihood_is_said_to_be_in_nats(name):
+def test_docstring_of_log_likelihood_gives_its_unit(name):
     module, _, path = name.partition(".")
     value = importlib.import_module(module)
     for part in path.split("."):
@@ -225,6 +184,6 @@ def test_what_is_a_log_likelihood_is_said_to_be_in_nats(name):
     assert "nats" in inspect.getdoc(value)
 
 
-def test_the_reader_of_docstrings_sees_faults():
-    """Negative control: a function of the standard library, whose docstrings are of another kind."""
-    assert {"PR01", "RT01", "EX01"} <= {code for code, _ in complaints_of("textwrap.dedent")}
+def test_incomplete_docstring_is_detected():
+    """Negative control: a function of the standard library, whose docstrings have no sections."""
+    assert {"PR01", "RT01", "EX01"} <= {code for code, _ in docstring_errors("textwrap.dedent")}

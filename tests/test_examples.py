@@ -1,4 +1,4 @@
-"""Every example runs from top to bottom, without a display and with warnings as errors: `pytest -m slow`."""
+"""Every example runs without a display, with warnings as errors. `pytest -m slow` runs these tests."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ NO_DISPLAY = "ignore:FigureCanvasAgg is non-interactive:UserWarning"
 
 
 def run(script, folder):
-    """Run a script in a folder, where it may leave its pictures."""
+    """Run a script in a folder, to which it saves its figures."""
     command = [sys.executable, "-W", "error", "-W", NO_DISPLAY, str(script)]
     environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
@@ -26,12 +26,13 @@ def test_example_runs(example, tmp_path):
         pytest.importorskip(package)
     finished = run(example, tmp_path)
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout  # its tables
+    assert finished.stdout  # every example prints a table
 
 
-def test_a_warning_fails(tmp_path):
+def test_warning_in_an_example_is_an_error(tmp_path):
     """Negative control."""
     script = tmp_path / "plot_warning.py"
-    script.write_text("import warnings\nwarnings.warn('the end is near')\n", encoding="utf-8")
-    assert "the end is near" in run(script, tmp_path).stderr
-    assert run(script, tmp_path).returncode != 0
+    script.write_text("import warnings\nwarnings.warn('planted')\n", encoding="utf-8")
+    finished = run(script, tmp_path)
+    assert finished.returncode != 0
+    assert "planted" in finished.stderr

@@ -1,4 +1,4 @@
-"""Damaged and hostile files: each is refused by one kind of error, before anything large is made of it."""
+"""Damaged and hostile files raise one kind of error, before large arrays are allocated."""
 
 import copy
 import pickle
@@ -16,14 +16,14 @@ from skwakesleep._engine.machine.networks import MAX_LAYERS, Machine
 from skwakesleep.models import BlowflyDynamics, LatentFactors
 from skwakesleep.reference import IndependentBernoulli
 
-pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
+pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # few dreams
 
 X = (np.random.default_rng(0).random((40, 6)) < 0.4).astype(float)
-LARGEST_LOAD = 2**22  # bytes that loading may take beside the file itself
+MAX_BYTES = 2**22  # memory that loading a damaged file may allocate, in bytes
 
 
 def saved(estimator):
-    """Return the state of an estimator, to be damaged."""
+    """Return a copy of the state of an estimator."""
     return copy.deepcopy(estimator.__getstate__())
 
 
@@ -40,7 +40,7 @@ DISCARDED = copy.copy(MACHINE).discard_training_state()
 
 
 def put(path, value):
-    """Return a function that sets an item of a state; a callable is given what is there."""
+    """Return a function that sets an item of a state to `value`, or to ``value(item)`` if that is callable."""
     *names, last = path.split(".")
 
     def damage(state):
@@ -83,7 +83,7 @@ def first(number):
 
 
 def nested(depth):
-    """Return dictionaries in each other."""
+    """Return nested dictionaries."""
     value = {}
     for _ in range(depth):
         value = {"inside": value}
@@ -97,8 +97,8 @@ def cycle():
 
 
 WIDE = put("model_.n_features", 10**6)
-OF_A_CLASS = "cannot be an attribute of a saved estimator"
-DEEP = "nested more than 100 levels deep"
+NOT_AN_ATTRIBUTE = "cannot be an attribute of a saved estimator"
+TOO_DEEP = "nested more than 100 levels deep"
 CLASSES = {
     "a function": (
         MACHINE,
@@ -106,18 +106,18 @@ CLASSES = {
         "class 'os.system', which is none of this package",
     ),
     "a path": (MACHINE, put(f"_fitted.machine.{CLASS}", PATHS["machine"]), "none of this package"),
-    "no text": (MACHINE, put(f"_fitted.machine.{CLASS}", ["machine"]), "none of this package"),
+    "not a string": (MACHINE, put(f"_fitted.machine.{CLASS}", ["machine"]), "none of this package"),
     "not registered": (
         MACHINE,
         put(f"_fitted.machine.{CLASS}", "layer"),
         "class 'layer', which is none of this package",
     ),
     "another class": (MACHINE, put(f"_fitted.machine.{CLASS}", "adam"), "of 'adam' is missing"),
-    "a class alone": (MACHINE, put("_fitted.state", {CLASS: "training-state/2"}), "of 'training-state/2' is missing"),
-    "a machine that is none": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
-    "a state that is none": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
-    "an optimizer that is none": (MACHINE, put("_fitted.state.optimizer", {CLASS: "bernoulli"}), "optimizer of"),
-    "a state of the other estimator": (
+    "no attributes": (MACHINE, put("_fitted.state", {CLASS: "training-state/2"}), "of 'training-state/2' is missing"),
+    "machine of another class": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
+    "state of another class": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
+    "optimizer of another class": (MACHINE, put("_fitted.state.optimizer", {CLASS: "bernoulli"}), "optimizer of"),
+    "state of the other estimator": (
         AMORTISED,
         put("_fitted.state", MACHINE.__getstate__()["_fitted"]["state"]),
         "state of 'amortised-fit'",
@@ -133,15 +133,19 @@ ATTRIBUTES = {
     "no model": (AMORTISED, drop("model_"), "model_ is missing"),
     "no stream": (MACHINE, drop("_fitted.state.streams._generators.dreams"), "no random stream for 'dreams'"),
     "unknown form": (AMORTISED, put("gradient_", "none"), "gradient_"),
-    "one too many": (MACHINE, put("_fitted.state.x", 0), "'training-state/2' has no 'x'"),
-    "a method hidden": (MACHINE, put("_fitted.state.copy", 0), "'training-state/2' has no 'copy'"),
-    "an argument too many": (MACHINE, put("_fitted.machine.x", 0), "'machine' has no 'x'"),
-    "transform hidden": (MACHINE, put("transform", 0), f"'transform' {OF_A_CLASS}"),
-    "a property hidden": (MACHINE, put("components_", 0), f"'components_' {OF_A_CLASS}"),
-    "constraints hidden": (MACHINE, put("_parameter_constraints", {}), f"'_parameter_constraints' {OF_A_CLASS}"),
-    "the class hidden": (MACHINE, put("__class__", 0), f"'__class__' {OF_A_CLASS}"),
-    "a method of scikit-learn hidden": (MACHINE, put("get_params", 0), f"'get_params' {OF_A_CLASS}"),
-    "a nameless one": (MACHINE, lambda state: state.update({7: 0}), f"7 {OF_A_CLASS}"),
+    "unknown attribute": (MACHINE, put("_fitted.state.x", 0), "'training-state/2' has no 'x'"),
+    "attribute hides a method": (MACHINE, put("_fitted.state.copy", 0), "'training-state/2' has no 'copy'"),
+    "unknown argument": (MACHINE, put("_fitted.machine.x", 0), "'machine' has no 'x'"),
+    "attribute hides transform": (MACHINE, put("transform", 0), f"'transform' {NOT_AN_ATTRIBUTE}"),
+    "attribute hides a property": (MACHINE, put("components_", 0), f"'components_' {NOT_AN_ATTRIBUTE}"),
+    "attribute hides the constraints": (
+        MACHINE,
+        put("_parameter_constraints", {}),
+        f"'_parameter_constraints' {NOT_AN_ATTRIBUTE}",
+    ),
+    "attribute hides the class": (MACHINE, put("__class__", 0), f"'__class__' {NOT_AN_ATTRIBUTE}"),
+    "attribute hides a method of scikit-learn": (MACHINE, put("get_params", 0), f"'get_params' {NOT_AN_ATTRIBUTE}"),
+    "attribute name is a number": (MACHINE, lambda state: state.update({7: 0}), f"7 {NOT_AN_ATTRIBUTE}"),
 }
 TYPES = {
     "a list of parameters": (
@@ -154,7 +158,7 @@ TYPES = {
         put("_fitted.state.average", lambda array: array.astype(object)),
         "average of .* type 'ndarray'",
     ),
-    "whole numbers": (
+    "integer array": (
         MACHINE,
         put("_fitted.state.average", lambda array: array.astype(int)),
         "average has .* dtype int64",
@@ -165,12 +169,12 @@ TYPES = {
         "optimizer of .* type 'NoneType'",
     ),
     "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state/2' .* type 'dict'"),
-    "bounds as text": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
-    "a number as text": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
-    "widths as text": (MACHINE, put("_fitted.machine.sizes", "642"), "sizes of 'machine' .* type 'str'"),
+    "bounds as strings": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
+    "number as a string": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
+    "widths as a string": (MACHINE, put("_fitted.machine.sizes", "642"), "sizes of 'machine' .* type 'str'"),
     "fractional widths": (MACHINE, put("_fitted.machine.sizes", (6.0, 4.5)), "sizes of 'machine' .* type 'tuple'"),
-    "a family as text": (MACHINE, put("_fitted.machine.visible", "gaussian"), "visible of 'machine' .* type 'str'"),
-    "a feature map as text": (
+    "family as a string": (MACHINE, put("_fitted.machine.visible", "gaussian"), "visible of 'machine' .* type 'str'"),
+    "feature map as a string": (
         AMORTISED,
         put("_fitted.state.regression.feature_map", "none"),
         "feature_map of .* type 'str'",
@@ -187,12 +191,12 @@ ARRAYS = {
     "short moments": (MACHINE, put("_fitted.state.optimizer._first", short), r"_first has shape \(5,\)"),
     "short step sizes": (MACHINE, put("_fitted.state.optimizer._scales", short), r"_scales has shape \(5,\)"),
     "short locations": (MACHINE, put("_fitted.machine.visible.location", short), "not one of 6 columns"),
-    "no numbers": (DISCARDED, put("_fitted.state.average", np.zeros(0)), r"average has shape \(0,\)"),
-    "a table": (MACHINE, put("_fitted.state.average", lambda array: array[:, np.newaxis]), "average has shape"),
+    "empty average": (DISCARDED, put("_fitted.state.average", np.zeros(0)), r"average has shape \(0,\)"),
+    "two dimensions": (MACHINE, put("_fitted.state.average", lambda array: array[:, np.newaxis]), "average has shape"),
     "NaN": (MACHINE, put("_fitted.state.best_parameters", first(np.nan)), "best_parameters is not finite"),
     "infinity": (MACHINE, put("_fitted.state.parameters", first(np.inf)), "parameters is not finite"),
-    "NaN for inference": (DISCARDED, put("_fitted.state.average", first(np.nan)), "average is not finite"),
-    "NaN for a location": (MACHINE, put("_fitted.machine.visible.location", first(np.nan)), "no finite location"),
+    "NaN without a training state": (DISCARDED, put("_fitted.state.average", first(np.nan)), "average is not finite"),
+    "NaN in locations": (MACHINE, put("_fitted.machine.visible.location", first(np.nan)), "no finite location"),
     "scale of zero": (MACHINE, put("_fitted.machine.visible.scale", first(0.0)), "no finite location and scale"),
     "negative scale": (MACHINE, put("_fitted.machine.visible.scale", first(-1.0)), "no finite location and scale"),
     "short theta": (AMORTISED, put("theta_", short), r"theta_ has shape \(5,\)"),
@@ -205,7 +209,7 @@ ARRAYS = {
 NUMBERS = {
     "a negative width": (MACHINE, put("_fitted.machine.sizes", (6, -4, 2)), "the smallest of -4 units"),
     "no hidden layer": (MACHINE, put("_fitted.machine.sizes", (6,)), "Got 0 layers"),
-    "300 000 layers": (MACHINE, put("_fitted.machine.sizes", (6,) * 300_000), "Got 299999 layers"),
+    "30 000 layers": (MACHINE, put("_fitted.machine.sizes", (6,) * 30_000), "Got 29999 layers"),
     "a wide layer": (MACHINE, put("_fitted.machine.sizes", (6, 10**12, 2)), r"parameters has .* not \d+ floats"),
     "many columns": (
         MACHINE,
@@ -232,15 +236,15 @@ NUMBERS = {
     "a long series": (BLOWFLY, both(put("model.n_features", 10**11), put("model.delay", 10**10)), "history must have"),
 }
 NESTING = {
-    "deep attribute": (MACHINE, put("note", nested(5000)), DEEP),
-    "deep machine": (MACHINE, put("_fitted.machine.visible", nested(5000)), DEEP),
-    "cycle": (MACHINE, put("note", cycle()), DEEP),
+    "deep attribute": (MACHINE, put("note", nested(5000)), TOO_DEEP),
+    "deep machine": (MACHINE, put("_fitted.machine.visible", nested(5000)), TOO_DEEP),
+    "cycle": (MACHINE, put("note", cycle()), TOO_DEEP),
 }
 HOSTILE = {**CLASSES, **ATTRIBUTES, **TYPES, **ARRAYS, **NUMBERS, **NESTING}
 
 
 @pytest.mark.parametrize(("estimator", "damage", "message"), HOSTILE.values(), ids=HOSTILE)
-def test_a_damaged_file_is_refused(estimator, damage, message):
+def test_damaged_file_is_rejected(estimator, damage, message):
     state = saved(estimator)
     damage(state)
     cls = type(estimator)
@@ -248,24 +252,24 @@ def test_a_damaged_file_is_refused(estimator, damage, message):
     try:
         with pytest.raises(ValueError, match=rf"^A saved {cls.__name__} is damaged: .*({message}).*\.$"):
             load(cls, state)
-        assert tracemalloc.get_traced_memory()[1] < LARGEST_LOAD
+        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES
     finally:
         tracemalloc.stop()
 
 
-def test_a_state_is_a_dictionary():
+def test_state_must_be_a_dictionary():
     with pytest.raises(ValueError, match="A saved HelmholtzMachine is damaged: its state is a list"):
         load(HelmholtzMachine, [1, 2])
 
 
 @pytest.mark.parametrize("estimator", [MACHINE, AMORTISED, BLOWFLY, DISCARDED])
-def test_undamaged_files_are_not(estimator):
+def test_undamaged_file_is_loaded(estimator):
     """Negative control."""
     load(type(estimator), saved(estimator))
 
 
-def test_arguments_that_an_earlier_version_lacked_get_their_defaults():
-    """Those of the constructors of models and the engine."""
+def test_constructor_arguments_missing_in_earlier_versions_get_their_defaults():
+    """For constructors of models and of the engine."""
     state = saved(AMORTISED)
     del state["model_"]["noise_floor"]
     other = object.__new__(AmortisedWakeSleep)
@@ -274,7 +278,7 @@ def test_arguments_that_an_earlier_version_lacked_get_their_defaults():
 
 
 @pytest.mark.parametrize(("estimator", "name"), [(MACHINE, "n_score_steps"), (AMORTISED, "reuse_sleep")])
-def test_parameters_that_an_earlier_version_lacked_get_their_defaults(estimator, name):
+def test_parameters_missing_in_earlier_versions_get_their_defaults(estimator, name):
     state = saved(estimator) | {"_skwakesleep_version": "0.0.1"}
     del state[name]
     other = object.__new__(type(estimator))
@@ -286,7 +290,7 @@ def test_parameters_that_an_earlier_version_lacked_get_their_defaults(estimator,
 
 
 def test_shared_dictionaries_are_visited_once():
-    """Each is there twice in the next: visits would double with each."""
+    """Each of 90 dictionaries holds the one before twice. Visiting both would take 2**90 steps."""
     value = {}
     for _ in range(90):
         value = {"left": value, "right": value}
@@ -295,19 +299,19 @@ def test_shared_dictionaries_are_visited_once():
 
 
 class Annotated(HelmholtzMachine):
-    """A user's class, whose attributes have defaults in the class."""
+    """A user's class with an attribute whose default is in the class."""
 
     note = None
 
 
-def test_classes_of_users_may_have_what_they_like():
+def test_subclass_may_have_other_attributes():
     machine = Annotated(4)
     machine.note, machine.remark = "mine", {"of": ["any", "kind"]}
     other = pickle.loads(pickle.dumps(machine))
     assert (other.note, other.remark) == ("mine", {"of": ["any", "kind"]})
 
 
-def test_the_settings_of_scikit_learn_are_kept():
+def test_output_configuration_of_scikit_learn_is_saved():
     machine = copy.deepcopy(MACHINE).set_output(transform="default")
     machine.set_params(warm_start=True)
     other = pickle.loads(pickle.dumps(machine))
@@ -315,7 +319,7 @@ def test_the_settings_of_scikit_learn_are_kept():
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_registered_classes_are_where_they_are_said_to_be(name):
+def test_registered_path_leads_to_the_class(name):
     module, _, attribute = PATHS[name].rpartition(".")
     __import__(module)
     cls = getattr(__import__("sys").modules[module], attribute)
@@ -323,7 +327,7 @@ def test_registered_classes_are_where_they_are_said_to_be(name):
 
 
 def test_all_models_and_families_are_registered():
-    """Those but `FunctionModel`, which is made of functions of users."""
+    """All but `FunctionModel`, which holds functions of the user."""
     shipped = [getattr(models, name) for name in models.__all__] + list(vars(families).values())
     own = (models.__name__, families.__name__)
     classes = {cls for cls in shipped if isinstance(cls, type) and cls.__module__.startswith(own)}
@@ -352,17 +356,17 @@ ANNOTATED = [
 
 
 @pytest.mark.parametrize(("value", "annotation", "expected"), ANNOTATED)
-def test_values_of_annotated_types(value, annotation, expected):
+def test_fits_compares_a_value_with_its_annotation(value, annotation, expected):
     assert fits(value, annotation) is expected
 
 
-def test_a_machine_has_so_many_layers():
+def test_number_of_layers_is_limited():
     assert len(Machine(MACHINE._fitted.machine.visible, (6,) * (MAX_LAYERS + 1), 6.0).layers) == 2 * MAX_LAYERS + 1
     with pytest.raises(ValueError, match="hidden_layer_sizes must have 1 to 1000 layers"):
         HelmholtzMachine((1,) * (MAX_LAYERS + 1)).fit(X)
 
 
-def test_reference_densities_are_loaded_with_the_same_care():
+def test_damaged_file_of_a_reference_density_is_rejected():
     density = IndependentBernoulli().fit(X)
     state = saved(density)
     del state["smoothing"]

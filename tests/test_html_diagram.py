@@ -1,4 +1,4 @@
-"""The HTML diagram of an estimator links to the page that documents it."""
+"""The HTML diagram of an estimator links to its page of the documentation."""
 
 import tomllib
 from pathlib import Path
@@ -21,24 +21,24 @@ PAGES = {
 }
 
 
-def page_of(name):
+def url_of_page(name):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return f"{project['urls']['Documentation']}/en/latest/api/generated/{name}.html"
 
 
 @pytest.mark.parametrize(("estimator", "name"), PAGES.items(), ids=PAGES.values())
-def test_every_estimator_links_to_its_page(estimator, name):
-    assert f'href="{page_of(name)}"' in estimator_html_repr(estimator())
+def test_diagram_links_to_the_page_of_the_estimator(estimator, name):
+    assert f'href="{url_of_page(name)}"' in estimator_html_repr(estimator())
 
 
-def test_in_a_pipeline_each_step_links_to_its_own_site():
+def test_diagram_of_a_pipeline_links_each_step_to_the_site_of_its_package():
     diagram = estimator_html_repr(make_pipeline(HelmholtzMachine(), LogisticRegression()))
-    assert f'href="{page_of("skwakesleep.HelmholtzMachine")}"' in diagram
+    assert f'href="{url_of_page("skwakesleep.HelmholtzMachine")}"' in diagram
     assert "scikit-learn.org" in diagram
     assert "skwakesleep.LogisticRegression" not in diagram
 
 
-def test_an_estimator_of_the_user_s_own_links_nowhere():
+def test_diagram_of_a_subclass_has_no_link():
     class Ours(HelmholtzMachine):
         pass
 

@@ -1,4 +1,4 @@
-"""What is saved is plain: arrays, numbers, strings, and the class of the estimator alone."""
+"""A pickle holds arrays, numbers, strings and the class of the estimator, but no other class of this package."""
 
 import copy
 import io
@@ -15,7 +15,7 @@ from skwakesleep._adapters.plain import CLASS, from_plain, to_plain
 from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, Pinwheel, SigmoidBeliefNetwork
 from skwakesleep.replicas import average, replicate
 
-pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
+pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # few dreams
 
 MACHINES = {
     "bernoulli": {"visible": "bernoulli"},
@@ -42,8 +42,8 @@ def amortised(model):
     return AmortisedWakeSleep(model, n_sleep=30, max_iter=2, feature_map=None, random_state=0)
 
 
-def loaded_with_names(saved):
-    """Return what a pickle holds, and the names of this package that it asked for."""
+def load_with_names(saved):
+    """Return the object in a pickle, and the names that it imports from this package."""
     names = set()
 
     class Reader(pickle.Unpickler):
@@ -56,23 +56,23 @@ def loaded_with_names(saved):
 
 
 @pytest.mark.parametrize("parameters", MACHINES.values(), ids=MACHINES)
-def test_a_saved_machine_names_its_class_alone(parameters, binary):
+def test_saved_machine_imports_only_its_class(parameters, binary):
     machine = machine_with(parameters).fit(binary)
-    loaded, names = loaded_with_names(pickle.dumps(machine))
+    loaded, names = load_with_names(pickle.dumps(machine))
     assert names == {"HelmholtzMachine"}
     assert_array_equal(loaded.partial_fit(binary).components_, machine.partial_fit(binary).components_)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_so_does_an_amortised_fit_of_a_model_of_the_package(model, binary):
+def test_saved_amortised_fit_imports_only_its_class(model, binary):
     fitted = amortised(model).fit(binary)
-    loaded, names = loaded_with_names(pickle.dumps(fitted))
+    loaded, names = load_with_names(pickle.dumps(fitted))
     assert names == {"AmortisedWakeSleep"}
     assert type(loaded.model_) is type(fitted.model_)
     assert_array_equal(loaded.partial_fit(binary).theta_, fitted.partial_fit(binary).theta_)
 
 
-def test_a_file_holds_registered_names_and_no_module(binary):
+def test_file_contains_registered_names_and_no_module_names(binary):
     saved = pickle.dumps(amortised(LatentFactors(6)).fit(binary))
     assert b"amortised-state/2" in saved
     assert b"latent-factors" in saved
@@ -80,9 +80,9 @@ def test_a_file_holds_registered_names_and_no_module(binary):
     assert b"skwakesleep.models" not in saved
 
 
-def test_the_reader_of_names_sees_them():
-    """Negative control."""
-    assert loaded_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors", "Normal", "IndependentNoise"}
+def test_imported_names_are_detected():
+    """Negative control for `load_with_names`: a model by itself."""
+    assert load_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors", "Normal", "IndependentNoise"}
 
 
 def draw(theta, n, rng):
@@ -94,14 +94,14 @@ def log_joint(theta, z, x):
     return -50 * np.square(x - theta - z).sum(axis=1)
 
 
-def test_a_model_that_is_there_twice_is_one_model_after_loading(binary):
+def test_model_saved_twice_is_one_object_after_loading(binary):
     model = FunctionModel(draw, log_joint, n_params=1, n_features=6)
     loaded = pickle.loads(pickle.dumps(amortised(model).set_params(warm_start=True).fit(binary)))
-    assert loaded.model is loaded.model_  # else training could not go on: it would seem another model
+    assert loaded.model is loaded.model_  # else a warm start would be refused, as with another model
     assert loaded.fit(binary).n_iter_ == 4
 
 
-def test_a_shallow_copy_shares_what_was_learned(binary):
+def test_shallow_copy_shares_the_fitted_state(binary):
     machine = machine_with({}).fit(binary)
     assert copy.copy(machine)._fitted.state is machine._fitted.state
 
@@ -110,20 +110,19 @@ def test_a_shallow_copy_shares_what_was_learned(binary):
     "path",
     ["os.system", "skwakesleep._engine.machine.networks.np", "skwakesleep._engine.machine.networks.Layer"],
 )
-def test_no_class_but_of_this_package_is_put_together(path):
-    """The last is imported by the module, not defined in it."""
+def test_unregistered_class_is_not_loaded(path):
     with pytest.raises(ValueError, match=f"{path!r}, which is none of this package"):
         from_plain({CLASS: path, "state": {}})
 
 
-def test_what_is_not_of_this_package_is_left_as_it_is():
+def test_objects_of_other_packages_are_saved_unchanged():
     value = {"array": np.arange(3), "nested": {"generator": np.random.default_rng(0)}}
     plain = to_plain(value)
     assert plain["array"] is value["array"]
     assert from_plain(plain)["nested"]["generator"] is value["nested"]["generator"]
 
 
-# ---------------------------------------------------------------------- without the training state
+# ---------------------------------------------------------------------- discard_training_state
 
 
 def first_latent(z):
@@ -145,7 +144,7 @@ METHODS = {
 
 
 def results(estimator, X):
-    """Return what every method of an estimator but training gives, and its fitted attributes, in bytes."""
+    """Return the results of all methods but training, and the fitted attributes, as pickles."""
     found = {name: method(estimator, X) for name, method in METHODS.items() if hasattr(estimator, name)}
     public = {name for name in dir(estimator) if name.endswith("_") and not name.startswith("_") and name != "model_"}
     found |= {name: getattr(estimator, name) for name in public}
@@ -162,18 +161,18 @@ every_fit = pytest.mark.parametrize("estimator", FITTED.values(), ids=FITTED)
 
 
 @every_fit
-def test_without_its_training_state_an_estimator_gives_the_same(estimator, binary):
+def test_results_are_equal_without_the_training_state(estimator, binary):
     estimator = estimator().fit(binary)
     before = results(estimator, binary)
     assert {"transform", "sample", "n_iter_"} <= before.keys()
     assert estimator.discard_training_state() is estimator
     assert results(estimator, binary) == before
     assert results(pickle.loads(pickle.dumps(estimator)), binary) == before
-    assert results(estimator.discard_training_state(), binary) == before  # a second time changes nothing
+    assert results(estimator.discard_training_state(), binary) == before  # discarding twice has no effect
 
 
 @every_fit
-def test_without_its_training_state_an_estimator_can_only_be_trained_anew(estimator, binary):
+def test_without_the_training_state_only_a_new_fit_is_possible(estimator, binary):
     estimator = estimator().fit(binary)
     before = results(clone(estimator).fit(binary), binary)
     estimator = pickle.loads(pickle.dumps(estimator.discard_training_state()))
@@ -193,16 +192,16 @@ def test_replicas_need_a_training_state(binary):
     for use in (lambda: replicate(machine, 2), lambda: average(replicas)):
         with pytest.raises(ValueError, match="HelmholtzMachine cannot be trained further"):
             use()
-    assert replicas[0].partial_fit(binary).n_iter_ == 3  # it shared its state, and keeps it
+    assert replicas[0].partial_fit(binary).n_iter_ == 3  # keeps the state that it shared with `machine`
 
 
-def test_there_is_nothing_to_discard_before_a_fit():
+def test_discard_training_state_before_fit_is_an_error():
     with pytest.raises(NotFittedError):
         machine_with({}).discard_training_state()
 
 
 @pytest.mark.parametrize("parameters", [{}, {"early_stopping": True}], ids=["average", "best"])
-def test_a_file_without_the_training_state_is_little_more_than_the_parameters(parameters):
+def test_file_without_the_training_state_is_at_most_a_tenth_larger_than_the_parameters(parameters):
     X = (np.random.default_rng(0).random((50, 100)) < 0.3).astype(float)
     machine = machine_with({"hidden_layer_sizes": 100, "max_iter": 2, **parameters}).fit(X)
     n_bytes = machine._fitted.state.selected_parameters.nbytes

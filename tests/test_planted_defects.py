@@ -1,7 +1,7 @@
-"""Defects that scikit-learn's common checks do not catch, each planted, and each caught by a check of its own.
+"""Checks of properties that scikit-learn's common checks do not cover, each tested on planted defects.
 
-Every line of DEFECTS pairs a check with a defect. The estimator must pass the check, and the estimator with the defect
-must fail it: what proves that the check checks something.
+Each line of DEFECTS is a check and a defect. The estimator must pass the check. The estimator with the defect must fail
+it, which shows that the check works.
 """
 
 import gc
@@ -21,23 +21,23 @@ from skwakesleep._engine.arrays.workspace import Workspace
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
 
-RULES = {"wake": 4, "sleep": 1, "both": 4}  # with their numbers of particles
+N_PARTICLES = {"wake": 4, "sleep": 1, "both": 4}  # by recognition_update
 
 
 def data(n_rows=40):
-    """Two patterns of six bits with a little noise, one seen four times as often as the other."""
+    """Return rows of two patterns of six bits, in proportion 1 to 4, with noise."""
     rng = np.random.default_rng(0)
     rare = rng.random((n_rows, 1)) < 0.2
     pattern = np.where(rare, [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1])
     return np.abs(pattern - (rng.random((n_rows, 6)) < 0.05)).astype(float)
 
 
-def build(cls, rule="wake", **options):
-    """Return a small machine; nothing that matters is left to the defaults."""
+def build(cls, recognition_update="wake", **options):
+    """Return a small machine whose parameters do not depend on the defaults."""
     settings = {
         "hidden_layer_sizes": (3, 2),
-        "n_particles": RULES[rule],
-        "recognition_update": rule,
+        "n_particles": N_PARTICLES[recognition_update],
+        "recognition_update": recognition_update,
         "alpha": 0.0,
         "learning_rate_init": 0.1,
         "solver": "adam",
@@ -64,7 +64,7 @@ def equal(some, others):
     return all(map(np.array_equal, some, others))
 
 
-# ---------------------------------------------------------------------- checks: the contract of the methods
+# ---------------------------------------------------------------------- checks of the methods
 
 
 def check_partial_fit_returns_self(cls):
@@ -74,7 +74,7 @@ def check_partial_fit_returns_self(cls):
 
 
 def check_partial_fit_continues(cls):
-    """Epoch by epoch is the same as all epochs at once, streams and optimizer included."""
+    """Three epochs by `partial_fit` equal a `fit` of three epochs, random streams and optimizer included."""
     whole, parts = build(cls, max_iter=3).fit(data()), build(cls)
     for _ in range(3):
         parts.partial_fit(data())
@@ -95,11 +95,11 @@ def check_methods_change_nothing(cls):
     assert joblib.hash(vars(machine)) == before
 
 
-def check_global_generators_are_left_alone(cls):
+def check_global_generators_do_not_change(cls):
     def states():
         return pickle.dumps((np.random.get_state(), random.getstate()))  # noqa: NPY002
 
-    np.random.random()  # noqa: NPY002  # whoever reseeds now changes the state, be it to what it was
+    np.random.random()  # noqa: NPY002  # so that seeding again changes the state, even with the seed of this test
     before = states()
     machine = build(cls, random_state=0).fit(data())
     machine.partial_fit(data()).score(data())
@@ -107,19 +107,19 @@ def check_global_generators_are_left_alone(cls):
     assert states() == before
 
 
-def check_data_are_let_go(cls):
+def check_data_are_not_kept(cls):
     X = data()
     reference, machine = weakref.ref(X), build(cls).fit(X)
     del X
     gc.collect()
-    assert reference() is None, "X, or a view of it, is still alive"
+    assert reference() is None, "X or a view of it is kept"
     many = build(cls, batch_size=400).fit(data(4000))
     few = build(cls, batch_size=400, max_iter=3).fit(data(400))
-    assert len(pickle.dumps(many)) < len(pickle.dumps(few)) + 100, "a copy of X is still alive"
+    assert len(pickle.dumps(many)) < len(pickle.dumps(few)) + 100, "a copy of X is kept"
     assert machine.n_features_in_ == 6
 
 
-def check_samples_are_of_the_datas_kind(cls):
+def check_samples_are_binary(cls):
     machine = build(cls).fit(data())
     for random_state in (None, 0):
         samples = machine.sample(20, random_state=random_state)
@@ -134,7 +134,7 @@ def check_fit_is_silent(cls):
     assert not caught, [str(warning.message) for warning in caught]
 
 
-# ---------------------------------------------------------------------- checks: the mathematics
+# ---------------------------------------------------------------------- checks of the mathematics
 
 
 def check_probabilities_sum_to_one(cls):
@@ -143,49 +143,49 @@ def check_probabilities_sum_to_one(cls):
     assert np.exp(log_likelihood).sum() == pytest.approx(1, abs=1e-9)
 
 
-def recognition_check(rule):
-    """Return the check that, by a rule, the lower bound comes to use the latents: independent columns are far worse.
+def recognition_check(recognition_update):
+    """Return the check that the lower bound ends far above the log-likelihood of independent columns.
 
-    Where the recognition network does not follow, the generative network is better off without its latents.
+    If the recognition network does not learn, the generative network learns to ignore its latents.
     """
 
     def check(cls):
         X = data(200)
-        machine = build(cls, rule, hidden_layer_sizes=2, max_iter=40, learning_rate_init=0.2).fit(X)
+        machine = build(cls, recognition_update, hidden_layer_sizes=2, max_iter=40, learning_rate_init=0.2).fit(X)
         independent = bernoulli(X.mean(axis=0)).logpmf(X).sum(axis=1).mean()
         assert machine.lower_bound_ > independent + 1.0
 
-    check.__name__ = f"check_recognition_follows_by_{rule}"
+    check.__name__ = f"check_recognition_learns_by_{recognition_update}"
     return check
 
 
 def check_sleep_learns_from_dreams_alone(cls):
-    """With the sleep-phase update, other data with the same column means give the same recognition network."""
+    """One sleep-phase update gives equal recognition networks for different data with equal column means."""
     X = data()
     shuffled = np.random.default_rng(1).permuted(X, axis=0)
     first, second = (build(cls, "sleep", batch_size=40).partial_fit(rows) for rows in (X, shuffled))
     assert equal(first.recognition_coefs_, second.recognition_coefs_)
     assert equal(first.recognition_intercepts_, second.recognition_intercepts_)
-    assert not equal(first.generative_coefs_, second.generative_coefs_)  # which learned from the data
+    assert not equal(first.generative_coefs_, second.generative_coefs_)  # learns from the data
 
 
 def check_every_array_learns(cls):
-    for rule in RULES:
-        machine = build(cls, rule).partial_fit(data())
+    for recognition_update in N_PARTICLES:
+        machine = build(cls, recognition_update).partial_fit(data())
         before = [array.copy() for array in parameters(machine)]
         for array, earlier in zip(parameters(machine.partial_fit(data())), before, strict=True):
             assert (array != earlier).any()
 
 
 def check_networks_are_separate(cls):
-    for rule in RULES:
-        machine = build(cls, rule).fit(data())
+    for recognition_update in N_PARTICLES:
+        machine = build(cls, recognition_update).fit(data())
         for generative, recognition in zip(machine.generative_coefs_, machine.recognition_coefs_, strict=True):
             assert not np.shares_memory(generative, recognition)
             assert not np.allclose(generative.T, recognition)
 
 
-# ---------------------------------------------------------------------- defects: of the estimator
+# ---------------------------------------------------------------------- defects of the estimator
 
 
 class PartialFitReturnsNone(HelmholtzMachine):
@@ -275,21 +275,21 @@ class ScoresNegated(HelmholtzMachine):
         return -super().score_samples(X)
 
 
-# ---------------------------------------------------------------------- defects: of the engine
+# ---------------------------------------------------------------------- defects of the engine
 
 
 def engine_defect(spoil):
-    """Return a planter of a defect that acts after each gradient, given the objective and the mini-batch."""
+    """Return a function that plants a defect: ``spoil(objective, batch)`` is called after each gradient."""
 
     def plant(monkeypatch):
         original = WakeSleep.__call__
 
-        def spoilt(self, x):
-            bound = original(self, x)
-            spoil(self, x)
+        def with_defect(self, batch):
+            bound = original(self, batch)
+            spoil(self, batch)
             return bound
 
-        monkeypatch.setattr(WakeSleep, "__call__", spoilt)
+        monkeypatch.setattr(WakeSleep, "__call__", with_defect)
         return HelmholtzMachine
 
     plant.__name__ = spoil.__name__
@@ -323,13 +323,13 @@ def prior_never_learns(objective, batch):
 
 
 @engine_defect
-def recognition_biases_never_learn(objective, x):
+def recognition_biases_never_learn(objective, batch):
     for layer in objective.machine.bind(objective.gradient).recognition:
         layer["intercept"][...] = 0
 
 
 def weights_are_tied(monkeypatch):
-    """Plant what makes a restricted Boltzmann machine: both networks read and write one matrix."""
+    """Plant weight sharing, as in a restricted Boltzmann machine: both networks use one matrix."""
     original = Machine.bind
 
     def bind(self, flat):
@@ -342,9 +342,9 @@ def weights_are_tied(monkeypatch):
     return HelmholtzMachine
 
 
-def planted(defect):
-    """Return a planter of a defective estimator class."""
-    return defect if not isinstance(defect, type) else lambda monkeypatch: defect
+def planted(defect, monkeypatch):
+    """Return the estimator class with a defect: a class, or a function that patches the engine."""
+    return defect if isinstance(defect, type) else defect(monkeypatch)
 
 
 DEFECTS = [
@@ -353,17 +353,17 @@ DEFECTS = [
     (check_partial_fit_continues, PartialFitForgetsTheOptimizer),
     (check_methods_change_nothing, ScoreSetsAnAttribute),
     (check_methods_change_nothing, SampleAdvancesTheStreams),
-    (check_global_generators_are_left_alone, SampleReseeds),
-    (check_global_generators_are_left_alone, FitReseeds),
-    (check_global_generators_are_left_alone, FitDrawsFromTheGlobalGenerator),
-    (check_data_are_let_go, FitKeepsX),
-    (check_data_are_let_go, FitKeepsAViewOfX),
-    (check_data_are_let_go, FitKeepsACopyOfX),
-    (check_samples_are_of_the_datas_kind, SampleReturnsNaN),
-    (check_samples_are_of_the_datas_kind, SampleReturnsMeans),
+    (check_global_generators_do_not_change, SampleReseeds),
+    (check_global_generators_do_not_change, FitReseeds),
+    (check_global_generators_do_not_change, FitDrawsFromTheGlobalGenerator),
+    (check_data_are_not_kept, FitKeepsX),
+    (check_data_are_not_kept, FitKeepsAViewOfX),
+    (check_data_are_not_kept, FitKeepsACopyOfX),
+    (check_samples_are_binary, SampleReturnsNaN),
+    (check_samples_are_binary, SampleReturnsMeans),
     (check_fit_is_silent, FitWarns),
     (check_probabilities_sum_to_one, ScoresNegated),
-    *((recognition_check(rule), recognition_descends) for rule in RULES),
+    *((recognition_check(update), recognition_descends) for update in N_PARTICLES),
     (check_sleep_learns_from_dreams_alone, wake_updates_the_recognition_network),
     (check_every_array_learns, prior_never_learns),
     (check_every_array_learns, recognition_biases_never_learn),
@@ -372,12 +372,12 @@ DEFECTS = [
 
 
 @pytest.mark.parametrize("check", dict(DEFECTS), ids=lambda check: check.__name__)
-def test_the_estimator_passes(check):
+def test_estimator_passes(check):
     check(HelmholtzMachine)
 
 
-@pytest.mark.parametrize(("check", "defect"), DEFECTS, ids=lambda planted: planted.__name__)
-def test_the_defect_is_caught(check, defect, monkeypatch):
-    defective = planted(defect)(monkeypatch)
+@pytest.mark.parametrize(("check", "defect"), DEFECTS, ids=lambda function: function.__name__)
+def test_defect_fails_the_check(check, defect, monkeypatch):
+    estimator_with_defect = planted(defect, monkeypatch)
     with pytest.raises(AssertionError):
-        check(defective)
+        check(estimator_with_defect)
