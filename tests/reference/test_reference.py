@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from skwakesleep import HelmholtzMachine
 from skwakesleep.plotting import ComparisonDisplay
 from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, compare_densities
-from skwakesleep.reference._base import BATCH
+from skwakesleep.reference._base import BATCH_SIZE
 from skwakesleep.reference._comparison import compare_scores
 from tests.every_check import feed
 
@@ -415,7 +415,7 @@ def test_a_row_that_is_ruled_out():
 
 def test_a_refit_meanwhile_does_not_mix_two_fits(monkeypatch):
     """As if another thread fitted the mixture anew between two batches of rows."""
-    rows = np.random.default_rng(0).integers(2, size=(BATCH + 10, 4)).astype(float)
+    rows = np.random.default_rng(0).integers(2, size=(BATCH_SIZE + 10, 4)).astype(float)
     mixture = BernoulliMixture(3, random_state=0).fit(rows)
     expected = mixture.score_samples(rows)
     log_prob = BernoulliMixture._log_prob
