@@ -54,8 +54,8 @@ def shape_of_images(n_features: int, image_shape: tuple[int, int] | None) -> tup
     height, width = image_shape
     if height * width != n_features:
         raise ValueError(
-            f"image_shape must have as many pixels as the data have columns. image_shape={image_shape!r} has {height * width} "
-            f"pixels, but there are {n_features} columns."
+            f"image_shape must have one pixel per column. image_shape={image_shape!r} has {height * width} pixels, but "
+            f"there are {n_features} columns."
         )
     return height, width
 
