@@ -4,7 +4,7 @@ A black-box model of rainfall
 =============================
 
 Storms occur at random, each brings a random amount of rain, and a gauge measures the rainfall of a day with an error.
-The number of storms and the rain of each are latent. `AmortisedWakeSleep` fits any such model that can be simulated. It
+The number of storms and the rain of each are latent. `AmortisedWakeSleep` fits any model that can be simulated. It
 needs samples of the model, and the gradient of the log-density of these samples. The posterior of the unbounded number
 of storms is never approximated.
 """

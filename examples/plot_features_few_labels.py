@@ -4,9 +4,10 @@ Features from unlabeled data for few labeled samples
 ====================================================
 
 Often many rows have no labels. A machine learns features from all rows, and a classifier is trained on the features of
-the labeled rows. This example uses these features in a pipeline, shows the inputs of hidden units, and measures the
-number of labels that the features save. They save many labels if classes differ by causes that no single column shows,
-and none if the columns separate the classes already. The example needs pandas for the names of the features.
+the labeled rows. This example uses these features in a pipeline, shows the images that activate hidden units, and
+measures the number of labels that the features save. They save many labels if classes differ by causes that no single
+column shows, and none if the columns separate the classes already. The example needs pandas for the names of the
+features.
 """
 
 # %%

@@ -1,7 +1,7 @@
 """
-==================================================
+================================================
 Comparison with the restricted Boltzmann machine
-==================================================
+================================================
 
 ``BernoulliRBM`` of scikit-learn is related to the Helmholtz machine. Both are networks of binary units over binary
 columns. Both extract features, generate rows, and define a probability of each row. This example chooses the learning
