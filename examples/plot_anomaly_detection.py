@@ -1,21 +1,21 @@
 """
-======================================================
-Anomalies, with p-values from the machine's own dreams
-======================================================
+===========================================
+Anomaly detection with p-values from dreams
+===========================================
 
-A low log-likelihood is suspicious, but how low is low? A machine can answer for itself: it dreams of as many rows as
-one likes, and the share of dreams that score no higher than a row is a p-value. This example computes such p-values for
-digits, asks whether they are what p-values should be, controls the false discovery rate with them, and compares what
-held-out data give in their place.
+Anomalies have low log-likelihoods. To decide whether a score is low, compare it with the scores of dreams of the
+machine: the fraction of dreams that score no higher than a row is a p-value. This example computes these p-values for
+digits, tests whether they are uniform, controls the false discovery rate with them, and compares them with p-values
+from held-out data.
 """
 
 # %%
-# Digits, and what is none
-# ------------------------
+# Digits and anomalies
+# --------------------
 #
-# Pixels are ink or paper. A thousand images are for training, the others are held out. Anomalies are made from held-out
-# images: with four pixels inverted, with the lower half of another image, and upside down, where some digits are still
-# digits.
+# Pixels are binary: ink or paper. A thousand images are for training, the others are held out. Anomalies are modified
+# held-out images: with four pixels inverted, with the lower half of another image, and upside down. Some upside-down
+# digits are still digits.
 
 import numpy as np
 from scipy.stats import false_discovery_control, kstest
@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from skwakesleep import HelmholtzMachine
 
-threadpool_limits(1)  # matrices this small are not worth a second thread
+threadpool_limits(1)  # matrices this small are faster with one thread
 digits = load_digits()
 X = (digits.data >= 8).astype(np.float32)
 train, held_out = train_test_split(X, train_size=1000, random_state=0, stratify=digits.target)
@@ -44,13 +44,13 @@ machine = HelmholtzMachine(100, max_iter=60, tol=None, random_state=0).fit(train
 # P-values from dreams
 # --------------------
 #
-# If the machine were true, a row of data would be one more dream. Its rank among the dreams would then be uniform, and
-# the p-value exact. That holds for any score, so it does not matter here that `score_samples` is an estimate: dreams
-# and data are scored by one and the same function.
+# If the data had the distribution of the machine, a row would be one more dream. Its rank among the dreams would be
+# uniform, and the p-value exact. This holds for any score, so that the Monte-Carlo error of `score_samples` does not
+# matter: dreams and data are scored by the same function.
 
 
 def p_values(scores, reference):
-    """Return the share of the reference that scores no higher, the row itself counted in."""
+    """Return the fraction of the reference that scores no higher, counting the row itself."""
     return (1 + np.searchsorted(np.sort(reference), scores, side="right")) / (1 + len(reference))
 
 
@@ -63,34 +63,33 @@ scores = {
 }
 levels = [0.01, 0.05, 0.1, 0.5]
 
-print("Share of p-values, from dreams, that are at most")
+print("Fraction of p-values from dreams below or equal to a level")
 print(f"  {'':22}" + "".join(f"{level:>8}" for level in levels) + f"{'distance to uniform':>22}")
 for name, values in scores.items():
     p = p_values(values, dreamed)
-    shares = "".join(f"{np.mean(p <= level):8.3f}" for level in levels)
-    print(f"  {name:22}{shares}{kstest(p, 'uniform').statistic:22.3f}")
+    fractions = "".join(f"{np.mean(p <= level):8.3f}" for level in levels)
+    print(f"  {name:22}{fractions}{kstest(p, 'uniform').statistic:22.3f}")
 
 # %%
-# Fresh dreams have uniform p-values, as they must: a check of the procedure. Held-out images tell about the machine. If
-# it were perfect, their p-values would be uniform too, and the last column, the distance of Kolmogorov and Smirnov,
-# would be no more than about 1.4 by the square root of the number of images, here 0.05, in 95 of 100 cases. What counts
-# for anomalies is the left tail: at the smallest level, more images fall below it than should. Real digits have a
-# longer tail than dreams, of rare shapes that a thousand training images did not teach the machine to expect. Training
-# images, in turn, score better than dreams; they must never serve as a reference.
+# Fresh dreams have uniform p-values, which checks the procedure. With a perfect machine, held-out images would have
+# uniform p-values, too. The last column, the Kolmogorov-Smirnov distance, would then be at most about 1.4 divided by
+# the square root of the number of images, here 0.05, in 95 of 100 cases. For anomalies, the left tail matters. At the
+# smallest level, more held-out images are below the level than expected: real digits have rare shapes that the machine
+# has not learned from a thousand images. Training images score higher than dreams. Never use them as a reference.
 #
 # Calibration by held-out data
 # ----------------------------
 #
-# Held-out rows may stand in for the dreams. The rank of one among others is uniform whatever the machine is worth, as
-# long as all come from one source: such p-values are called conformal [1]_. The price is data that could have been
-# trained on, and a limit to how small a p-value can get: with 400 rows of reference none is below 1/401, while dreams
-# can be had by the million. Dreams, then, where data are few or the machine is known to be good; held-out data where
-# neither is so.
+# Held-out rows can replace the dreams as a reference. The rank of a row among other held-out rows is uniform for any
+# machine, if all rows are from the same distribution. These p-values are called conformal [1]_. They have two
+# disadvantages. They need data that could have been used for training, and they have a lower limit: with 400 reference
+# rows, no p-value is below 1/401, while the number of dreams is unlimited. Use dreams if data are few or if the machine
+# fits well, and held-out data otherwise.
 #
-# It makes a difference when many rows are tested at once, and a *false discovery rate* is to be kept, the expected
-# share of false alarms among the alarms. The procedure of Benjamini and Hochberg [2]_ is in SciPy; for conformal
-# p-values, which share their reference, it was shown to hold as well [1]_. In each of 300 trials, the held-out images
-# are divided anew into 400 for reference and 360 to be tested along with 40 anomalies.
+# The choice matters when many rows are tested and the *false discovery rate* is controlled, the expected fraction of
+# false alarms among the alarms. The procedure of Benjamini and Hochberg [2]_ is in SciPy. It is also valid for
+# conformal p-values, which share their reference [1]_. In each of 300 trials, the held-out images are divided at random
+# into 400 reference images and 360 test images, and 40 anomalies are added to the test images.
 #
 # .. [1] S. Bates, E. Candès, L. Lei, Y. Romano, M. Sesia. "Testing for outliers with conformal p-values". Annals of
 #    Statistics 51 (2023) 149-178.
@@ -103,7 +102,7 @@ rates = np.array([0.05, 0.1, 0.2, 0.3])
 
 
 def trial(rng):
-    """Return the share of false alarms and of anomalies found, for each source of p-values and each rate asked for."""
+    """Return the fractions of false alarms and of anomalies found, for each reference and each nominal rate."""
     shuffled = rng.permutation(scores["held-out images"])
     tested = np.concatenate([rng.choice(all_anomalies, 40, replace=False), shuffled[400:760]])
     outcome = []
@@ -120,41 +119,41 @@ means, errors = outcomes.mean(axis=0), outcomes.std(axis=0, ddof=1) / np.sqrt(le
 sources = ["dreams", "held-out images"]
 
 print("\nFalse discovery rate")
-print(f"  {'asked for':34}" + "".join(f"{rate:8.2f}" for rate in rates))
-for source, (false_share, found) in zip(sources, means, strict=True):
-    print(f"  {'rate, reference of ' + source:34}" + "".join(f"{share:8.3f}" for share in false_share))
-    print(f"  {'anomalies found':34}" + "".join(f"{share:8.3f}" for share in found))
+print(f"  {'nominal':34}" + "".join(f"{rate:8.2f}" for rate in rates))
+for source, (false_rates, found) in zip(sources, means, strict=True):
+    print(f"  {'rate, reference: ' + source:34}" + "".join(f"{rate:8.3f}" for rate in false_rates))
+    print(f"  {'anomalies found':34}" + "".join(f"{rate:8.3f}" for rate in found))
 
 # %%
-# One tail is not all
-# -------------------
+# Two-sided tests
+# ---------------
 #
-# Rows may also score too *well*. If an image is taken through the hidden units and back, and each pixel set to what is
-# more likely, details that speak against it are gone. None of these images is conspicuous for a low score, but too many
-# of their p-values are high. Which tail counts is for the user to say; twice the smaller of the shares on either side
-# is a p-value for both.
+# Anomalies can also score too *high*. As an example, each image is reconstructed from the hidden units, and each pixel
+# is set to its more probable value. This removes unlikely details. None of these images has a low score, but too many
+# of their p-values are high. Choose the tail for your application. Twice the smaller of the fractions in both tails is
+# a two-sided p-value.
 
-tidied = (machine.inverse_transform(machine.transform(held_out)) >= 0.5).astype(np.float32)
-tidied_scores = machine.score_samples(tidied)
-lower, upper = p_values(tidied_scores, dreamed), p_values(-tidied_scores, -dreamed)
+reconstructed = (machine.inverse_transform(machine.transform(held_out)) >= 0.5).astype(np.float32)
+reconstructed_scores = machine.score_samples(reconstructed)
+lower, upper = p_values(reconstructed_scores, dreamed), p_values(-reconstructed_scores, -dreamed)
 both = np.minimum(1, 2 * np.minimum(lower, upper))
-print("\nTidied images, share of p-values that are at most 0.05")
+print("\nReconstructed images, fraction of p-values that are at most 0.05")
 for name, p in {"lower tail": lower, "upper tail": upper, "both": both}.items():
     print(f"  {name:12}{np.mean(p <= 0.05):.3f}")
 
 # %%
-# The picture
-# -----------
+# Figure
+# ------
 #
-# Above, the scores, and how often a p-value of a held-out image is at most so large: on the dashed line, if it is what
-# it says. Below, the share of false alarms that there was for the one that was asked for, and the held-out images that
-# the machine believes in least.
+# Top: the scores, and the cumulative distribution of the p-values of held-out images. It is on the dashed line if the
+# p-values are uniform. Bottom: the observed against the nominal fraction of false alarms, and the held-out images with
+# the lowest p-values.
 
 import matplotlib.pyplot as plt
 
 from skwakesleep.plotting import ScoreDisplay
 
-panels = [["scores", "p-values"], ["rates", "least"]]
+panels = [["scores", "p-values"], ["rates", "lowest"]]
 figure, axes = plt.subplot_mosaic(panels, figsize=(10, 8.5), layout="constrained")
 shown = ["held-out images", "4 pixels inverted", "halves of two digits"]
 ScoreDisplay({**{name: scores[name] for name in shown}, "dreams": dreamed}).plot(ax=axes["scores"])
@@ -168,19 +167,21 @@ for name, p in by_reference.items():
     axes["p-values"].step(np.sort(p), np.arange(1, len(p) + 1) / len(p), where="post", label=name)
 axes["p-values"].plot([1e-3, 1], [1e-3, 1], color="0.5", linestyle="--", label="uniform")
 axes["p-values"].set(xscale="log", yscale="log", xlim=(1e-3, 1), ylim=(1e-3, 1), aspect="equal")
-axes["p-values"].set(xlabel="p-value", ylabel="share of held-out images", title="Are they p-values?")
+axes["p-values"].set(xlabel="p-value", ylabel="fraction of held-out images", title="Calibration of p-values")
 axes["p-values"].legend(title="reference", loc="lower right")
 
-for source, (false_share, _), (error, _) in zip(sources, means, errors, strict=True):
-    axes["rates"].errorbar(rates, false_share, yerr=2 * error, fmt="o-", capsize=3, label=source)
-axes["rates"].plot([0, 0.32], [0, 0.32], color="0.5", linestyle="--", label="as asked for")
-axes["rates"].set(xlabel="false discovery rate asked for", ylabel="share of false alarms", title="Are rates kept?")
+for source, (false_rates, _), (error, _) in zip(sources, means, errors, strict=True):
+    axes["rates"].errorbar(rates, false_rates, yerr=2 * error, fmt="o-", capsize=3, label=source)
+axes["rates"].plot([0, 0.32], [0, 0.32], color="0.5", linestyle="--", label="nominal")
+axes["rates"].set(
+    xlabel="nominal false discovery rate", ylabel="fraction of false alarms", title="False discovery rate"
+)
 axes["rates"].legend(title="reference", loc="lower right")
 
-least = np.argsort(scores["held-out images"])[:20].reshape(4, 5)
-cells = held_out[least].reshape(4, 5, 8, 8)
+lowest = np.argsort(scores["held-out images"])[:20].reshape(4, 5)
+cells = held_out[lowest].reshape(4, 5, 8, 8)
 framed = np.pad(cells, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=0.3)
-axes["least"].imshow(framed.swapaxes(1, 2).reshape(40, 50), cmap="gray_r")
-axes["least"].set_axis_off()
-axes["least"].set_title("Held-out images with the lowest p-values")
+axes["lowest"].imshow(framed.swapaxes(1, 2).reshape(40, 50), cmap="gray_r")
+axes["lowest"].set_axis_off()
+axes["lowest"].set_title("Held-out images with the lowest p-values")
 plt.show()

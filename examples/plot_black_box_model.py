@@ -1,22 +1,23 @@
 """
-================================
-A black-box model: rain in a cup
-================================
+=============================
+A black-box model of rainfall
+=============================
 
-Storms come at random, each brings a random amount of rain, and a cup on a fence tells what fell in a day, not very
-accurately. How many storms were there, and how much did each bring? Whoever can write such a model down as a simulation
-can fit it: `AmortisedWakeSleep` asks for samples, and for the gradient of the density of its *own* samples. The
-posterior over how many storms there were, an unbounded number, is never approximated.
+Storms occur at random, each brings a random amount of rain, and a gauge measures the rainfall of a day with an error.
+The number of storms and the rain of each are latent. `AmortisedWakeSleep` fits any model that can be simulated. It
+needs samples of the model, and the gradient of the log-density of these samples. The posterior of the unbounded number
+of storms is never approximated.
 """
 
 # %%
 # A model in twenty lines
 # -----------------------
 #
-# The number of storms in a day is Poisson, what each brings gamma, and the cup has a normal error of half a millimetre.
-# What several storms bring together is gamma as well. The three parameters are the logarithms of the rate of storms, of
-# the shape of the gamma and of its scale in millimetres. A model is any object with these two numbers and three
-# methods; `grad_log_joint` sums the gradients of the logarithm of p(storms, total, reading), each with its weight.
+# The number of storms of a day is Poisson distributed, the rain of a storm is gamma distributed, and the gauge has a
+# normal error of half a millimetre. The total of several storms is gamma distributed, too. The three parameters are the
+# logarithms of the rate of storms, of the shape of the gamma distribution, and of its scale in millimetres. A model is
+# an object with these two attributes and some methods. `grad_log_joint` returns the weighted sum of the gradients of
+# the logarithm of p(storms, total, reading).
 
 import numpy as np
 from scipy.special import digamma
@@ -51,12 +52,12 @@ class Rain:
 
 
 # %%
-# Does it keep its promises?
-# --------------------------
+# Testing the model
+# -----------------
 #
-# Mistakes in a gradient are hard to see in what is learned with it. `check_generative_model` asks the model itself: a
-# score must be zero on average over the model's own samples, draws must come from the generator handed in, and so on.
-# It raises an error if something is wrong.
+# A mistake in a gradient is hard to detect in the result of a fit. `check_generative_model` tests a model: for example,
+# the mean of the score over samples must be zero, and samples must depend only on the given random generator. It raises
+# an error if a test fails.
 
 from skwakesleep.models import check_generative_model
 
@@ -67,8 +68,9 @@ check_generative_model(Rain(), truth, np.random.default_rng(0))
 # Two years of readings
 # ---------------------
 #
-# The fit sees only them. A reading of two millimetres tells much more than one of 42 beside one of 40: `feature_map`,
-# any transformer of scikit-learn, spreads out for the regression what is close to zero.
+# The model is fitted to the readings only. The difference between 0 and 2 millimetres matters much more than the
+# difference between 40 and 42. `feature_map` transforms the readings for the regression, with any transformer of
+# scikit-learn. Here it expands the range near zero.
 
 from sklearn.preprocessing import FunctionTransformer
 
@@ -81,35 +83,36 @@ for name, estimate, true in zip(("rate", "shape", "scale"), np.exp(fitted.theta_
     print(f"{name:6} {estimate:5.2f} (true {true:.2f})")
 
 # %%
-# What was there, behind a reading?
-# ---------------------------------
+# Inferring the number of storms
+# ------------------------------
 #
-# ``transform`` and ``expect`` regress any function of the latents on the readings, by the same dreams. Here we can know
-# the answer: the number of storms can be summed over, and the true total integrated numerically.
+# ``transform`` and ``expect`` estimate the posterior expectation of any function of the latents, by a regression on the
+# same dreams. For this model, the exact expectation is available for comparison: a sum over the number of storms, with
+# a numerical integral over the total.
 
 from scipy.stats import gamma, norm, poisson
 
 
-def posterior_storms(readings, theta, most=12):
-    """Return the density of each reading, and the expected number of storms behind it."""
+def posterior_storms(readings, theta, max_storms=12):
+    """Return the density of each reading, and the posterior expectation of the number of storms."""
     rate, shape, scale = np.exp(theta)
     edges = np.linspace(0, 80, 4001)
     middle = (edges[1:] + edges[:-1]) / 2
     density_of_error = norm.pdf(readings[:, np.newaxis], middle, ERROR)
     joint = [poisson.pmf(0, rate) * norm.pdf(readings, 0, ERROR)]
-    for storms in range(1, most + 1):
+    for storms in range(1, max_storms + 1):
         mass = np.diff(gamma.cdf(edges, storms * shape, scale=scale))
         joint.append(poisson.pmf(storms, rate) * density_of_error @ mass)
     joint = np.array(joint)
-    return joint.sum(axis=0), np.arange(most + 1) @ joint / joint.sum(axis=0)
+    return joint.sum(axis=0), np.arange(max_storms + 1) @ joint / joint.sum(axis=0)
 
 
 readings = np.linspace(-1, 40, 300)
 expected = fitted.transform(readings[:, np.newaxis])[:, 0]
 
 # %%
-# The picture: on the left the readings, with the density of the fitted model and of the true one; on the right what the
-# regression says about the number of storms, beside the exact posterior expectation for the same parameters.
+# Left: the readings, with the densities of the fitted and the true model. Right: the expected number of storms by the
+# regression, and the exact posterior expectation for the same parameters.
 
 import matplotlib.pyplot as plt
 
@@ -124,7 +127,7 @@ left.set(xlabel="reading (mm)", ylabel="density", ylim=(0, 0.3), title="Two year
 left.legend()
 right.plot(readings, exact, "k:", label="exact, by summing and integrating")
 right.plot(readings, expected, "C1", label="transform: regression on dreams")
-right.set(xlabel="reading (mm)", ylabel="expected number of storms", title="How many storms were there?")
+right.set(xlabel="reading (mm)", ylabel="expected number of storms", title="Number of storms")
 right.legend()
 plt.show()
 
@@ -132,10 +135,10 @@ plt.show()
 # Gradients from PyTorch or JAX
 # -----------------------------
 #
-# Whoever would rather not differentiate by hand writes the log joint in one of these, and takes one backward pass of
-# its weighted sum. `FunctionModel` makes a model of plain functions. Without any gradient, it takes central
-# differences of ``log_joint``, which will do for a handful of parameters. Neither library is needed by this package;
-# this part runs where they are installed.
+# Instead of a gradient derived by hand, write the log joint in one of these libraries, and compute the gradient of its
+# weighted sum in one backward pass. `FunctionModel` makes a model from functions. Without a gradient, it uses central
+# differences of ``log_joint``, which is practical for a few parameters. This package needs neither library. This part
+# runs only if they are installed.
 
 from importlib.util import find_spec
 
@@ -143,7 +146,7 @@ from skwakesleep.models import FunctionModel
 
 
 def log_joint(theta, z, x, xp, lgamma):
-    """The log joint for any library with NumPy's names, up to what is free of the parameters."""
+    """Return the log joint up to terms without parameters, for any library with NumPy's interface."""
     storms, total = z
     wet = storms > 0
     shape, amount = xp.exp(theta[1]) * storms.clip(1), xp.where(wet, total, 1.0)
@@ -180,7 +183,7 @@ if find_spec("jax"):
     gradients["JAX"] = jax_gradient
 
 # %%
-# Each of them takes the same way: here, the first ten epochs.
+# All gradients give the same fit, here for ten epochs.
 
 for name, gradient in gradients.items():
     model = FunctionModel(

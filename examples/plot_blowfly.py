@@ -3,20 +3,19 @@
 Nicholson's blowflies: a time series of births
 ==============================================
 
-In the 1950s A. J. Nicholson kept sheep blowflies in a cage, fed them a limited diet of liver, and counted them every
-other day for years. Their number rises and crashes every five to six weeks. The explanation is a delay: where adults
-are many they starve and lay few eggs, and what is laid today is an adult only two weeks later. This example fits that
-explanation to 180 counts, with noise on births and deaths whose densities are known, but whose sum's is not. It takes
-about half a minute.
+In the 1950s A. J. Nicholson kept sheep blowflies in a cage on a limited diet of liver, and counted them every other day
+for years. Their number rises and crashes every five to six weeks. The explanation is a delay: many adults starve and
+lay few eggs, and eggs become adults only two weeks later. This example fits a model of this process to 180 counts. The
+noise of births and of deaths has known densities, but their sum has not. The example takes about half a minute.
 """
 
 # %%
 # The model
 # ---------
 #
-# `BlowflyDynamics` says that the flies at the next count are recruits and survivors. Recruits are gamma-distributed
-# around ``P N exp(-N / N0)``, where ``N`` is the population seven counts before. Which flies are recruits nobody knows:
-# they are the latents. Counting in thousands brings all numbers close to one.
+# In `BlowflyDynamics`, the flies at the next count are recruits and survivors. The number of recruits is gamma
+# distributed around ``P N exp(-N / N0)``, where ``N`` is the population seven counts before. The division into recruits
+# and survivors is not observed: it is the latent. Counts are in thousands, so that all numbers are close to one.
 
 import numpy as np
 
@@ -32,10 +31,10 @@ model = BlowflyDynamics(len(counts), delay=delay, history=counts[: delay + 1])
 # The fit
 # -------
 #
-# A whole series is one observation, and as an input of a regression it is hopeless: 180 columns and one row. But its
-# log-probability is a sum over the steps, given the history *observed* until then. `AmortisedWakeSleep` sees that the
-# model offers such local factors, dreams one step from each observed history, and regresses the score of a step on what
-# it depends on: two features, named by the model, so that there is nothing for a feature map to reduce.
+# The whole series is one observation: 180 columns and one row, which is impractical for a regression. But its
+# log-probability is a sum over the steps, each given the *observed* history. The model defines these local factors.
+# `AmortisedWakeSleep` then dreams one step from each observed history, and regresses the score of a step on two
+# features of the step, which are defined by the model. A feature map is not needed.
 
 X = counts[np.newaxis]
 fitted = AmortisedWakeSleep(model, n_sleep=1000, max_iter=200, feature_map=None, random_state=0).fit(X)
@@ -43,18 +42,17 @@ for name, value in fitted.params_.items():
     print(f"{name.removeprefix('log_'):18} {np.exp(value):6.3f}")
 
 # %%
-# How good is it?
-# ---------------
+# Comparison with maximum likelihood
+# ----------------------------------
 #
-# For this model the likelihood can be computed, by one quadrature for each step, and so it can be maximized directly.
-# That is the yardstick here, and not to be had for most simulators. A delay of six counts or eight is told from seven
-# in the same way, if all forecast the same counts.
+# For this model, the likelihood can be computed by one quadrature per step, and maximized directly. Most simulators
+# have no such reference. Delays of six or eight counts are compared with seven in the same way, on the same counts.
 
 from scipy.optimize import minimize
 
 
 def maximize(delay, first=9):
-    """Fit by maximum likelihood of all counts from the first that each delay can forecast."""
+    """Return the maximum log-likelihood of the counts from number `first` on."""
     candidate = BlowflyDynamics(len(counts) - first + delay + 1, delay=delay)
     series = X[:, first - delay - 1 :]
     return -minimize(
@@ -68,16 +66,16 @@ def maximize(delay, first=9):
 start = model.initial_params(X, np.random.default_rng(0))
 print(f"log-likelihood at the start: {model.log_likelihood(start, X)[0]:.1f} nats")
 print(f"log-likelihood of the fit:   {fitted.score(X):.1f} nats")
-print(f"greatest log-likelihood:     {maximize(7, first=8):.1f} nats")
+print(f"maximum log-likelihood:      {maximize(7, first=8):.1f} nats")
 by_delay = {delay: maximize(delay) for delay in (5, 6, 7, 8)}
 
 # %%
-# The picture
-# -----------
+# Figure
+# ------
 #
-# Above, the counts, the part of them that the model takes for recruits, and two dreams that start like the data:
-# ``transform`` regresses the part that survives each step, the rest are recruits. Below on the left, recruits against
-# the population that laid the eggs; on the right, what the delay explains.
+# Top: the counts, the expected number of recruits, and two dreams that start like the data. ``transform`` estimates the
+# fraction that survives each step; the others are recruits. Bottom left: recruits against the population that laid the
+# eggs. Bottom right: log-likelihoods of models with different delays.
 
 import matplotlib.pyplot as plt
 
@@ -101,11 +99,9 @@ axes["dreams"].set(xlabel="week", ylabel="flies (thousands)", title="Two dreams"
 population = np.linspace(0, 9, 200)
 fecundity, capacity = np.exp(fitted.theta_[:2])
 axes["births"].plot(counts[: -delay - 1], recruits, "C1.", label="recruits, expected")
-axes["births"].plot(population, fecundity * population * np.exp(-population / capacity), "k", label="model's mean")
+axes["births"].plot(population, fecundity * population * np.exp(-population / capacity), "k", label="mean of the model")
 axes["births"].set(xlabel="flies two weeks before (thousands)", ylabel="recruits (thousands)", title="Births")
 axes["births"].legend()
 axes["delays"].bar(list(by_delay), np.array(list(by_delay.values())) - min(by_delay.values()), color="0.6")
-axes["delays"].set(
-    xlabel="delay (counts)", ylabel="log-likelihood gained (nats)", title="What the delay explains", xticks=[5, 6, 7, 8]
-)
+axes["delays"].set(xlabel="delay (counts)", ylabel="gain in log-likelihood (nats)", title="Delay", xticks=[5, 6, 7, 8])
 plt.show()

@@ -1,20 +1,19 @@
 """
-=============================
-A deep machine layer by layer
-=============================
+========================
+Layers of a deep machine
+========================
 
-What does a hidden layer add to the one below? This example trains machines of one, two and three hidden layers on
-images of digits, jointly, and compares them with layers that are stacked one after the other. Then it looks into the
-deepest: what the units of each layer draw, how much of an image each layer keeps, what each leaves open, and which
-units are dead or always on.
+This example trains machines with one, two and three hidden layers on images of digits, and compares joint training with
+greedy training of one layer after the other. For the deepest machine, it shows the effects of the units in each layer,
+the information about an image in each layer, and dead or always-on units.
 """
 
 # %%
 # Larger digits
 # -------------
 #
-# The digits of scikit-learn have 8 x 8 pixels. Enlarged twice, with values between those of neighboring pixels, they
-# are smooth strokes. Pixels are then ink or paper.
+# The digits of scikit-learn have 8 x 8 pixels. Here they are enlarged by a factor of two with linear interpolation, and
+# then binarized: ink or paper.
 
 import numpy as np
 from scipy.ndimage import zoom
@@ -24,21 +23,21 @@ from threadpoolctl import threadpool_limits
 
 from skwakesleep import HelmholtzMachine
 
-threadpool_limits(1)  # matrices this small are not worth a second thread
+threadpool_limits(1)  # matrices this small are faster with one thread
 digits = load_digits()
 images = np.array([zoom(image, 2, order=1) for image in digits.images])
 X = (images.reshape(len(images), -1) >= 8).astype(np.float32)
 train, test = train_test_split(X, test_size=0.25, random_state=0, stratify=digits.target)
 
 # %%
-# How deep?
-# ---------
+# Depth
+# -----
 #
-# ``hidden_layer_sizes`` has the layer nearest the data first. All layers are trained jointly: each generative layer
-# learns to draw the layer below it, whichever states the recognition network finds there. The top layer has no parents.
-# In the first column, its units are independent of each other in dreams, and what belongs together has to be learned by
-# another layer above them. In the second, which is the default, they are connected with each other [1]_, which can do
-# much of what further layers would. Deeper is not better by itself.
+# ``hidden_layer_sizes`` starts with the layer nearest the data. All layers are trained jointly: each generative layer
+# is fitted to the states that the recognition network draws for the layer below. The top layer has no parents. In the
+# first column, its units are independent in dreams, and their dependence can be learned only by a further layer. In the
+# second column, the default, its units are connected with each other [1]_, which often replaces further layers. Deeper
+# machines are not always better.
 #
 # .. [1] K. Gregor, I. Danihelka, A. Mnih, C. Blundell, D. Wierstra. "Deep autoregressive networks". ICML 2014.
 #    arXiv:1310.8499.
@@ -54,16 +53,16 @@ for sizes in [(100,), (100, 40), (100, 40, 15)]:
     print(f"  {'-'.join(map(str, sizes)):16}" + "".join(f"{score:18.2f}" for score in scores), flush=True)
 
 # %%
-# Jointly, or one after the other
-# -------------------------------
+# Joint and greedy training
+# -------------------------
 #
-# Layers can also be stacked greedily [2]_: a second machine learns from the hidden units of the first, a third from
-# those of the second. scikit-learn's ``Pipeline`` does that, and takes rows back down by ``inverse_transform``. It is a
-# way to features, not to a density: the machines do not know of each other, and there is no likelihood of the whole.
+# Layers can also be stacked greedily [2]_: a second machine is trained on the hidden units of the first, and a third on
+# those of the second. A ``Pipeline`` of scikit-learn implements this, and its ``inverse_transform`` maps features to
+# rows. The stack extracts features but has no likelihood, because the machines are independent models.
 #
-# What does either keep of an image? We take test images up to a layer, and down again, with probabilities instead of
-# states: what is lost is the cross-entropy between an image and what comes back. ``transform`` and
-# ``inverse_transform`` go all the way to the top layer; the weights of the machine lead to the layers between.
+# To compare both, test images are mapped up to a layer and down again, with probabilities instead of states. The loss
+# is the cross-entropy between an image and its reconstruction. ``transform`` and ``inverse_transform`` use the top
+# layer. For the layers below, we use the weights of the machine.
 #
 # .. [2] G. E. Hinton, S. Osindero, Y.-W. Teh. "A fast learning algorithm for deep belief nets". Neural Computation 18
 #    (2006) 1527-1554.
@@ -84,7 +83,7 @@ def passed_up(machine, X):
 
 
 def passed_down(machine, H, layer, activate=expit):
-    """Return the columns that the generative network makes of the states of a layer, counted from 0."""
+    """Return the columns that the generative network computes from states of a layer. Layers are counted from 0."""
     below = list(zip(machine.generative_coefs_, machine.generative_intercepts_, strict=True))[: layer + 1]
     for weights, intercepts in reversed(below):
         H = activate(H @ weights + intercepts)
@@ -103,18 +102,18 @@ jointly = [loss(test, passed_down(machine, H, layer)) for layer, H in enumerate(
 stack = make_pipeline(*(HelmholtzMachine(n, max_iter=30, tol=None, random_state=0) for n in sizes)).fit(train)
 greedily = [loss(test, part.inverse_transform(part.transform(test))) for part in (stack[:1], stack[:2], stack)]
 
-print("\nLost on the way up to a layer and down again, nats per image")
+print("\nReconstruction loss from each layer, nats per image")
 print(f"  {'hidden layer':14}{'units':>8}{'jointly':>10}{'greedily':>10}")
 for layer, n_units in enumerate(sizes):
     print(f"  {layer + 1:<14}{n_units:8}{jointly[layer]:10.1f}{greedily[layer]:10.1f}")
 
 # %%
-# What the units of a layer draw
-# ------------------------------
+# Effects of single units
+# -----------------------
 #
-# The lowest generative weights can be shown as they are. A unit higher up draws by way of those below. Its effect is
-# the expected image with the unit on, less the one with the unit off, where the others of its layer have their mean
-# activity.
+# The generative weights of the first layer are images. Units of higher layers act through the layers below. Their
+# effect is the difference of two expected images, with the unit on and off, while the other units of the layer have
+# their mean activity.
 
 import matplotlib.pyplot as plt
 
@@ -122,7 +121,7 @@ from skwakesleep.plotting import ActivityDisplay, ComponentsDisplay
 
 
 def effects(machine, activity, layer):
-    """Return for each unit of a layer what it adds to the expected columns."""
+    """Return the effect of each unit of a layer on the expected columns."""
     on, off = (np.tile(activity, (len(activity), 1)) for _ in range(2))
     np.fill_diagonal(on, 1)
     np.fill_diagonal(off, 0)
@@ -133,19 +132,18 @@ activities = [H.mean(axis=0) for H in passed_up(machine, train)]
 figure, axes = plt.subplots(1, 3, figsize=(13, 4.4), layout="constrained")
 for layer, (ax, activity) in enumerate(zip(axes, activities, strict=True)):
     images = effects(machine, activity, layer)
-    strongest = np.argsort(-np.linalg.norm(images, axis=1))[:36]
-    display = ComponentsDisplay(images[strongest], (16, 16)).plot(ax=ax)
+    largest = np.argsort(-np.linalg.norm(images, axis=1))[:36]
+    display = ComponentsDisplay(images[largest], (16, 16)).plot(ax=ax)
     display.image_.colorbar.set_label("change in the probability of ink")
-    ax.set_title(f"Layer {layer + 1}: effect of {len(strongest)} units")
+    ax.set_title(f"Layer {layer + 1}: effect of {len(largest)} units")
 
 # %%
-# What a layer leaves open
-# ------------------------
+# Variation given a layer
+# -----------------------
 #
-# Of each test image in the first row, the recognition network infers a state of every layer. The rows below show what
-# the generative network makes of that state alone: the expected image, and a dream from this layer down, in which all
-# units below are drawn at random. The higher the layer, the more is left to chance. What the top layer keeps is the
-# kind of image rather than the image.
+# For each test image in the first row, the recognition network draws a state of every layer. The rows below show the
+# expected image given the state of a layer, and a dream given this state, in which all units below are drawn at random.
+# The higher the layer, the larger the variation. The top layer represents the kind of image rather than its details.
 
 rng = np.random.default_rng(0)
 
@@ -176,9 +174,9 @@ for ax, (name, row) in zip(axes, rows.items(), strict=True):
 # Dead and always-on units
 # ------------------------
 #
-# A unit that is never on explains nothing, and one that is always on is an intercept. `ActivityDisplay` shows how
-# active the units of a layer are, and names those. With independent units on top, a layer may have more units than it
-# can use; a smaller one would do.
+# A unit that is never on has no effect, and a unit that is always on acts as an intercept. `ActivityDisplay` shows the
+# activity of the units of a layer, and names these units. With an independent top layer, a layer may have more units
+# than it uses. A smaller layer would be enough.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
 for layer, (ax, activity) in enumerate(zip(axes, activities, strict=True)):

@@ -3,20 +3,19 @@
 Handwritten digits: features, densities, dreams
 ===============================================
 
-A Helmholtz machine is three things at once: a feature extractor, a density and a generator. This example puts each to
-work on the handwritten digits that come with scikit-learn, beside the tools one would otherwise reach for. It takes
-about a minute on two cores.
+A Helmholtz machine is a feature extractor, a density and a generator. This example uses it for all three on the
+handwritten digits of scikit-learn, and compares it with other methods. It takes about a minute on two cores.
 """
 
 # %%
 # The digits
 # ----------
 #
-# Each of the 1797 images has 8 x 8 pixels with values from 0, paper, to 16, ink. Divided by 16 they lie in [0, 1], and
-# ``visible="auto"`` takes them for probabilities of ink. What comes in single precision is trained in single precision,
-# which is faster.
+# Each of the 1797 images has 8 x 8 pixels with values from 0, paper, to 16, ink. Divided by 16 they are in [0, 1], and
+# ``visible="auto"`` interprets them as probabilities of ink. Training on data in single precision is done in single
+# precision, which is faster.
 #
-# Matrices this small are not worth a second thread. The second core is put to better use by ``n_jobs=2``.
+# Matrices this small are faster with one thread. ``n_jobs=2`` uses the second core.
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -30,16 +29,16 @@ X, y = (digits.data / 16).astype(np.float32), digits.target
 # Features
 # --------
 #
-# ``transform`` returns the *recognition means*: for each hidden unit, the probability that it took part in causing the
-# image, according to the recognition network. What do they tell a linear classifier about the digit, beside the raw
-# pixels, principal components and the hidden units of a restricted Boltzmann machine? All extractors return 100
-# features, except that 64 pixels have no more than 64 principal components.
+# ``transform`` returns the *recognition means*: for each hidden unit, its probability given the image under the
+# recognition network. We compare the accuracy of a linear classifier on these features with its accuracy on raw pixels,
+# principal components and the hidden units of a restricted Boltzmann machine. All extractors return 100 features,
+# except that 64 pixels have at most 64 principal components.
 #
-# The strength ``C`` of the classifier is chosen inside each training fold, from the same values for all; neither it nor
-# the features see the fold that is scored. So is whether to standardize the features, which principal components do not
-# take well, but hidden units do: a machine explains the data with as few of them as will do, and the classifier's
-# penalty would silence what the others, all but constant, still have to say. Twenty epochs are enough for features. As
-# a density, the machine goes on improving for longer, as we shall see.
+# The strength ``C`` of the classifier is chosen inside each training fold, from the same values for all features.
+# Neither the classifier nor the features are fitted to the test fold. Whether to standardize the features is chosen in
+# the same way. It improves hidden units but not principal components: many hidden units are nearly constant, and
+# without standardization the penalty of the classifier suppresses them. Twenty epochs are enough for features. As a
+# density, the machine improves for longer, as shown below.
 
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -73,19 +72,19 @@ for name, extractor in extractors.items():
     print(f"  {name:26}{accuracy.mean():.3f} +- {accuracy.std():.3f}{seconds:8.1f} s")
 
 # %%
-# Digits this small are almost linearly separable: no extractor has much to add to the raw pixels, of which the
-# principal components are just a rotation. The two machines pass every image through binary hidden units, and lose
-# little or nothing by it. (The times include the choice of the classifier.)
+# Digits this small are almost linearly separable, so that no extractor improves much on the raw pixels. The principal
+# components are a rotation of the pixels. The binary hidden units of the two machines lose little or no information.
+# (The times include the choice of the classifier.)
 #
 # Hyper-parameters
 # ----------------
 #
-# Labels are not needed to choose a machine. Its ``score`` is the mean log-likelihood per row in nats, so a plain
-# ``GridSearchCV``, without ``scoring``, finds the machine that gives held-out images the highest probability.
+# A machine can be chosen without labels. Its ``score`` is the mean log-likelihood per row in nats, so that
+# ``GridSearchCV`` without ``scoring`` finds the machine that gives held-out images the highest probability.
 #
-# From here on a pixel is either ink or paper: then, and only then, is the log-likelihood that of a distribution over
-# images. A quarter of the images is set aside to compare densities below. Sixty epochs tell the candidates apart;
-# ``tol=None`` asks for exactly that many.
+# From here on, pixels are binary: only for binary pixels is the score the log-likelihood of a distribution over images.
+# A quarter of the images is held out to compare densities below. Sixty epochs are enough to compare the candidates, and
+# ``tol=None`` trains for exactly this number.
 
 from sklearn.model_selection import KFold, train_test_split
 
@@ -108,13 +107,13 @@ for candidate, score in zip(machines.cv_results_["params"], machines.cv_results_
     print(f"  {sizes:16}{candidate['autoregressive'] or 'none':>16}{score:17.2f}{chosen}")
 
 # %%
-# If nothing connects them, the units of the top hidden layer are independent of each other in the machine's dreams, as
-# strokes of digits are not. Which of them go together is learned by a layer above, and better still by connections
-# from unit to unit: by an autoregressive prior, which is the default.
+# Without an autoregressive prior, the units of the top hidden layer are independent in dreams, but the strokes of a
+# digit are not. Their dependence can be learned by a further layer, or better by connections between the units: the
+# autoregressive prior, which is the default.
 #
-# The chosen machine now trains for as long as it keeps getting better: ``early_stopping`` holds out a tenth of the
-# training images, stops by their log-likelihood, and returns to the parameters that scored best. A few importance
-# samples per image are enough to see when to stop.
+# The chosen machine is now trained until it no longer improves. ``early_stopping`` holds out a tenth of the training
+# images, stops by their log-likelihood, and keeps the parameters with the best score. A few importance samples per
+# image are enough for early stopping.
 
 machine = HelmholtzMachine(
     **machines.best_params_,
@@ -129,9 +128,9 @@ machine = HelmholtzMachine(
 # Density
 # -------
 #
-# Simple densities with an exact likelihood are the yardstick: independent pixels; a tree, in which every pixel depends
-# on one other; and a mixture, in which every image has *one* cause where the machine combines many. The number of the
-# mixture's components is chosen by a grid search over the same folds.
+# The machine is compared with simple densities that have exact likelihoods: independent pixels; a tree, in which each
+# pixel depends on one other pixel; and a mixture, in which each image has *one* cause, while the machine combines
+# several. The number of components of the mixture is chosen by a grid search over the same folds.
 
 from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, compare_densities
 
@@ -140,14 +139,14 @@ mixtures = GridSearchCV(BernoulliMixture(random_state=0), {"n_components": [10, 
 )
 
 # %%
-# A density should also notice what it was not trained on. ``score_samples`` ranks the test images against three
-# distortions of them: ink and paper exchanged, the pixels of each image in a random order, and the image upside down.
-# The area under the ROC curve is the probability that a test image scores higher than a distorted one. The last
-# distortion is the hard one: upside down, a 0, a 1 or an 8 is much the same, and a 6 is a 9.
+# A density should also detect outliers. ``score_samples`` ranks the test images against three distortions of them: ink
+# and paper exchanged, the pixels of each image in random order, and the image upside down. The area under the ROC curve
+# is the probability that a test image scores higher than a distorted image. The last distortion is the most difficult:
+# upside down, a 0, a 1 or an 8 hardly changes, and a 6 becomes a 9.
 #
-# The machine's likelihood is a sum over all states of its hidden units, too many to visit. It is estimated with
-# importance samples from the recognition network. The estimated log-likelihood is a *lower bound* in expectation, which
-# more samples tighten: if anything, the machine is better than it looks.
+# The likelihood of the machine is a sum over all states of its hidden units, which are too many to enumerate. It is
+# estimated with importance samples from the recognition network. The expectation of the estimated log-likelihood is a
+# *lower bound* of the log-likelihood, and more samples make it tighter.
 
 from sklearn.metrics import roc_auc_score
 
@@ -175,7 +174,7 @@ for name, density in densities.items():
     print(f"  {name:26}{intact.mean():.2f} +- {error:.2f}" + "".join(f"{area:13.3f}" for area in areas))
 
 # %%
-# The images differ much more from one another than the densities do, so the densities are best compared image by image.
+# Scores vary much more between images than between densities. The densities are therefore compared image by image.
 
 comparison = compare_densities(densities, test, reference="HelmholtzMachine")
 print("\nDifference to the machine, nats per image")
@@ -188,11 +187,11 @@ for name, difference, error in zip(
 # Dreams
 # ------
 #
-# Last, a look inside. A *generative weight* is what a hidden unit, once on, adds to the log-odds of ink in a pixel: red
-# for ink, blue for paper. Samples are drawn from the top layer down to the pixels, as the machine does when it dreams.
+# A *generative weight* is added to the log-odds of ink in a pixel if the hidden unit is on: red for ink, blue for
+# paper. Samples are drawn from the top layer down to the pixels, like dreams in training.
 #
-# The learning curve has the lower bound on the training images and the log-likelihood of the images held out. With
-# fewer importance samples the former is the looser of the two, but it is free.
+# The learning curves are the lower bound on the training images and the log-likelihood of held-out images. The lower
+# bound has fewer importance samples and is less tight, but needs no extra time.
 
 import matplotlib.pyplot as plt
 

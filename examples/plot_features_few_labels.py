@@ -1,21 +1,22 @@
 """
-=======================================================
-Features from unlabeled data, and a few labels for them
-=======================================================
+====================================================
+Features from unlabeled data for few labeled samples
+====================================================
 
-Rows are often plenty where labels are few. A machine learns its features from all rows, with or without a label, and
-leaves to a classifier only what the labels are needed for. This example puts such features in a pipeline, looks at what
-its hidden units respond to, and measures how many labels they save: many, if classes differ by causes that no single
-column shows, and none, if the columns tell the classes already. The pipeline's output has names, which needs pandas.
+Often many rows have no labels. A machine learns features from all rows, and a classifier is trained on the features of
+the labeled rows. This example uses these features in a pipeline, shows the images that activate hidden units, and
+measures the number of labels that the features save. They save many labels if classes differ by causes that no single
+column shows, and none if the columns separate the classes already. The example needs pandas for the names of the
+features.
 """
 
 # %%
-# Horizontal or vertical?
-# -----------------------
+# Horizontal and vertical bars
+# ----------------------------
 #
-# In each image, either some rows or some columns of pixels are bars, and one pixel in five is then inverted. Wake-sleep
-# was first shown on such images [1]_. Which of the two it is cannot be told from any pixel: each is ink as often in one
-# class as in the other. Three thousand images come without a label.
+# In each image, either some rows or some columns of pixels are bars, and one pixel in five is then inverted. Similar
+# images were used in the first paper on wake-sleep [1]_. No single pixel separates the classes: each is ink with the
+# same probability in both. Three thousand images have no label.
 #
 # .. [1] G. E. Hinton, P. Dayan, B. J. Frey, R. M. Neal. "The wake-sleep algorithm for unsupervised neural networks".
 #    Science 268 (1995) 1158-1161.
@@ -23,11 +24,11 @@ column shows, and none, if the columns tell the classes already. The pipeline's 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-threadpool_limits(1)  # matrices this small are not worth a second thread
+threadpool_limits(1)  # matrices this small are faster with one thread
 
 
 def draw_bars(n_images, rng, side=12, probability=0.25, noise=0.2):
-    """Return images of bars, a row of pixels each, and whether the bars are vertical."""
+    """Return images of bars, one image per row, and whether the bars are vertical."""
     is_vertical = rng.random(n_images) < 0.5
     bars = rng.random((n_images, side)) < probability
     horizontal = np.repeat(bars[:, :, np.newaxis], side, axis=2)
@@ -44,8 +45,8 @@ X_test, y_test = draw_bars(1000, rng)
 # A frozen extractor in a pipeline
 # --------------------------------
 #
-# The machine is fitted once, to all images. Behind it, a ``StandardScaler`` lets the classifier hear units that are
-# rarely on. ``FrozenEstimator`` keeps both as they are when the whole pipeline is fitted to the rows with labels.
+# The machine is fitted once to all images. A ``StandardScaler`` after the machine increases the variance of units that
+# are rarely on. ``FrozenEstimator`` keeps both unchanged when the pipeline is fitted to the labeled rows.
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -63,13 +64,13 @@ print(features.transform(X_test[:3]).iloc[:, :4].round(2).to_string())
 print(f"\nwith 300 labels, {classifier.score(X_test, y_test):.1%} of the test images are classified correctly")
 
 # %%
-# What the hidden units respond to
-# --------------------------------
+# Interpreting hidden units
+# -------------------------
 #
-# Columns are called after the machine and the number of the unit, and the classifier learns their names. So it can be
-# asked which units it relies on, and these can be looked at: in the *generative weights*, what a unit draws when it is
-# on; and in the mean of all images, weighted by how much each unit responds to them, less the plain mean, what makes
-# the recognition network believe that it is.
+# The names of the features are the name of the machine with the number of the unit. The classifier stores these names,
+# so that we can look up the units with the largest coefficients. For these units, the figure shows two images. The
+# *generative weights* are the effect of a unit on the pixels. The mean of all images, weighted by the recognition mean
+# of the unit, minus the unweighted mean, shows the images for which the unit is on.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -77,36 +78,36 @@ import pandas as pd
 from skwakesleep.plotting import ComponentsDisplay
 
 logistic = classifier[-1]
-evidence = pd.Series(logistic.coef_[0], index=logistic.feature_names_in_).sort_values()
-telling = pd.concat([evidence.iloc[:5], evidence.iloc[-5:]])
-units = [int(name.removeprefix("helmholtzmachine")) for name in telling.index]
+coefficients = pd.Series(logistic.coef_[0], index=logistic.feature_names_in_).sort_values()
+largest = pd.concat([coefficients.iloc[:5], coefficients.iloc[-5:]])
+units = [int(name.removeprefix("helmholtzmachine")) for name in largest.index]
 
 responses = machine.transform(X).to_numpy()
-responded_to = (responses / responses.sum(axis=0)).T @ X - X.mean(axis=0)
+weighted_means = (responses / responses.sum(axis=0)).T @ X - X.mean(axis=0)
 
 figure, axes = plt.subplots(2, len(units), figsize=(11, 3.3), layout="constrained")
-for column, (unit, weight) in enumerate(zip(units, telling, strict=True)):
-    for ax, image in zip(axes[:, column], (machine.components_[unit], responded_to[unit]), strict=True):
+for column, (unit, weight) in enumerate(zip(units, largest, strict=True)):
+    for ax, image in zip(axes[:, column], (machine.components_[unit], weighted_means[unit]), strict=True):
         limit = np.abs(image).max()
         ax.imshow(image.reshape(12, 12), cmap="RdBu_r", vmin=-limit, vmax=limit)
         ax.set(xticks=[], yticks=[])
     axes[0, column].set_title(f"unit {unit}\n{weight:+.2f}", fontsize="medium")
-axes[0, 0].set_ylabel("what it draws")
-axes[1, 0].set_ylabel("responds to")
+axes[0, 0].set_ylabel("weights")
+axes[1, 0].set_ylabel("mean image")
 figure.suptitle(
-    "Units that speak most for horizontal (left) and vertical bars (right), and their weight in the classifier"
+    "Units with the largest coefficients for horizontal (left) and vertical bars (right), and their coefficients"
 )
 
 ComponentsDisplay.from_estimator(machine, max_components=64)
 
 # %%
-# How many labels do they save?
+# Accuracy and number of labels
 # -----------------------------
 #
-# Each classifier gets the same ten random choices of labeled images. A logistic regression, which is a linear
-# classifier, finds nothing in the pixels, however many labels it gets, nor in their principal components, which are a
-# rotation of them; the hidden units are what it needs. A support vector machine with a radial kernel is not linear, and
-# gets there from the pixels alone, if it is given labels enough. Hidden units serve it as well.
+# All classifiers are trained on the same ten random choices of labeled images. Logistic regression is linear. On pixels
+# it is no better than chance with any number of labels. The same holds for principal components, which are a rotation
+# of the pixels. With hidden units it succeeds. A support vector machine with a radial kernel is not linear and succeeds
+# on pixels with enough labels. It also improves with hidden units.
 
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -153,12 +154,12 @@ print("\nBars: test accuracy, mean over ten choices of labeled images")
 bars_curves = learning_curves(bars_classifiers, bars_sizes, X, y, X_test, y_test)
 
 # %%
-# Where they save none
-# --------------------
+# Data without a gain
+# -------------------
 #
-# The digits of scikit-learn are close to linearly separable as they are. Here, the same pipeline does hardly better
-# than pixels, with few labels or with many. What helps with few labels is to spread them to neighboring images: digits
-# of one class lie close together. ``LabelSpreading`` sees all training images, and takes a label of -1 for none.
+# The digits of scikit-learn are almost linearly separable. Here, the same pipeline is hardly better than pixels, with
+# few labels or many. With few labels, label spreading is better, because digits of one class are close to each other.
+# ``LabelSpreading`` is fitted to all training images, with the label -1 for unlabeled images.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -180,11 +181,11 @@ print("\nDigits: test accuracy, mean over ten choices of labeled images")
 digits_curves = learning_curves(digits_classifiers, digits_sizes, D, d, D_test, d_test)
 
 # %%
-# The learning curves, with standard errors over the choices:
+# The learning curves, with standard errors over the choices of labeled images:
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
 colors = {name: f"C{i}" for i, name in enumerate(dict.fromkeys([*bars_curves, *digits_curves]))}
-panels = [("Horizontal or vertical bars?", bars_sizes, bars_curves), ("Which digit?", digits_sizes, digits_curves)]
+panels = [("Horizontal and vertical bars", bars_sizes, bars_curves), ("Digits", digits_sizes, digits_curves)]
 for ax, (title, sizes, curves) in zip(axes, panels, strict=True):
     for name, (means, errors) in curves.items():
         ax.errorbar(sizes, means, yerr=errors, fmt="o-", capsize=3, color=colors[name], label=name)

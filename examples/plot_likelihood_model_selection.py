@@ -3,18 +3,19 @@
 Model selection by likelihood
 =============================
 
-How many hidden units, how many layers, how large a step? No labels are needed to decide: the better machine gives
-held-out rows the higher likelihood. This example lets scikit-learn's searches find a machine by that, puts an error bar
-on the *difference* between candidates, which is known much better than either score, and places the winner on a ladder
-of simpler and more complex densities.
+The number of hidden units, the number of layers and the learning rate can be chosen without labels, by the likelihood
+of held-out rows. This example chooses a machine with a search of scikit-learn, computes the standard error of the
+*difference* between candidates, which is much smaller than that of either score, and compares the chosen machine with
+simpler and more complex densities.
 """
 
 # %%
-# Three parts of the data
-# -----------------------
+# Training and test data
+# ----------------------
 #
-# The pixels of scikit-learn's digits are ink or paper here. One part of the images is for training and choosing, one to
-# compare the chosen. What was chosen for a good score on some rows scores too well on these rows, if only a little.
+# The pixels of scikit-learn's digits are binarized. One part of the images is for training and model selection, the
+# other for the comparison of the chosen machines. On the rows used for selection, the scores of the chosen machines
+# would be slightly too high.
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -23,20 +24,20 @@ from threadpoolctl import threadpool_limits
 
 from skwakesleep import HelmholtzMachine
 
-threadpool_limits(1)  # the second core is put to better use by n_jobs=2
+threadpool_limits(1)  # n_jobs=2 uses the second core
 digits = load_digits()
 X = (digits.data >= 8).astype(np.float32)
 train, test = train_test_split(X, test_size=0.3, random_state=0, stratify=digits.target)
 
 # %%
-# A grid, halved
-# --------------
+# Successive halving
+# ------------------
 #
-# ``score`` is the mean log-likelihood in nats per row, so the searches need no ``scoring``. A grid search would train
-# all candidates to the end. ``HalvingGridSearchCV`` trains all for a few epochs, the better third of them for three
-# times as many, and so on [1]_: the resource it rations is ``max_iter``. ``tol=None`` makes each machine use up its
-# ration. The price is that slow starters are given up, and wide machines are slow starters. Whether one of them should
-# have been kept will be asked below.
+# ``score`` is the mean log-likelihood in nats per row, so that the searches need no ``scoring``. A grid search trains
+# all candidates for all epochs. ``HalvingGridSearchCV`` trains all candidates for a few epochs, the best third of them
+# for three times as many, and so on [1]_. Its resource is ``max_iter``. With ``tol=None``, each machine is trained for
+# all its epochs. Halving drops candidates that start slowly, such as wide machines. Below we test whether it dropped a
+# better one.
 #
 # .. [1] K. Jamieson, A. Talwalkar. "Non-stochastic best arm identification and hyperparameter optimization". AISTATS
 #    2016.
@@ -59,41 +60,40 @@ search = HalvingGridSearchCV(
 ).fit(train)
 
 
-def described(candidate):
+def description(candidate):
     sizes = "-".join(map(str, candidate["hidden_layer_sizes"]))
     return f"{sizes}, rate {candidate['learning_rate_init']}"
 
 
-print("Held-out log-likelihood, nats per image, after so many epochs")
+print("Held-out log-likelihood, nats per image, by number of epochs")
 results = search.cv_results_
-ladder = {}
+scores_by_candidate = {}
 for candidate, n_epochs, score in zip(
     results["params"], results["n_resources"], results["mean_test_score"], strict=True
 ):
-    ladder.setdefault(described(candidate), {})[int(n_epochs)] = score
-rungs = sorted({n for scores in ladder.values() for n in scores})
-print(f"  {'':20}" + "".join(f"{n:>9}" for n in rungs))
-for name, scores in sorted(ladder.items(), key=lambda item: (-len(item[1]), -item[1][rungs[0]])):
-    print(f"  {name:20}" + "".join(f"{scores[n]:9.2f}" if n in scores else f"{'-':>9}" for n in rungs))
-print(f"chosen: {described(search.best_params_)}")
+    scores_by_candidate.setdefault(description(candidate), {})[int(n_epochs)] = score
+epochs = sorted({n for scores in scores_by_candidate.values() for n in scores})
+print(f"  {'':20}" + "".join(f"{n:>9}" for n in epochs))
+for name, scores in sorted(scores_by_candidate.items(), key=lambda item: (-len(item[1]), -item[1][epochs[0]])):
+    print(f"  {name:20}" + "".join(f"{scores[n]:9.2f}" if n in scores else f"{'-':>9}" for n in epochs))
+print(f"chosen: {description(search.best_params_)}")
 
 # %%
-# Is the difference real?
-# -----------------------
+# Paired differences
+# ------------------
 #
-# Some images are hard for any machine, and the scores of single images differ by many nats. So the standard error of a
-# mean score is large. But the error of a *difference* is that of the images' differences, and candidates mostly find
-# the same images hard: ``compare_densities`` has both errors. The machines of a search also share the random numbers by
-# which their likelihood is estimated. Only the difference can tell candidates apart.
+# The scores of single images differ by many nats, so that the standard error of a mean score is large. But an image
+# with a low score under one candidate mostly has a low score under all. The standard error of the mean *difference* is
+# therefore much smaller. ``compare_densities`` returns both errors. Also, all machines of a search share the random
+# numbers of their likelihood estimates. Compare candidates by their difference.
 #
-# Here are machines that differ from the chosen one in a single respect each, on the images that had no part in the
-# choice.
+# The following machines each differ from the chosen one in one parameter. They are compared on the test images.
 
 from sklearn.base import clone
 
 from skwakesleep.reference import compare_densities
 
-chosen = clone(search.best_estimator_).set_params(max_iter=rungs[-1], n_score_particles=200)
+chosen = clone(search.best_estimator_).set_params(max_iter=epochs[-1], n_score_particles=200)
 variants = {
     "chosen": {},
     "another seed": {"random_state": 1},
@@ -112,23 +112,24 @@ for name, score, score_error, difference, error in zip(*comparison.values(), str
     print(f"  {name:20}{score:9.2f} +- {score_error:.2f}{difference:+16.2f} +- {error:.2f}")
 
 # %%
-# The errors on the right are much smaller than those on the left. Differences beyond two of them would show on other
-# images, too. But they are errors over images, not over fits: the machine with another seed tells how much two runs of
-# the same kind differ, and a difference below that says nothing about the kind. If *twice as wide* is ahead by more
-# than that, halving gave up a slow starter that it should have kept.
+# The errors on the right are much smaller than those on the left. Differences above two standard errors are expected on
+# other images, too. But these are errors over images, not over fits. The machine with another seed shows the variation
+# between fits with the same parameters. Smaller differences have no meaning. If *twice as wide* is better by more than
+# this variation, halving dropped a better candidate.
 #
-# One more error is left: the likelihood itself is an estimate, from a number of importance samples for each row. It is
-# a lower bound in expectation. ``certify`` measures the distance on dreams, whose likelihood is also bounded from
-# above.
+# Another error is that of the likelihood itself, which is estimated from a number of importance samples for each row.
+# The estimate is a lower bound in expectation. ``certify`` measures its distance on dreams, which also have an upper
+# bound.
 
 print(f"\n{machines['chosen'].certify(200, random_state=0)}")
 
 # %%
-# The ladder
-# ----------
+# Other densities
+# ---------------
 #
-# What is a nat worth? Other densities are the measure: pixels that know nothing of each other; a tree, in which each
-# knows of one other; mixtures, in which an image has one cause of some tens; then machines, whose causes combine.
+# To judge the size of a difference, compare with other densities: independent pixels; a tree, in which each pixel
+# depends on one other pixel; mixtures, in which each image has one of 10 or 40 causes; and machines, whose causes
+# combine.
 
 import matplotlib.pyplot as plt
 
@@ -143,13 +144,11 @@ densities = {
 }
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
-for name, scores in ladder.items():
-    survives = len(scores) == len(rungs)
-    left.plot(
-        list(scores), list(scores.values()), "o-", color=None if survives else "0.7", label=name if survives else None
-    )
-left.plot([], [], "o-", color="0.7", label="given up")
-left.set(xscale="log", xticks=rungs, xticklabels=rungs, xlabel="epochs", ylabel="log-likelihood (nats per image)")
+for name, scores in scores_by_candidate.items():
+    kept = len(scores) == len(epochs)
+    left.plot(list(scores), list(scores.values()), "o-", color=None if kept else "0.7", label=name if kept else None)
+left.plot([], [], "o-", color="0.7", label="dropped")
+left.set(xscale="log", xticks=epochs, xticklabels=epochs, xlabel="epochs", ylabel="log-likelihood (nats per image)")
 left.minorticks_off()
 left.set_title("Halving: held-out images of three folds")
 left.legend(loc="lower right")

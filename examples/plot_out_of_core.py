@@ -3,19 +3,19 @@
 Data that do not fit into memory
 ================================
 
-A machine learns from a hundred rows at a time, so the other rows need not be in memory. This example writes a table to
-disk, trains on it block by block with ``partial_fit``, and checks what one would hope for: that memory stays flat
-however long the table is, and that what is learned is, bit for bit, what it would have been in memory.
+A training step uses a hundred rows, so that the other rows need not be in memory. This example writes a table to disk,
+and trains on it block by block with ``partial_fit``. It shows that the memory does not depend on the length of the
+table, and that the fitted parameters are equal, bit by bit, to those of training in memory.
 """
 
 # %%
 # A table on disk
 # ---------------
 #
-# To have as many rows as we like, and to know how well they can be explained at best, we let a machine make them: the
-# *teacher*, fitted to scikit-learn's digits with pixels that are ink or paper. Its dreams go to a file, one byte per
-# pixel, which ``numpy.memmap`` shows as an array: what is read of it, the operating system fetches from the disk, and
-# forgets when memory is short.
+# A machine generates the rows, so that their number is unlimited and the best possible score is known. This *teacher*
+# is fitted to scikit-learn's digits with binary pixels. Its dreams are written to a file with one byte per pixel.
+# ``numpy.memmap`` maps the file to an array. The operating system reads parts of it from the disk on access, and frees
+# their memory when needed.
 
 import tracemalloc
 from pathlib import Path
@@ -27,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from skwakesleep import HelmholtzMachine
 
-threadpool_limits(1)  # matrices this small are not worth a second thread
+threadpool_limits(1)  # matrices this small are faster with one thread
 digits = (load_digits().data >= 8).astype(np.float32)
 teacher = HelmholtzMachine(40, max_iter=25, tol=None, random_state=0).fit(digits)
 
@@ -40,23 +40,23 @@ table = np.memmap(path, dtype=np.uint8, mode="w+", shape=(n_rows, n_columns))
 for block, start in enumerate(range(0, n_rows, block_size)):
     table[start : start + block_size] = teacher.sample(block_size, random_state=block)
 table.flush()
-fresh = teacher.sample(500, random_state=n_rows)  # held out, to see how training gets on
+fresh = teacher.sample(500, random_state=n_rows)  # held out, to score the training
 
 # %%
 # Block by block
 # --------------
 #
-# Each call of ``partial_fit`` makes one pass through its block, in mini-batches of a hundred rows in a random order,
-# and carries on where the last call ended: the state of the optimizer and of the random streams included. Whatever has
-# to be done to the rows is done to a block at a time. Here, bytes become floating-point numbers of single precision.
+# Each call of ``partial_fit`` makes one pass through its block, in mini-batches of a hundred rows in random order. It
+# continues from the state of the last call, including the state of the optimizer and of the random streams.
+# Preprocessing is done block by block. Here, bytes are converted to single precision.
 #
-# Two things are fixed by the first block: the kind of the columns, and the intercepts to start from. And rows are
-# shuffled within a block, never between blocks. A table in some order, by date or by class, should therefore be written
-# in a random one, or its blocks be visited so.
+# The first block determines the kind of the columns and the initial intercepts. Rows are shuffled within a block, but
+# not between blocks. If a table is sorted, by date or by class, shuffle it before it is written, or use its blocks in
+# random order.
 
 
 def blocks(table):
-    """Yield a table in blocks of numbers that the machine can learn from."""
+    """Yield the blocks of a table in single precision."""
     for start in range(0, len(table), block_size):
         yield table[start : start + block_size].astype(np.float32)
 
@@ -76,13 +76,13 @@ print(f"teacher             {teacher.score(fresh):.2f}")
 # Memory
 # ------
 #
-# ``tracemalloc`` sees what Python and NumPy allocate, at most at any time. Pages of a mapped file are not among it:
-# they are the operating system's, and the first it takes back. A quarter, a half and the whole of the file show what
-# depends on its length. For comparison, the same rows are trained on in memory, in one epoch of ``fit``.
+# ``tracemalloc`` measures the peak of the memory allocated by Python and NumPy. It does not include the pages of a
+# mapped file, which the operating system can free at any time. We measure the memory with a quarter, a half and the
+# whole of the file. For comparison, one epoch of ``fit`` trains on the same rows in memory.
 
 
 def peak_megabytes(train):
-    """Call a function, and return how much more memory was allocated meanwhile, at most."""
+    """Call a function, and return the peak of the memory allocated during the call."""
     tracemalloc.start()
     train()
     peak = tracemalloc.get_traced_memory()[1]
@@ -104,23 +104,22 @@ lengths = [n_rows // 4, n_rows // 2, n_rows]
 by_blocks = [peak_megabytes(lambda n=n: train_by_blocks(mapped[:n])) for n in lengths]
 in_memory = [peak_megabytes(lambda n=n: train_in_memory(mapped[:n])) for n in lengths]
 
-print("\nMemory in megabytes, at most")
+print("\nPeak memory in megabytes")
 print(f"  {'rows':>8}{'file':>8}{'by blocks':>12}{'in memory':>12}")
-for n, flat, growing in zip(lengths, by_blocks, in_memory, strict=True):
-    print(f"  {n:8}{n * n_columns / 1e6:8.1f}{flat:12.1f}{growing:12.1f}")
+for n, of_blocks, of_all in zip(lengths, by_blocks, in_memory, strict=True):
+    print(f"  {n:8}{n * n_columns / 1e6:8.1f}{of_blocks:12.1f}{of_all:12.1f}")
 
 # %%
-# The same machine
+# Equal parameters
 # ----------------
 #
-# Blocks of a mapped file are trained on as blocks of an array in memory would be: all parameters are equal, to the last
-# bit. So are those of ``fit``, which takes a mapped array as a whole if it already has the type of a floating-point
-# number: then, rows in a random order are fetched from the disk as they are needed. That asks for a fast disk, or for a
-# file that the operating system can keep in memory after all. Blocks are read from one end to the other.
+# With blocks of a mapped file and blocks of an array in memory, all parameters are equal bit by bit. The same holds for
+# ``fit`` on a whole mapped array of floating-point numbers. ``fit`` reads rows from the disk in random order. This
+# needs a fast disk, or a file that the operating system can keep in memory. Blocks are read in sequence.
 
 
 def parameters(machine):
-    """Return all weights and intercepts of a machine in a row."""
+    """Return all weights and intercepts of a machine in one array."""
     views = [
         *machine.generative_coefs_,
         *machine.generative_intercepts_,
@@ -146,8 +145,8 @@ from_file = parameters(whole.fit(rows))
 print("fit, file and memory equal:        ", np.array_equal(from_file, parameters(whole.fit(np.array(rows)))))
 
 # %%
-# The picture
-# -----------
+# Figure
+# ------
 
 import matplotlib.pyplot as plt
 
@@ -155,11 +154,11 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained"
 thousands = np.array(lengths) / 1000
 left.plot(thousands, in_memory, "o-", color="C1", label="in memory")
 left.plot(thousands, by_blocks, "o-", color="C0", label=f"blocks of {block_size} rows")
-left.set(xlabel="rows (thousands)", ylabel="memory (megabytes)", title="Allocated at most")
+left.set(xlabel="rows (thousands)", ylabel="memory (megabytes)", title="Peak memory")
 left.set(xlim=(0, None), ylim=(0, None))
 left.legend(loc="upper left")
 right.plot(np.array(n_seen) / 1000, scores, "o-", color="C0", label="student")
-right.axhline(teacher.score(fresh), color="0.5", linestyle="--", label="teacher, who made the rows")
+right.axhline(teacher.score(fresh), color="0.5", linestyle="--", label="teacher, which generated the rows")
 right.set(xlabel="rows seen (thousands)", ylabel="log-likelihood (nats per row)", title="One pass through the file")
 right.legend(loc="lower right")
 plt.show()

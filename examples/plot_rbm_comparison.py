@@ -1,25 +1,25 @@
 """
-=========================================================
-Beside the restricted Boltzmann machine, on equal footing
-=========================================================
+================================================
+Comparison with the restricted Boltzmann machine
+================================================
 
-scikit-learn has a relative of the Helmholtz machine, ``BernoulliRBM``. Both are networks of binary units over binary
-columns; both extract features, generate rows, and give each row a probability. How do they compare? Each gets its best
-learning rate from a small grid and about as much time to train, and then both are measured alike: by likelihood, by
-features, by samples, by time. The likelihood of the Boltzmann machine takes some work, which this example does first.
+``BernoulliRBM`` of scikit-learn is related to the Helmholtz machine. Both are networks of binary units over binary
+columns. Both extract features, generate rows, and define a probability of each row. This example chooses the learning
+rate of each from a small grid, with about the same training time. Then it compares likelihoods, features, samples and
+times. The likelihood of the Boltzmann machine needs an additional estimate, which comes first.
 """
 
 # %%
 # Two machines
 # ------------
 #
-# A Helmholtz machine is *directed*. Causes come first, columns follow, and a second network learns to infer the causes.
-# To sample is easy, and so is a bound of the likelihood.
+# A Helmholtz machine is *directed*: causes are drawn first, columns are drawn given the causes, and a second network is
+# trained to infer the causes. Sampling is easy, and so is a bound of the likelihood.
 #
-# A restricted Boltzmann machine is *undirected* [1]_. Columns and hidden units influence each other; given one, the
-# other is independent, so to infer is easy, and exact. But the probability of a row is known only up to a constant
-# factor, the partition function, a sum over all states. What ``BernoulliRBM.score_samples`` returns is a
-# pseudo-likelihood: another quantity, and random. To compare densities we need the sum.
+# A restricted Boltzmann machine is *undirected* [1]_. Given the columns, the hidden units are independent, and the
+# reverse. Inference is therefore easy and exact. But the probability of a row is known only up to a constant factor,
+# the partition function, a sum over all states. ``BernoulliRBM.score_samples`` returns a pseudo-likelihood, which is
+# another quantity and random. To compare densities, the partition function is needed.
 #
 # .. [1] G. E. Hinton. "Training products of experts by minimizing contrastive divergence". Neural Computation 14 (2002)
 #    1771-1800.
@@ -27,9 +27,9 @@ features, by samples, by time. The likelihood of the Boltzmann machine takes som
 # The partition function
 # ----------------------
 #
-# Annealed importance sampling [2]_ estimates it [3]_. Chains start from independent columns, whose partition function
-# is known, and are led to the machine in many small steps, in which its weights grow from nothing to what they are. On
-# the way they collect weights, the mean of which is the ratio of the two partition functions.
+# Annealed importance sampling [2]_ estimates the partition function [3]_. Chains start from independent columns with a
+# known partition function. In many small steps, the weights of the machine are scaled from zero to one. The mean of the
+# importance weights of the chains estimates the ratio of the two partition functions.
 #
 # .. [2] R. M. Neal. "Annealed importance sampling". Statistics and Computing 11 (2001) 125-139.
 # .. [3] R. Salakhutdinov, I. Murray. "On the quantitative analysis of deep belief networks". ICML 2008.
@@ -41,7 +41,7 @@ import numpy as np
 from scipy.special import expit, logit, logsumexp
 from threadpoolctl import threadpool_limits
 
-threadpool_limits(1)  # matrices this small are not worth a second thread
+threadpool_limits(1)  # matrices this small are faster with one thread
 
 
 def softplus(t):
@@ -54,7 +54,7 @@ def minus_free_energy(rbm, X):
 
 
 def log_partition(rbm, start, n_chains=100, n_steps=1000, seed=0):
-    """Estimate the logarithm of the partition function; `start` has the log-odds of the columns to start from."""
+    """Estimate the log partition function. `start` has the log-odds of the independent columns at the start."""
     rng = np.random.default_rng(seed)
 
     def log_weight(X, beta):
@@ -67,16 +67,16 @@ def log_partition(rbm, start, n_chains=100, n_steps=1000, seed=0):
     X = draw(np.tile(start, (n_chains, 1)))
     log_weights = np.zeros(n_chains)
     betas = np.linspace(0, 1, n_steps + 1)
-    for last, beta in pairwise(betas):
-        log_weights += log_weight(X, beta) - log_weight(X, last)
+    for previous, beta in pairwise(betas):
+        log_weights += log_weight(X, beta) - log_weight(X, previous)
         H = draw(beta * (X @ rbm.components_.T + rbm.intercept_hidden_))
         X = draw((1 - beta) * start + beta * (H @ rbm.components_ + rbm.intercept_visible_))
-    of_start = softplus(start).sum() + rbm.n_components * np.log(2)
-    return of_start + logsumexp(log_weights) - np.log(n_chains)
+    log_partition_of_start = softplus(start).sum() + rbm.n_components * np.log(2)
+    return log_partition_of_start + logsumexp(log_weights) - np.log(n_chains)
 
 
 # %%
-# A small machine is the test: with ten hidden units, the sum has 1024 terms once the columns are summed out.
+# A small machine tests the estimate. With ten hidden units, the sum has 1024 terms after summing over the columns.
 
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -94,18 +94,18 @@ small = BernoulliRBM(10, learning_rate=0.05, n_iter=20, random_state=0).fit(fitt
 states = (np.arange(1 << 10)[:, np.newaxis] >> np.arange(10)) & 1
 terms = states @ small.intercept_hidden_ + softplus(states @ small.components_ + small.intercept_visible_).sum(axis=1)
 exact, estimated = logsumexp(terms), log_partition(small, columns)
-assert abs(exact - estimated) < 0.2, "annealed importance sampling misses the exact partition function"
+assert abs(exact - estimated) < 0.2, "annealed importance sampling differs from the exact partition function"
 print(f"log partition function of a small machine: exact {exact:.2f}, estimated {estimated:.2f}")
 
 # %%
-# A learning rate for each
-# ------------------------
+# Learning rates
+# --------------
 #
-# Both have 100 hidden units. The learning rate is chosen by the log-likelihood of validation images. An epoch of the
-# Boltzmann machine takes less time, and it gets so many more epochs. Both means of estimation err, in opposite
-# directions: the partition function is too small in expectation, if the chains have not settled, and so a Boltzmann
-# machine looks *better* than it is; a Helmholtz machine looks worse. How large either error is, four times as many
-# steps, and a bound from above, will tell. More epochs would improve both machines.
+# Both machines have 100 hidden units. The learning rate is chosen by the log-likelihood of validation images. An epoch
+# of the Boltzmann machine takes less time, so that it is trained for more epochs. The errors of both estimates have
+# opposite signs. If the chains have not converged, the estimated partition function is too small on average, and the
+# score of the Boltzmann machine is too *high*. The score of the Helmholtz machine is too low on average. Below, these
+# errors are measured with four times as many steps and with an upper bound. More epochs would improve both machines.
 
 from skwakesleep import HelmholtzMachine
 
@@ -115,7 +115,7 @@ def rbm_score(rbm, X, **options):
 
 
 def best_of(candidates, score):
-    """Fit the candidates, print a row of the table for each, and return the one with the best score."""
+    """Fit the candidates, print the score and the time of each, and return the best."""
     scores = []
     for name, machine in candidates.items():
         start = process_time()
@@ -144,7 +144,8 @@ helmholtz = best_of(helmholtz_machines, HelmholtzMachine.score)
 # Likelihood
 # ----------
 #
-# On the test images, which had no part in any choice, with the paired standard error of the difference.
+# Both are scored on the test images, which were not used before. The error of the difference is the paired standard
+# error.
 
 log_likelihoods = {
     "BernoulliRBM": minus_free_energy(rbm, test) - log_partition(rbm, columns, n_steps=4000),
@@ -156,7 +157,7 @@ for name, values in log_likelihoods.items():
     print(f"  {name:32}{values.mean():16.2f}")
 print(f"  {'difference':32}{difference.mean():+16.2f} +- {difference.std(ddof=1) / np.sqrt(len(test)):.2f}")
 print(
-    f"  four times the steps change the Boltzmann machine's by "
+    f"  change for the Boltzmann machine with four times the steps: "
     f"{log_likelihoods['BernoulliRBM'].mean() - rbm_score(rbm, test):+.2f}"
 )
 print(f"  {helmholtz.certify(random_state=0)}")
@@ -165,8 +166,8 @@ print(f"  {helmholtz.certify(random_state=0)}")
 # Features
 # --------
 #
-# A linear classifier on the hidden units' probabilities; its strength, and whether the features are standardized, is
-# chosen by cross-validation on the training images.
+# The features are the probabilities of the hidden units, for a linear classifier. Its strength, and whether to
+# standardize the features, are chosen by cross-validation on the training images.
 
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -191,9 +192,8 @@ for name, extract in {
 # Samples
 # -------
 #
-# A Helmholtz machine samples in one pass, and its samples are independent. A Boltzmann machine samples by a Markov
-# chain, here of a thousand steps from noise; chains from noise may miss modes, chains from data remember where they
-# came from.
+# A Helmholtz machine draws independent samples in one pass. A Boltzmann machine needs a Markov chain, here of a
+# thousand steps from noise. Chains from noise may miss modes, and chains from data stay correlated with their start.
 
 import matplotlib.pyplot as plt
 

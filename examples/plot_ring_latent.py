@@ -1,15 +1,15 @@
 """
-===============================
-A latent that lives on a circle
-===============================
+====================
+A latent on a circle
+====================
 
-Six sensors watch something that goes round: the phase of the day, of a wheel, of a cell's cycle. Each sensor responds
-with a wave of its own, and noise. Nobody tells us the phase. The model has one latent, an angle, and no Gaussian
-posterior would do it justice: seen through noise, the posterior of an angle is an arc of the circle, or all of it.
+Six sensors measure a periodic process, such as the phase of the day, of a wheel, or of the cell cycle. The response of
+each sensor is a sine wave of the phase, with noise. The phase is not observed. The model has one latent, an angle. A
+Gaussian approximation does not fit its posterior, which covers an arc of the circle, or the whole circle.
 
-``AmortisedWakeSleep`` needs no approximate posterior. The model dreams pairs of angles and readings, and the readings
-that are given take the place of those dreamed: by regression of the gradient on dreams, or, as long as enough dreams
-explain each reading, by weighing these. Which it was is in ``gradient_``.
+``AmortisedWakeSleep`` needs no approximate posterior. It draws dreams, which are pairs of angles and readings, and
+estimates the gradient at the observed readings. It uses either a regression of the gradient on dreams, or importance
+weights of dreams, if enough dreams explain each reading. ``gradient_`` names the estimate used.
 """
 
 # %%
@@ -41,10 +41,10 @@ phase, fresh = readings(1000)
 # Fit
 # ---
 #
-# ``LatentFactors`` has the ring among its priors. Because a ring has a likelihood that can be computed, by quadrature
-# over the circle, the result can be scored, and compared with factor analysis, which takes the two dimensions of the
-# ring for a normal cloud. The scores are nats per row on fresh readings; more is better. Matrices this small are not
-# worth a second thread.
+# ``LatentFactors`` has an angle among its priors. Its likelihood can be computed by quadrature over the circle. The fit
+# can therefore be scored and compared with factor analysis, which models the two dimensions of the ring by a normal
+# distribution. Scores are in nats per row on new readings, and higher is better. Matrices this small are faster with
+# one thread.
 
 threadpool_limits(1)
 ring = LatentFactors(6, 1, latents="angle", noise="spherical")
@@ -57,19 +57,19 @@ print(f"factor analysis   {factors.score(fresh):.3f}")
 print(f"noise             {np.sqrt(fitted.params_['noise_variance'][0]):.3f}, true 0.400")
 
 # %%
-# What the latents are
-# --------------------
+# Inferred phases
+# ---------------
 #
-# ``transform`` estimates the posterior expectation of the angle's cosine and sine from dreams. Their direction is the
-# phase, up to where zero is and which way round it goes, which nobody can know. Their length tells how certain it is:
-# the longer the arc, the nearer its mean to the center.
+# ``transform`` estimates the posterior expectation of the cosine and sine of the angle from dreams. Its direction is
+# the phase, up to the origin and the sign of the angle, which are not identifiable. Its length measures the certainty:
+# the longer the arc, the nearer is its mean to the center.
 
 expected = fitted.transform(fresh)
 inferred = np.arctan2(expected[:, 1], expected[:, 0])
-offsets = [np.angle(np.exp(1j * (inferred - way * phase)).mean()) for way in (1, -1)]
-errors = [np.angle(np.exp(1j * (inferred - way * phase - at))) for way, at in zip((1, -1), offsets, strict=True)]
+offsets = [np.angle(np.exp(1j * (inferred - sign * phase)).mean()) for sign in (1, -1)]
+errors = [np.angle(np.exp(1j * (inferred - sign * phase - at))) for sign, at in zip((1, -1), offsets, strict=True)]
 error = min(errors, key=lambda e: np.abs(e).mean())
-print(f"typical error of the phase: {np.degrees(np.median(np.abs(error))):.0f} degrees")
+print(f"median error of the phase: {np.degrees(np.median(np.abs(error))):.0f} degrees")
 
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
 plane = PCA(2).fit(X)
@@ -85,7 +85,5 @@ middle.set(aspect="equal", xlim=(-1.1, 1.1), ylim=(-1.1, 1.1))
 figure.colorbar(points, ax=middle, label="true phase")
 length = np.linalg.norm(expected, axis=1)
 right.scatter(length, np.degrees(np.abs(error)), s=5, color="C0")
-right.set(
-    title="The shorter, the less certain", xlabel="length of the expectation", ylabel="error of the phase (degrees)"
-)
+right.set(title="Error and certainty", xlabel="length of the expectation", ylabel="error of the phase (degrees)")
 figure.savefig("plot_ring_latent.png", dpi=150)

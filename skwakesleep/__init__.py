@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AmortisedWakeSleep", "HelmholtzMachine", "__version__"]
 
-# Who uses one estimator need not wait for what the other imports.
+# Estimators are imported on first use, so that one does not import the dependencies of the other.
 _HOMES = {
     "AmortisedWakeSleep": "skwakesleep._amortised_wake_sleep",
     "HelmholtzMachine": "skwakesleep._helmholtz_machine",

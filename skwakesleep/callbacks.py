@@ -1,4 +1,4 @@
-"""Callbacks for densities, to be set by ``set_callbacks``; they need scikit-learn 1.9 or later."""
+"""Callbacks for the method ``set_callbacks`` of densities. They need scikit-learn 1.9 or later."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ __all__ = ["ScoreMonitor"]
 class ScoreMonitor:
     """Record the log-likelihood of held-out rows after each epoch.
 
-    scikit-learn's own `ScoringMonitor` scores the training rows, and only where there is a ``y``. This one scores rows
-    that it is given, by the estimator's ``score``.
+    scikit-learn's `ScoringMonitor` scores the training rows, and needs ``y``. This callback scores the rows `X` with
+    the ``score`` method of the estimator.
 
-    A fit that starts anew starts a new record; one that goes on, by ``partial_fit`` or a warm start, goes on with it.
+    A new fit starts a new record. ``partial_fit`` and a warm start continue the record.
 
     Parameters
     ----------
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows to score. They should not be among those trained on.
+        Rows to score. They should not be training rows.
 
     verbose : bool, default=False
         Whether to print each score.
@@ -28,31 +28,31 @@ class ScoreMonitor:
     Attributes
     ----------
     epochs_ : list of int
-        The epochs after which the rows were scored, counted from one.
+        Epochs after which the rows were scored, counted from one.
 
     scores_ : list of float
-        Mean log-likelihood of the rows after each of these, in nats per row.
+        Mean log-likelihood of the rows after each of these epochs, in nats per row.
 
     Raises
     ------
     ImportError
-        If the version of scikit-learn has no callbacks.
+        If scikit-learn is older than 1.9 and has no callbacks.
 
     TypeError
-        When training starts, if the estimator has no ``score``, as an `AmortisedWakeSleep` with a model that has no
-        likelihood.
+        If the estimator has no ``score``, for instance an `AmortisedWakeSleep` with a model without a likelihood.
+        Raised when training starts.
 
     See Also
     --------
-    sklearn.callback.ProgressBar : Shows how far training has got.
+    sklearn.callback.ProgressBar : Progress bar of the epochs.
 
     Notes
     -----
-    Scoring may take longer than the epoch itself, by how much depends on the number of rows and on the estimator's
-    ``n_score_particles``.
+    Scoring may take longer than the epoch. Its time depends on the number of rows and on ``n_score_particles`` of the
+    estimator.
 
-    A search that trains in other processes sends copies there, which do not send their records back. What remains is
-    the record of the final fit.
+    A search with several processes gives each process a copy of the callback. The records of these copies are lost;
+    only the record of the final fit remains.
 
     Examples
     --------
@@ -64,7 +64,7 @@ class ScoreMonitor:
     >>> machine = HelmholtzMachine(2, max_iter=20, tol=None, random_state=0).set_callbacks(monitor).fit(X[:80])
     >>> monitor.epochs_[-1], monitor.scores_[-1] == machine.score(X[80:])
     (20, True)
-    >>> monitor.scores_[-1] > monitor.scores_[0] > -4.1  # nats per row; fair coins have -4.2
+    >>> monitor.scores_[-1] > monitor.scores_[0] > -4.1  # nats per row; fair coins score -4.2
     True
     """
 
@@ -80,46 +80,46 @@ class ScoreMonitor:
         self.scores_: list[float] = []
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Check that there is something to record; called by scikit-learn when training starts.
+        """Check that the estimator has a ``score``. Called by scikit-learn when training starts.
 
         Parameters
         ----------
         estimator : estimator
-            What is to be trained.
+            Estimator to train.
         context : sklearn.callback.CallbackContext
-            The task.
+            Context of the task.
         """
         if not hasattr(estimator, "score"):
             raise TypeError(
-                f"ScoreMonitor needs an estimator with a score. {estimator!r} has none; an AmortisedWakeSleep has one "
-                "if its model has a log_likelihood."
+                f"ScoreMonitor needs an estimator with a score method. Got {estimator!r} without one. "
+                "AmortisedWakeSleep has a score if its model has a log_likelihood."
             )
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Do nothing; called by scikit-learn before each epoch.
+        """Do nothing. Called by scikit-learn before each epoch.
 
         Parameters
         ----------
         estimator : estimator
-            What is being trained.
+            Estimator in training.
         context : sklearn.callback.CallbackContext
-            The task.
+            Context of the task.
         """
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> None:
-        """Score the rows; called by scikit-learn after each epoch.
+        """Score the rows. Called by scikit-learn after each epoch.
 
         Parameters
         ----------
         estimator : estimator
-            What is being trained.
+            Estimator in training.
         context : sklearn.callback.CallbackContext
-            The task.
+            Context of the task.
         fitted_estimator : estimator
-            What training would have led to, had it ended here.
+            Estimator as fitted if training ended after this epoch.
         """
         if context.task_name != "epoch":
-            return  # the fit as a whole ends as its last epoch did
+            return  # the end of the fit adds nothing to the end of its last epoch
         if self.epochs_ and fitted_estimator.n_iter_ <= self.epochs_[-1]:
             self.epochs_, self.scores_ = [], []
         self.epochs_.append(fitted_estimator.n_iter_)
@@ -128,12 +128,12 @@ class ScoreMonitor:
             print(f"[ScoreMonitor] Iteration {self.epochs_[-1]}, held-out score = {self.scores_[-1]:.2f}", flush=True)
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Do nothing; called by scikit-learn when training has ended.
+        """Do nothing. Called by scikit-learn when training has ended.
 
         Parameters
         ----------
         estimator : estimator
-            What was trained.
+            Trained estimator.
         context : sklearn.callback.CallbackContext
-            The task.
+            Context of the task.
         """

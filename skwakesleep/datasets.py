@@ -1,4 +1,4 @@
-"""Small generators and loaders of data whose causes are known."""
+"""Generators of data with known latents, and loaders of small data sets."""
 
 from importlib.resources import files
 from typing import NamedTuple
@@ -11,19 +11,19 @@ __all__ = ["load_blowfly", "make_bars", "make_pinwheel", "make_ring"]
 
 
 def load_blowfly() -> NDArray:
-    """Load the numbers of adult blowflies in a cage, counted every other day.
+    """Load counts of adult blowflies in a cage, every other day.
 
-    A classic of population dynamics: 180 counts of *Lucilia cuprina* fed a limited diet, which rise and crash every
-    five to six weeks, because those who starve today lay no eggs that would hatch two weeks later.
+    A classic data set of population dynamics: 180 counts of *Lucilia cuprina* on a limited diet. They rise and crash
+    every five to six weeks, because starving flies lay few eggs, and eggs become adults two weeks later.
 
     Returns
     -------
     counts : ndarray of shape (180,), float64
-        Adult flies, every other day.
+        Number of adult flies, every other day.
 
     See Also
     --------
-    skwakesleep.models.BlowflyDynamics : A model of them.
+    skwakesleep.models.BlowflyDynamics : A model of these counts.
 
     References
     ----------
@@ -42,9 +42,9 @@ def load_blowfly() -> NDArray:
 
 
 class Ring(NamedTuple):
-    """What `make_ring` drew its points from.
+    """Parameters and latents of the points of `make_ring`.
 
-    ``loadings (n_features, 2)`` maps the circle to the data; ``angles (n_samples,)`` are in radians.
+    ``loadings (n_features, 2)`` map the circle to the data. ``angles (n_samples,)`` are in radians.
     """
 
     loadings: NDArray
@@ -52,10 +52,10 @@ class Ring(NamedTuple):
 
 
 def make_ring(n_samples=100, n_features=6, *, noise=0.2, random_state=None):
-    """Make points around a circle that lies in a space of more dimensions.
+    """Generate noisy points on a circle that is mapped linearly to `n_features` dimensions.
 
-    ``X = (cos(angle), sin(angle)) @ loadings.T + noise``, with angles uniform on the circle and standard normal
-    loadings.
+    ``X = (cos(angle), sin(angle)) @ loadings.T + noise``. Angles are uniform on the circle, loadings are standard
+    normal.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def make_ring(n_samples=100, n_features=6, *, noise=0.2, random_state=None):
     noise : float, default=0.2
         Standard deviation of the normal noise.
     random_state : int, RandomState instance or None, default=None
-        Seeds loadings, angles and noise. Pass an int for reproducible output across calls.
+        Seed of loadings, angles and noise. Pass an int for reproducible output across calls.
 
     Returns
     -------
@@ -93,32 +93,32 @@ def make_ring(n_samples=100, n_features=6, *, noise=0.2, random_state=None):
 
 
 def make_pinwheel(n_samples=100, *, n_arms=5, radial_scale=0.3, tangential_scale=0.05, rate=0.25, random_state=None):
-    """Make a plane of points in arms that bend around the origin.
+    """Generate points in a plane, in arms that bend around the origin.
 
-    In an arm, points are normal around a distance of one, wide along the arm and narrow across, and turned about the
-    origin by an angle that grows exponentially with their distance.
+    In each arm, points are normal around a distance of one from the origin, wide along the arm and narrow across it.
+    Then they are rotated about the origin by an angle that grows exponentially with the distance.
 
     Parameters
     ----------
     n_samples : int, default=100
-        Number of points, spread evenly over the arms, in random order.
+        Number of points, divided evenly among the arms, in random order.
     n_arms : int, default=5
         Number of arms.
     radial_scale : float, default=0.3
-        Standard deviation along an arm, before it is bent.
+        Standard deviation along an arm, before the rotation.
     tangential_scale : float, default=0.05
-        Standard deviation across.
+        Standard deviation across an arm, before the rotation.
     rate : float, default=0.25
-        By how much arms are bent: radians at distance zero.
+        Angle of the rotation at distance zero, in radians.
     random_state : int, RandomState instance or None, default=None
-        Seeds the points and their order. Pass an int for reproducible output across calls.
+        Seed of the points and their order. Pass an int for reproducible output across calls.
 
     Returns
     -------
     X : ndarray of shape (n_samples, 2)
         The points.
     y : ndarray of shape (n_samples,)
-        The arm that each point belongs to.
+        Arm of each point.
 
     References
     ----------
@@ -146,25 +146,25 @@ def make_pinwheel(n_samples=100, *, n_arms=5, radial_scale=0.3, tangential_scale
 
 
 def make_bars(n_samples=100, side=4, *, probability=0.2, random_state=None):
-    """Make binary images of horizontal and vertical bars, each there or not.
+    """Generate binary images of horizontal and vertical bars, each present or absent at random.
 
     Parameters
     ----------
     n_samples : int, default=100
         Number of images.
     side : int, default=4
-        Pixels along each side of an image; there are ``2 * side`` bars.
+        Number of pixels along each side of an image. An image has up to ``2 * side`` bars.
     probability : float, default=0.2
-        With what probability each bar is there, in [0, 1].
+        Probability of each bar, in [0, 1].
     random_state : int, RandomState instance or None, default=None
-        Seeds which bars are there. Pass an int for reproducible output across calls.
+        Seed of the bars. Pass an int for reproducible output across calls.
 
     Returns
     -------
     X : ndarray of shape (n_samples, side ** 2)
-        Images, row by row: ones where there is a bar.
+        Images, row by row. Pixels of bars are ones.
     y : ndarray of shape (n_samples, 2 * side)
-        Which bars are there: ones for horizontal bars from the top, then for vertical bars from the left.
+        Ones for the bars in an image: horizontal bars from the top, then vertical bars from the left.
 
     References
     ----------

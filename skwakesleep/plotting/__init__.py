@@ -1,7 +1,7 @@
-"""Pictures of what a machine has learned, as display classes in scikit-learn's manner.
+"""Display classes for fitted machines, in the style of scikit-learn.
 
-Each class holds what it shows; `from_estimator` computes that, and `plot` draws it on given or new axes. Matplotlib is
-imported when something is drawn.
+`from_estimator` computes the values of a display, and `plot` draws them on given or new axes. Matplotlib is imported by
+`plot`.
 """
 
 from skwakesleep.plotting._activity import ActivityDisplay

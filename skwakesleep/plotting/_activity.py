@@ -1,4 +1,4 @@
-"""How often each hidden unit is on."""
+"""Activity of hidden units."""
 
 from typing import Any
 
@@ -8,28 +8,28 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep.plotting._drawing import figure_and_axes
 
-# A unit that is on less often than this is called dead, and one that is off less often always on.
-RARELY = 0.01
+# Mean activity below which a unit counts as dead. Above one minus this value, it counts as always on.
+DEAD_ACTIVITY = 0.01
 
 
 class ActivityDisplay:
-    """How often each unit of the top hidden layer is on; dead and always-on units are named.
+    """Mean activity of each unit of the top hidden layer. Dead and always-on units are named.
 
     Parameters
     ----------
     activity : ndarray of shape (n_hidden,)
-        Mean of each unit over the data, in [0, 1].
+        Mean activity of each unit over the data, in [0, 1].
     names : sequence of str
         Names of the units.
 
     Attributes
     ----------
     dead_, always_on_ : list of str
-        Units that are on in less than one row of a hundred, or off in less.
+        Names of units with a mean activity below 0.01, or above 0.99.
     ax_ : matplotlib Axes
-        Axes with the bars, one for each unit in the order of their activity.
+        Axes with one bar for each unit, in decreasing order of activity.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure of the axes.
 
     Examples
     --------
@@ -45,12 +45,12 @@ class ActivityDisplay:
     def __init__(self, activity: NDArray, names: Any) -> None:
         self.activity = activity
         self.names = names
-        self.dead_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean < RARELY]
-        self.always_on_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean > 1 - RARELY]
+        self.dead_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean < DEAD_ACTIVITY]
+        self.always_on_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean > 1 - DEAD_ACTIVITY]
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: Any, *, ax: Any = None) -> "ActivityDisplay":
-        """Infer the top hidden layer for some data, and average over its rows.
+        """Infer the top hidden layer for each row, average over the rows, and draw the result.
 
         Parameters
         ----------
@@ -59,12 +59,12 @@ class ActivityDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         display : ActivityDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
@@ -91,12 +91,12 @@ class ActivityDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         self : ActivityDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
@@ -115,16 +115,16 @@ class ActivityDisplay:
         self.ax_.bar(np.arange(len(self.activity)), np.sort(self.activity)[::-1], width=1.0, color="tab:blue")
         self.ax_.axhline(0.5, color="0.5", linewidth=0.8, linestyle="--")
         self.ax_.set(xlabel="hidden unit, the most active first", ylabel="mean activity", ylim=(0, 1))
-        self.ax_.set_title(f"{_listed('dead', self.dead_)}\n{_listed('always on', self.always_on_)}", fontsize="medium")
+        self.ax_.set_title(f"{_phrase('dead', self.dead_)}\n{_phrase('always on', self.always_on_)}", fontsize="medium")
         self.ax_.margins(x=0.01)
         self.ax_.locator_params(axis="x", integer=True)
         return self
 
 
-def _listed(label: str, names: list[str], most: int = 2) -> str:
-    """Say how many units are of a kind, and name the first of them."""
+def _phrase(label: str, names: list[str], max_names: int = 2) -> str:
+    """Return a phrase with the number of the units and the names of the first ones."""
     if not names:
         return f"no unit is {label}"
-    more = f" and {len(names) - most} more" if len(names) > most else ""
+    more = f" and {len(names) - max_names} more" if len(names) > max_names else ""
     verb = "unit is" if len(names) == 1 else "units are"
-    return f"{len(names)} {verb} {label}: {', '.join(names[:most])}{more}"
+    return f"{len(names)} {verb} {label}: {', '.join(names[:max_names])}{more}"

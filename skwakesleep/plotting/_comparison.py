@@ -1,4 +1,4 @@
-"""Densities beside each other."""
+"""Comparison of densities."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from skwakesleep.reference._comparison import compare_scores, score_densities
 
 
 class ComparisonDisplay:
-    """Densities beside each other on the same rows, with standard errors of paired differences to the best.
+    """Mean scores of several densities on the same rows, with standard errors of paired differences to the best.
 
     Parameters
     ----------
@@ -20,9 +20,9 @@ class ComparisonDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Axes with a bar for each density, the best on top.
+        Axes with one error bar for each density, the best on top.
     figure_ : matplotlib Figure
-        Figure containing it.
+        Figure of the axes.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class ComparisonDisplay:
 
     @classmethod
     def from_estimators(cls, estimators: Mapping[str, Any], X: Any, *, ax: Any = None) -> "ComparisonDisplay":
-        """Score the same rows under several densities.
+        """Score the same rows under several densities, and draw the result.
 
         Parameters
         ----------
@@ -50,12 +50,12 @@ class ComparisonDisplay:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Data.
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         display : ComparisonDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
@@ -63,11 +63,11 @@ class ComparisonDisplay:
             If an estimator has not been fitted.
 
         ValueError
-            If they do not score the same, as for `compare_densities`.
+            If the scores cannot be compared, as in `compare_densities`.
 
         See Also
         --------
-        skwakesleep.reference.compare_densities : The same as a table.
+        skwakesleep.reference.compare_densities : The same comparison as a table.
 
         Examples
         --------
@@ -82,17 +82,17 @@ class ComparisonDisplay:
         return cls(score_densities(estimators, X)).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ComparisonDisplay":
-        """Draw the bars.
+        """Draw the mean scores and the error bars.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         self : ComparisonDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------

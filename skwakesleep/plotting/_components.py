@@ -11,26 +11,26 @@ from skwakesleep.plotting._drawing import draw_images, figure_and_axes, shape_of
 
 
 class ComponentsDisplay:
-    """The bottom generative weights as images: what each hidden unit adds to the picture.
+    """Generative weights from the first hidden layer to the columns, as one image for each hidden unit.
 
     Parameters
     ----------
     components : ndarray of shape (n_components, n_features)
         Weights.
     image_shape : tuple of int
-        Height and width of the images, with ``height * width == n_features``. Those of height one
-        are drawn as strips: ``(1, n_features)`` shows a table.
+        Height and width of the images, with ``height * width == n_features``. Images of height one are drawn as
+        strips, so that ``(1, n_features)`` shows a table.
     unit : str, default="log-odds"
-        What the weights are measured in.
+        Unit of the weights.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the mosaic.
     figure_ : matplotlib Figure
-        Figure containing it.
+        Figure of the axes.
     image_ : matplotlib AxesImage
-        The mosaic; red adds to a column, blue takes from it.
+        The mosaic. Positive weights are red, negative weights blue.
 
     Examples
     --------
@@ -58,29 +58,29 @@ class ComponentsDisplay:
         max_components: int = 100,
         ax: Any = None,
     ) -> "ComponentsDisplay":
-        """Show the components of a fitted machine, those with the largest weights first.
+        """Draw the components of a fitted machine, in decreasing order of their norm.
 
         Parameters
         ----------
         estimator : HelmholtzMachine
             Fitted machine, or any estimator with `components_`.
         image_shape : tuple of int, optional
-            Height and width of the images; by default they are square, or where columns make no square, strips of
-            one pixel in height, one below the other.
+            Height and width of the images. Default: squares, or strips of height one if the number of columns is
+            not a square.
         max_components : int, default=100
-            Show no more than these.
+            Maximum number of images.
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         display : ComponentsDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
         ValueError
-            If the columns do not fill images of the given shape.
+            If the number of columns is not that of the pixels of an image.
 
         Examples
         --------
@@ -94,9 +94,9 @@ class ComponentsDisplay:
         """
         check_is_fitted(estimator)
         components = np.asarray(estimator.components_)
-        strongest = np.argsort(-np.linalg.norm(components, axis=1), kind="stable")[:max_components]
+        largest = np.argsort(-np.linalg.norm(components, axis=1), kind="stable")[:max_components]
         unit = KINDS[getattr(estimator, "visible_", "bernoulli")].family.natural_unit
-        return cls(components[strongest], shape_of_images(components.shape[1], image_shape), unit).plot(ax=ax)
+        return cls(components[largest], shape_of_images(components.shape[1], image_shape), unit).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ComponentsDisplay":
         """Draw the mosaic.
@@ -104,12 +104,12 @@ class ComponentsDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         self : ComponentsDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Axes to draw on, and mosaics of images."""
+"""Helpers of the displays: figures, axes and mosaics of images."""
 
 from typing import Any
 
@@ -9,11 +9,13 @@ from skwakesleep._adapters.tables import check_matrix
 
 
 def pyplot() -> Any:
-    """Import matplotlib, now that something is to be drawn, or say how to install it."""
+    """Import and return `matplotlib.pyplot`."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("Displays need matplotlib. Install it with: pip install 'skwakesleep[plot]'") from error
+        raise ImportError(
+            "Displays need matplotlib, which is not installed. Install it with: pip install 'skwakesleep[plot]'"
+        ) from error
     return plt
 
 
@@ -32,33 +34,34 @@ def figure_and_pair(axes: Any) -> tuple[Any, Any]:
 
 
 def head(X: Any, n_rows: int) -> Any:
-    """Return the first rows of an array, a data frame or a sparse matrix, as the same container."""
+    """Return the first rows of an array, a data frame or a sparse matrix, in the same container."""
     if hasattr(X, "tocsr"):
         X = X.tocsr()
     return (X.iloc if hasattr(X, "iloc") else X)[:n_rows]
 
 
 def dense(X: Any) -> NDArray:
-    """Return the rows as a float array, sparse ones too."""
+    """Return the rows as a dense float array."""
     X = check_matrix(X, accept_sparse="csr")
     return X if isinstance(X, np.ndarray) else X.toarray()
 
 
 def shape_of_images(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the shape of images of so many columns: by default squares, or else strips of one pixel in height."""
+    """Return the shape of images with `n_features` pixels. Default: squares if possible, otherwise strips."""
     if image_shape is None:
         side = round(n_features**0.5)
         image_shape = (side, side) if side * side == n_features else (1, n_features)
     height, width = image_shape
     if height * width != n_features:
         raise ValueError(
-            f"image_shape={image_shape!r} has {height * width} pixels, but there are {n_features} columns."
+            f"image_shape must have one pixel per column. image_shape={image_shape!r} has {height * width} pixels, but "
+            f"there are {n_features} columns."
         )
     return height, width
 
 
 def draw_images(ax: Any, images: NDArray, image_shape: tuple[int, int], *, cmap: str, limits: Any, label: str) -> Any:
-    """Draw images in a grid, and strips of one pixel in height below each other; `label` says what a strip is."""
+    """Draw images in a grid, or strips of height one below each other. `label` is the axis label of strips."""
     if image_shape[0] == 1:
         ax.set(xlabel="column", ylabel=label)
         whole, aspect = images, "auto"
@@ -71,7 +74,7 @@ def draw_images(ax: Any, images: NDArray, image_shape: tuple[int, int], *, cmap:
 
 
 def mosaic(images: NDArray, image_shape: tuple[int, int]) -> NDArray:
-    """Return one image of all, row by row in a grid as square as can be, a thin gap between them."""
+    """Return one image with all images in a nearly square grid, row by row, separated by a line of nan."""
     n_columns = int(np.ceil(np.sqrt(len(images))))
     n_rows = -(-len(images) // n_columns)
     height, width = image_shape

@@ -1,4 +1,4 @@
-"""Images of data beside samples, or beside their reconstructions."""
+"""Images of data beside samples or reconstructions."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ class SamplesDisplay:
     Parameters
     ----------
     data, samples : ndarray of shape (n_images, n_features)
-        What to show side by side, on one scale.
+        Rows to show side by side, on the same scale.
     image_shape : tuple of int
-        Height and width of the images. Those of height one are drawn as strips, and columns
-        with values outside [0, 1] then each on a scale of its own: ``(1, n_features)`` shows a table.
+        Height and width of the images. Images of height one are drawn as strips, so that ``(1, n_features)`` shows a
+        table. If a table has values outside [0, 1], each column has its own scale.
 
     Attributes
     ----------
     axes_ : ndarray of matplotlib Axes
         Axes with the data and the samples.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure of the axes.
 
     Examples
     --------
@@ -56,33 +56,33 @@ class SamplesDisplay:
         random_state: Any = 0,
         axes: Any = None,
     ) -> "SamplesDisplay":
-        """Draw as many samples as there are rows to show beside them.
+        """Draw samples, and show them beside the same number of rows of data.
 
         Parameters
         ----------
         estimator : HelmholtzMachine or AmortisedWakeSleep
             Fitted estimator with a method `sample`.
         X : array-like of shape (n_samples, n_features)
-            Data; its first rows are shown.
+            Data. The first rows are shown.
         n_images : int, default=64
-            Show no more than these.
+            Maximum number of images.
         image_shape : tuple of int, optional
-            Height and width of the images; by default they are square, or where columns make no square, strips of
-            one pixel in height, one below the other.
+            Height and width of the images. Default: squares, or strips of height one if the number of columns is
+            not a square.
         random_state : int, RandomState instance or None, default=0
-            Seeds the samples.
+            Seed of the samples.
         axes : pair of matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         display : SamplesDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
         ValueError
-            If the columns do not fill images of the given shape, or if `X` is no table of numbers.
+            If the number of columns is not that of the pixels of an image, or if `X` is not numeric.
 
         Examples
         --------
@@ -105,12 +105,12 @@ class SamplesDisplay:
         Parameters
         ----------
         axes : pair of matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         self : SamplesDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
@@ -134,7 +134,7 @@ class SamplesDisplay:
 
 
 def _scale(values: NDArray, axis: int | None) -> tuple[Any, Any]:
-    """Return what to take from values and what to divide them by so that they are in [0, 1]; nothing if they are."""
+    """Return an offset and a scale that map the values to [0, 1]; 0 and 1 if they are in it already."""
     low, high = values.min(axis=axis), values.max(axis=axis)
     if np.all(low >= 0) and np.all(high <= 1):
         return 0.0, 1.0
@@ -142,7 +142,7 @@ def _scale(values: NDArray, axis: int | None) -> tuple[Any, Any]:
 
 
 class ReconstructionDisplay(SamplesDisplay):
-    """Rows of data beside what is left of them after a passage through the top hidden layer.
+    """Rows of data beside their reconstructions from the top hidden layer.
 
     Parameters
     ----------
@@ -174,31 +174,31 @@ class ReconstructionDisplay(SamplesDisplay):
         image_shape: tuple[int, int] | None = None,
         axes: Any = None,
     ) -> "ReconstructionDisplay":
-        """Infer the top hidden layer's means, and the expected columns given these.
+        """Infer the means of the top hidden layer, and show the expected columns given these beside the data.
 
         Parameters
         ----------
         estimator : HelmholtzMachine
             Fitted machine.
         X : array-like of shape (n_samples, n_features)
-            Data; its first rows are shown.
+            Data. The first rows are shown.
         n_images : int, default=64
-            Show no more than these.
+            Maximum number of images.
         image_shape : tuple of int, optional
-            Height and width of the images; by default they are square, or where columns make no square, strips of
-            one pixel in height, one below the other.
+            Height and width of the images. Default: squares, or strips of height one if the number of columns is
+            not a square.
         axes : pair of matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         display : ReconstructionDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
         ValueError
-            If the columns do not fill images of the given shape, or if `X` is no table of numbers.
+            If the number of columns is not that of the pixels of an image, or if `X` is not numeric.
 
         Examples
         --------

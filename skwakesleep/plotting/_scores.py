@@ -12,21 +12,21 @@ from skwakesleep.plotting._drawing import figure_and_axes
 
 
 class ScoreDisplay:
-    """Histograms of log-likelihoods, of data, of the machine's own dreams, and of anything else.
+    """Histograms of log-likelihoods of data, of dreams of the machine, and of other rows.
 
-    Data whose scores lie below those of the dreams is not what the machine believes in: it is badly fitted, or foreign.
+    If the scores of data are below the scores of the dreams, the data are fitted badly or are outliers.
 
     Parameters
     ----------
     scores : dict of str to ndarray of shape (n_samples,)
-        Log-likelihoods in nats, by the name of the rows they belong to.
+        Log-likelihoods in nats, by the name of the set of rows.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the histograms.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure of the axes.
 
     Examples
     --------
@@ -46,25 +46,25 @@ class ScoreDisplay:
     def from_estimator(
         cls, estimator: Any, X: Any, *, n_dreams: int = 500, random_state: Any = 0, ax: Any = None
     ) -> "ScoreDisplay":
-        """Score some rows in nats, and as a measure of them dreams.
+        """Score rows and dreams in nats, and draw the histograms.
 
         Parameters
         ----------
         estimator : HelmholtzMachine
             Fitted density with methods `score_samples` and `sample`.
         X : array-like of shape (n_samples, n_features), or dict of str to such arrays
-            Data; a dict names several sets of rows, outliers for instance.
+            Data. A dict has several sets of rows by name, for instance outliers.
         n_dreams : int, default=500
-            Number of dreams; zero leaves them out.
+            Number of dreams. Zero omits them.
         random_state : int, RandomState instance or None, default=0
-            Seeds the dreams.
+            Seed of the dreams.
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         display : ScoreDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
@@ -87,22 +87,22 @@ class ScoreDisplay:
         if n_dreams:
             dreams = estimator.sample(n_dreams, random_state=random_state)
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "X does not have valid feature names")  # that data may have had
+                warnings.filterwarnings("ignore", "X does not have valid feature names")  # dreams are arrays
                 scores["dreams"] = estimator.score_samples(dreams)
         return cls(scores).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> "ScoreDisplay":
-        """Draw the histograms of scores in nats, each with an area of one.
+        """Draw the histograms of scores in nats, each normalized to an area of one.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         self : ScoreDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------

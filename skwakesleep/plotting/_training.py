@@ -9,21 +9,21 @@ from skwakesleep.plotting._drawing import figure_and_axes
 
 
 class TrainingDisplay:
-    """Lower bound, and held-out score if there is one, over the epochs.
+    """Lower bound of each epoch, and held-out score of each epoch if it was computed.
 
     Parameters
     ----------
     lower_bounds : sequence of float
         Mean lower bound of each epoch on the training rows, in nats per row.
     validation_scores : sequence of float
-        Held-out log-likelihood after each epoch, in nats per row; may be empty.
+        Held-out log-likelihood after each epoch, in nats per row. May be empty.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the curves.
     figure_ : matplotlib Figure
-        Figure containing them.
+        Figure of the axes.
     lines_ : list of matplotlib Line2D
         The curves.
 
@@ -44,19 +44,19 @@ class TrainingDisplay:
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> "TrainingDisplay":
-        """Show how the training of a fitted machine went.
+        """Draw the learning curves of a fitted machine.
 
         Parameters
         ----------
         estimator : HelmholtzMachine
             Fitted machine.
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         display : TrainingDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
@@ -82,12 +82,12 @@ class TrainingDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; on a new figure by default.
+            Axes to draw on. Default: a new figure.
 
         Returns
         -------
         self : TrainingDisplay
-            With what it drew.
+            Display after `plot`.
 
         Raises
         ------
@@ -109,6 +109,6 @@ class TrainingDisplay:
         ]
         self.ax_.set(xlabel="epoch", ylabel="nats per row", title="Training")
         self.ax_.locator_params(axis="x", integer=True)
-        if self.lines_:  # there are none where training was interrupted in the first epoch
+        if self.lines_:  # empty if training was interrupted in the first epoch
             self.ax_.legend()
         return self

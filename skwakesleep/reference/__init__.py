@@ -1,8 +1,8 @@
-"""Simple densities of binary rows with exact likelihoods, to hold a fit against.
+"""Simple densities of binary rows with exact likelihoods, as references for a fitted machine.
 
-They form a ladder: independent columns, the best tree of pairwise dependencies, a mixture of independent columns. A
-model with hidden units should do better than all of them on the same rows; `compare_densities` says by how much, and
-how sure that is.
+They are: independent columns, the best tree of pairwise dependencies, and a mixture of independent columns. A model
+with hidden units should score higher than all of them on the same rows. `compare_densities` returns the differences
+and their standard errors.
 """
 
 from skwakesleep.reference._chow_liu_tree import ChowLiuTree

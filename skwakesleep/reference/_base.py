@@ -1,4 +1,4 @@
-"""What the reference densities have in common."""
+"""Base class of the reference densities."""
 
 from abc import ABCMeta, abstractmethod
 from copy import copy
@@ -19,20 +19,20 @@ from skwakesleep._adapters.tables import check_table
 from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.machine.rows import Table
 
-# Rows that are computed at a time, so that scratch arrays fit a core's own cache.
-BATCH = 1024
-OUTSIDE = (
-    "X must have values in [0, 1], fractions being probabilities, but {}. Rescale X, or set binarize to the value "
+# Number of rows computed at a time: scratch arrays of this size fit into the cache of a core.
+BATCH_SIZE = 1024
+# Smallest probability: with the machine epsilon, log(p) and log(1 - p) are both finite.
+MIN_PROBABILITY = np.finfo(np.float64).eps
+OUT_OF_RANGE_MESSAGE = (
+    "X must have values in [0, 1] (fractions are probabilities), but {}. Rescale X, or set binarize to the threshold "
     "above which an entry is a one."
 )
-# Smallest probability of a value.
-SMALLEST = np.finfo(np.float64).eps
 
 
 class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
-    """A density of binary rows with an exact likelihood.
+    """Base class of densities of binary rows with an exact likelihood.
 
-    A subclass says how it is fitted to values in [0, 1], what their log-probability is, and how to draw rows.
+    A subclass implements `_fitted_attributes`, `_log_prob` and `_draw`.
     """
 
     _parameter_constraints: dict = {
@@ -42,11 +42,11 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
 
     @abstractmethod
     def _fitted_attributes(self, X: Table) -> dict[str, Any]:
-        """Return what is learned from values in [0, 1]."""
+        """Return the fitted attributes, from values in [0, 1]."""
 
     @abstractmethod
     def _log_prob(self, X: NDArray) -> NDArray:
-        """Return the log-probability of each row in nats; of fractions, the cross-entropy."""
+        """Return the log-probability of each row in nats; for fractions, the cross-entropy."""
 
     @abstractmethod
     def _draw(self, n_samples: int, generator: np.random.Generator) -> NDArray:
@@ -71,7 +71,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         Raises
         ------
         ValueError
-            If a parameter or `X` is not what it should be: with ``binarize=None``, values of `X` must be in [0, 1].
+            If a parameter or `X` is invalid. With ``binarize=None``, values of `X` must be in [0, 1].
 
         Examples
         --------
@@ -85,12 +85,12 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         self._validate_params()
         X, header = self._check_X(X, reset=True)
         attributes = self._fitted_attributes(X)
-        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        self.__dict__ = {**kept, **header, **attributes}  # all at once
+        others = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = {**others, **header, **attributes}  # one assignment: other threads read the old fit or the new
         return self
 
     def score_samples(self, X):
-        """Compute the log-likelihood of each row, exactly; of fractions, the cross-entropy.
+        """Compute the exact log-likelihood of each row; for fractions, the cross-entropy.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
             If the density has not been fitted.
 
         ValueError
-            If `X` has other columns than the training data, or with ``binarize=None`` values outside [0, 1].
+            If `X` has other columns than the training data, or if ``binarize=None`` and a value is outside [0, 1].
 
         Examples
         --------
@@ -120,9 +120,9 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         (3,)
         """
         check_is_fitted(self)
-        density = copy(self)  # another thread may fit it anew meanwhile
+        density = copy(self)  # another thread may refit the density meanwhile
         X, _ = density._check_X(X, reset=False)
-        return np.concatenate([density._log_prob(dense(X[batch])) for batch in gen_batches(X.shape[0], BATCH)])
+        return np.concatenate([density._log_prob(dense(X[batch])) for batch in gen_batches(X.shape[0], BATCH_SIZE)])
 
     def score(self, X, y=None):
         """Compute the mean log-likelihood of the rows.
@@ -146,7 +146,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
             If the density has not been fitted.
 
         ValueError
-            If `X` has other columns than the training data, or with ``binarize=None`` values outside [0, 1].
+            If `X` has other columns than the training data, or if ``binarize=None`` and a value is outside [0, 1].
 
         Examples
         --------
@@ -154,7 +154,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         >>> from skwakesleep.reference import IndependentBernoulli
         >>> X, _ = make_bars(100, random_state=0)
         >>> density = IndependentBernoulli().fit(X)
-        >>> density.score(X) > -11.1  # nats per row; coin tosses have -11.1
+        >>> density.score(X) > -11.1  # nats per row; fair coins score -11.1
         True
         """
         return float(self.score_samples(X).mean())
@@ -168,7 +168,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
             Number of rows to draw.
 
         random_state : int, RandomState instance or None, default=None
-            Seeds the draw; None draws anew at each call.
+            Seed of the draw. With None, each call draws other rows.
 
         Returns
         -------
@@ -201,10 +201,10 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         return copy(self)._draw(n_samples, generator).astype(np.float64)
 
     def _check_X(self, X, *, reset):
-        """Return values in [0, 1] in float64, and what is known of the columns."""
+        """Return values in [0, 1] in float64, and the fitted attributes that describe the columns."""
         X, header = check_table(self, X, reset=reset)
         if self.binarize is None:
-            X = kinds.clipped(X, kinds.UNIT_INTERVAL, header.get("feature_names_in_"), OUTSIDE)
+            X = kinds.clipped(X, kinds.UNIT_INTERVAL, header.get("feature_names_in_"), OUT_OF_RANGE_MESSAGE)
         else:
             X = binarize(X, threshold=self.binarize)
         return X.astype(np.float64, copy=False), header
@@ -217,20 +217,20 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
 
 
 def dense(X: Table) -> NDArray:
-    """Return an array."""
+    """Return the rows as an array."""
     return X if isinstance(X, np.ndarray) else X.toarray()
 
 
 def column_sums(X: Table) -> NDArray:
-    """Return the sum of each column: the number of its ones."""
+    """Return the sum of each column: its number of ones."""
     return np.asarray(X.sum(axis=0), dtype=np.float64).ravel()
 
 
 def smoothed_means(X: Table, smoothing: float) -> NDArray:
-    """Return the mean of each column, with `smoothing` rows of fair coin tosses added."""
+    """Return the mean of each column, with `smoothing` rows of the value 0.5 added."""
     return probabilities((column_sums(X) + 0.5 * smoothing) / (X.shape[0] + smoothing))
 
 
 def probabilities(values: NDArray) -> NDArray:
-    """Return probabilities whose logarithm, and that of the complement, is finite however little is smoothed."""
-    return np.clip(values, SMALLEST, 1 - SMALLEST)
+    """Return probabilities clipped such that ``log(p)`` and ``log(1 - p)`` are finite even with little smoothing."""
+    return np.clip(values, MIN_PROBABILITY, 1 - MIN_PROBABILITY)

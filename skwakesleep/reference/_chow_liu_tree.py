@@ -1,4 +1,4 @@
-"""The tree of pairwise dependencies that fits best."""
+"""The tree of pairwise dependencies with the highest likelihood."""
 
 import numpy as np
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
@@ -9,20 +9,21 @@ from skwakesleep.reference._base import BinaryDensity, column_sums, dense, proba
 class ChowLiuTree(BinaryDensity):
     """The tree of pairwise dependencies between binary columns that has the highest likelihood.
 
-    Each column depends on one other, its parent, but for the root. The tree is the one that spans the columns with
-    the largest sum of mutual information [1]_.
+    Each column except the root depends on one other column, its parent. The tree is the spanning tree of the columns
+    with the largest sum of mutual information [1]_.
 
-    Of a row of fractions, the score is the expected log-probability of zeros and ones drawn independently with these
+    The score of a row of fractions is the expected log-probability of zeros and ones drawn independently with these
     probabilities.
 
     Parameters
     ----------
     smoothing : float, default=1.0
-        Number of rows that are added to the data, in (0, inf), for the probability of a column given its parent: rows
-        of independent columns. Their means, and those of the root, have as many rows of coin tosses added.
+        Number of pseudo-rows added to the data, in (0, inf). Conditional probabilities are smoothed by rows of
+        independent columns. The means of these rows and of the root are smoothed by rows of the value 0.5.
 
     binarize : float or None, default=None
-        Values above it are ones, others zeros. None takes values in [0, 1], fractions being probabilities.
+        Values above the threshold are ones, others zeros. With None, values must be in [0, 1]; fractions are
+        probabilities.
 
     Attributes
     ----------
@@ -33,7 +34,7 @@ class ChowLiuTree(BinaryDensity):
         The columns, parents before children.
 
     conditionals_ : ndarray of shape (n_features, 2)
-        Probability of a one in each column where its parent is zero, and where it is one; for the root the same twice.
+        Probability of a one in each column, if its parent is zero and if it is one. For the root, both are the same.
 
     n_features_in_ : int
         Number of features seen during `fit`.
@@ -61,12 +62,12 @@ class ChowLiuTree(BinaryDensity):
         self.binarize = binarize
 
     def _fitted_attributes(self, X):
-        # Sums over pairs are expected counts: of fractions, those of independent columns with these probabilities.
+        # For fractions, sums over pairs are expected counts: those of independent draws with these probabilities.
         n_samples, ones, both = X.shape[0], column_sums(X), dense(X.T @ X)
         means = smoothed_means(X, self.smoothing)
         marginals = probabilities((ones + self.smoothing * means) / (n_samples + self.smoothing))
         joint = (both + self.smoothing * np.outer(means, means)) / (n_samples + self.smoothing)
-        order, parents = _largest_tree(_mutual_information(joint, marginals))
+        order, parents = _maximum_spanning_tree(_mutual_information(joint, marginals))
         conditionals = np.column_stack([means, means])
         child, parent = order[1:], parents[order[1:]]
         added = self.smoothing * means[parent]
@@ -77,18 +78,18 @@ class ChowLiuTree(BinaryDensity):
         return {"order_": order, "parents_": parents, "conditionals_": probabilities(conditionals)}
 
     def _log_prob(self, X):
-        # Of the root, both conditionals are the same, and any column serves as its parent.
+        # Both conditionals of the root are the same, so that its parent, index -1, has no effect.
         zero, one = np.log1p(-self.conditionals_).T, np.log(self.conditionals_).T
-        above = X[:, self.parents_]
+        parents = X[:, self.parents_]
         given_zero = zero[0] + X * (one[0] - zero[0])
         given_one = zero[1] + X * (one[1] - zero[1])
-        return ((1 - above) * given_zero + above * given_one).sum(axis=1)
+        return ((1 - parents) * given_zero + parents * given_one).sum(axis=1)
 
     def _draw(self, n_samples, generator):
         X = generator.random((n_samples, len(self.order_)))
         for column in self.order_:
-            above = X[:, self.parents_[column]].astype(np.intp)  # the root does not heed it
-            X[:, column] = X[:, column] < self.conditionals_[column][above]
+            parent = X[:, self.parents_[column]].astype(np.intp)  # no effect on the root
+            X[:, column] = X[:, column] < self.conditionals_[column][parent]
         return X
 
 
@@ -105,11 +106,11 @@ def _mutual_information(both, means):
     return information
 
 
-def _largest_tree(weights):
-    """Return the columns, parents before children, and the parents in the tree of the largest sum of weights."""
+def _maximum_spanning_tree(weights):
+    """Return the columns, parents before children, and the parents in the maximum spanning tree."""
     if len(weights) == 1:
         return np.zeros(1, np.intp), np.array([-1])
-    # An absent edge is a zero here, so that the costs must be positive.
+    # SciPy's graphs take zeros as absent edges, so that the costs must be positive.
     costs = np.triu(1 + weights.max() - weights, k=1)
     order, parents = breadth_first_order(minimum_spanning_tree(costs), 0, directed=False)
     return order.astype(np.intp), np.where(parents < 0, -1, parents).astype(np.intp)

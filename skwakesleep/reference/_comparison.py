@@ -15,39 +15,39 @@ from skwakesleep.reference._base import BinaryDensity
 def compare_densities(densities: Mapping[str, Any], X: Any, *, reference: str | None = None) -> dict[str, NDArray]:
     """Compare fitted densities on the same rows.
 
-    Rows that are hard for one density are mostly hard for another: the difference of two scores is known far better
-    than either of them, and its standard error is that of the rows' differences.
+    Rows that score low under one density mostly score low under another. The difference of two scores therefore has a
+    much smaller standard error than either score. It is computed from the differences of single rows.
 
     Parameters
     ----------
     densities : mapping of str to estimator
-        Fitted estimators with `score_samples`, by name. All must score the same: a pipeline that transforms the rows
-        scores other rows, which is not noticed.
+        Fitted estimators with `score_samples`, by name. All must score the same rows. A pipeline that transforms the
+        rows scores other rows; this is not detected.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows that none of them was fitted to.
+        Rows that no density was fitted to.
 
     reference : str, optional
-        Name of the one that the others are compared with; the best by default.
+        Name of the density that the others are compared with. Default: the best.
 
     Returns
     -------
     comparison : dict of str to ndarray of shape (n_densities,)
-        Columns of a table, the best density first, as `pandas.DataFrame` takes them: "density", its name; "score", the
-        mean log-likelihood in nats per row; "score_error", its standard error over the rows; "difference", the score
-        above the reference's; "difference_error", the standard error of this paired difference.
+        Columns of a table, the best density first, for instance for `pandas.DataFrame`: "density", the name; "score",
+        the mean log-likelihood in nats per row; "score_error", its standard error over the rows; "difference", the
+        score minus the score of the reference; "difference_error", the standard error of this paired difference.
 
     Raises
     ------
     ValueError
-        If there is nothing to compare, too few rows for an error, or no density of the reference's name; if some of the
-        densities binarize the rows and others do not, or if some have Gaussian and others Bernoulli columns.
+        If `densities` is empty, if `X` has fewer than two rows, or if `reference` is not a name in `densities`. If the
+        densities binarize the rows differently, or if some have Gaussian and others Bernoulli columns.
 
     Notes
     -----
-    Bernoulli columns take fractions for probabilities, and the score is a cross-entropy. Under independent columns and
-    under a tree, it is the expected log-probability of rows of zeros and ones drawn with these probabilities, and under
-    a density with hidden units a lower bound of that, if its columns are independent given the units.
+    For Bernoulli columns, fractions are probabilities and the score is a cross-entropy. Under independent columns and
+    under a tree, it is the expected log-probability of zeros and ones drawn with these probabilities. Under a density
+    with hidden units it is a lower bound of that, if the columns are independent given the units.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def compare_densities(densities: Mapping[str, Any], X: Any, *, reference: str | 
 
 
 def score_densities(densities: Mapping[str, Any], X: Any) -> dict[str, NDArray]:
-    """Return the score of each row by each density, after a check that they score the same."""
+    """Return the scores of the rows under each density, after checking that they can be compared."""
     if not isinstance(densities, Mapping):
         raise TypeError(f"densities must be a mapping of names to fitted densities. Got {densities!r} instead.")
     if not densities:
@@ -80,13 +80,13 @@ def score_densities(densities: Mapping[str, Any], X: Any) -> dict[str, NDArray]:
 
 
 def compare_scores(scores: Mapping[str, NDArray], reference: str | None = None) -> dict[str, NDArray]:
-    """Return what `compare_densities` does, of scores of the same rows by name."""
+    """Return the table of `compare_densities` from scores of the same rows, by name."""
     names, values = list(scores), np.array(list(scores.values()))
     n_rows = values.shape[1]
     if n_rows < 2:
         raise ValueError(f"X must have at least 2 rows for a standard error. Got {n_rows}.")
     order = np.argsort(-values.mean(axis=1), kind="stable")
-    with np.errstate(invalid="ignore"):  # a density that rules a row out has a score of -inf, and no standard error
+    with np.errstate(invalid="ignore"):  # a score may be -inf; its standard error is nan
         differences = values - values[order[0] if reference is None else names.index(reference)]
         return {
             "density": np.array(names)[order],
@@ -102,7 +102,7 @@ def _standard_error(values: NDArray) -> NDArray:
 
 
 def _check_rows(densities: Mapping[str, Any], X: Any) -> None:
-    """Raise where densities binarize the rows differently, unless all of their thresholds leave `X` as it is."""
+    """Raise an error if densities binarize `X` differently, unless no threshold changes `X`."""
     thresholds = {name: getattr(density, "binarize", None) for name, density in densities.items()}
     if len(set(thresholds.values())) == 1:
         return
@@ -118,15 +118,15 @@ def _check_rows(densities: Mapping[str, Any], X: Any) -> None:
 
 
 def _check_columns(densities: Mapping[str, Any]) -> None:
-    """Raise where some scores are known to be log-probabilities and others log-densities."""
+    """Raise an error if some scores are log-probabilities and others are log-densities, as far as can be detected."""
     kinds = {name: _kind(density) for name, density in densities.items()}
     first = {KINDS[kind].family.is_density: name for name, kind in reversed(kinds.items()) if kind in KINDS}
     if len(first) == 2:
         discrete, continuous = first[False], first[True]
         raise ValueError(
-            f"Scores of {discrete!r}, whose columns are {kinds[discrete].capitalize()}, are log-probabilities, and "
-            f"those of {continuous!r}, whose columns are {kinds[continuous].capitalize()}, are log-densities: they "
-            "cannot be compared. Fit all with the same kind of columns."
+            f"All densities must have the same kind of columns. {discrete!r} has {kinds[discrete].capitalize()} "
+            f"columns, so its scores are log-probabilities; {continuous!r} has {kinds[continuous].capitalize()} "
+            "columns, so its scores are log-densities. Fit all with the same kind of columns."
         )
 
 

@@ -1,4 +1,4 @@
-"""Independent columns."""
+"""Independent binary columns."""
 
 import numpy as np
 
@@ -6,16 +6,17 @@ from skwakesleep.reference._base import BinaryDensity, smoothed_means
 
 
 class IndependentBernoulli(BinaryDensity):
-    """Independent binary columns: what a density does without any dependence.
+    """Independent binary columns: the baseline without any dependence.
 
     Parameters
     ----------
     smoothing : float, default=1.0
-        Number of rows of coin tosses that are added to the data, in (0, inf): no value is then held to be impossible
-        because it has not been seen. One is the prior of Jeffreys.
+        Number of pseudo-rows of the value 0.5 added to the data, in (0, inf), so that unseen values have a positive
+        probability. The value 1 is Jeffreys' prior.
 
     binarize : float or None, default=None
-        Values above it are ones, others zeros. None takes values in [0, 1], fractions being probabilities.
+        Values above the threshold are ones, others zeros. With None, values must be in [0, 1]; fractions are
+        probabilities.
 
     Attributes
     ----------
@@ -30,7 +31,7 @@ class IndependentBernoulli(BinaryDensity):
 
     See Also
     --------
-    ChowLiuTree : Each column depends on one other.
+    ChowLiuTree : Each column depends on one other column.
     BernoulliMixture : The columns are independent given the component.
 
     Examples
@@ -51,8 +52,8 @@ class IndependentBernoulli(BinaryDensity):
         return {"means_": smoothed_means(X, self.smoothing)}
 
     def _log_prob(self, X):
-        silent = np.log1p(-self.means_)
-        return X @ (np.log(self.means_) - silent) + silent.sum()
+        log_zero = np.log1p(-self.means_)
+        return X @ (np.log(self.means_) - log_zero) + log_zero.sum()
 
     def _draw(self, n_samples, generator):
         return generator.random((n_samples, len(self.means_))) < self.means_

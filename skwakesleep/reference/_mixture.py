@@ -1,4 +1,4 @@
-"""Mixtures of independent columns."""
+"""Mixtures of independent binary columns."""
 
 import warnings
 from numbers import Integral, Real
@@ -12,7 +12,7 @@ from sklearn.utils import gen_batches
 
 from skwakesleep._adapters import validation
 from skwakesleep._adapters._sklearn import Interval
-from skwakesleep.reference._base import BATCH, SMALLEST, BinaryDensity, dense, probabilities, smoothed_means
+from skwakesleep.reference._base import BATCH_SIZE, MIN_PROBABILITY, BinaryDensity, dense, probabilities, smoothed_means
 
 
 class BernoulliMixture(BinaryDensity):
@@ -24,23 +24,24 @@ class BernoulliMixture(BinaryDensity):
         Number of components.
 
     n_init : int, default=1
-        Number of starts, of which the best is kept.
+        Number of initializations. The best result is kept.
 
     max_iter : int, default=100
-        Largest number of iterations of each.
+        Maximum number of iterations per initialization.
 
     tol : float, default=1e-3
-        A start ends when the objective has risen by less, in nats per row.
+        Iterations stop when the objective rises by less than this, in nats per row.
 
     smoothing : float, default=1.0
-        Number of rows that are added to each component, in (0, inf): rows with the means of all data, to which as many
-        rows of coin tosses are added. As many are shared out among the components' weights.
+        Number of pseudo-rows added to each component, in (0, inf). Their columns have the means of all data, smoothed
+        by the same number of rows of the value 0.5. The weights are smoothed by the same number in total.
 
     binarize : float or None, default=None
-        Values above it are ones, others zeros. None takes values in [0, 1], fractions being probabilities.
+        Values above the threshold are ones, others zeros. With None, values must be in [0, 1]; fractions are
+        probabilities.
 
     random_state : int, RandomState instance or None, default=None
-        Chooses the rows that the components start at.
+        Seed of the choice of the rows that initialize the components.
 
     Attributes
     ----------
@@ -48,19 +49,19 @@ class BernoulliMixture(BinaryDensity):
         Probability of each component.
 
     means_ : ndarray of shape (n_components, n_features)
-        Probability of a one in each column.
+        Probability of a one in each column, for each component.
 
     lower_bound_ : float
-        The objective of the best start, in nats per row: mean log-likelihood and log-density of the added rows.
+        Objective of the best initialization, in nats per row: mean log-likelihood plus log-density of the pseudo-rows.
 
     lower_bounds_ : list of float
-        The same for each of its iterations.
+        Objective in each iteration of the best initialization.
 
     converged_ : bool
-        Whether the best start ended because of `tol`.
+        Whether the best initialization stopped because of `tol`.
 
     n_iter_ : int
-        Number of its iterations.
+        Number of iterations of the best initialization.
 
     n_features_in_ : int
         Number of features seen during `fit`.
@@ -70,7 +71,7 @@ class BernoulliMixture(BinaryDensity):
 
     See Also
     --------
-    sklearn.mixture.GaussianMixture : The same for real data.
+    sklearn.mixture.GaussianMixture : The corresponding mixture for real columns.
 
     Examples
     --------
@@ -121,12 +122,12 @@ class BernoulliMixture(BinaryDensity):
         Raises
         ------
         ValueError
-            If a parameter or `X` is not what it should be: with ``binarize=None``, values of `X` must be in [0, 1].
+            If a parameter or `X` is invalid. With ``binarize=None``, values of `X` must be in [0, 1].
 
         Warns
         -----
         ConvergenceWarning
-            If the best start took `max_iter` iterations without an improvement below `tol`.
+            If the best initialization did not converge within `max_iter` iterations.
 
         Examples
         --------
@@ -139,8 +140,8 @@ class BernoulliMixture(BinaryDensity):
         super().fit(X)
         if not self.converged_:
             warnings.warn(
-                f"BernoulliMixture reached max_iter={self.max_iter} iterations before its improvement fell below "
-                f"tol={self.tol}. Raise max_iter or tol.",
+                f"BernoulliMixture did not converge: after max_iter={self.max_iter} iterations its improvement is not "
+                f"below tol={self.tol}. Increase max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -149,8 +150,8 @@ class BernoulliMixture(BinaryDensity):
     def _fitted_attributes(self, X):
         generator = np.random.default_rng(validation.entropy(self.random_state))
         prior = smoothed_means(X, self.smoothing)
-        starts = [self._climb(X, prior, self._start(X, prior, generator)) for _ in range(self.n_init)]
-        components, lower_bounds, converged = max(starts, key=lambda start: start[1][-1])
+        runs = [self._maximize(X, prior, self._initialize(X, prior, generator)) for _ in range(self.n_init)]
+        components, lower_bounds, converged = max(runs, key=lambda run: run[1][-1])
         return {
             "weights_": np.exp(components.log_weights),
             "means_": components.means,
@@ -160,34 +161,34 @@ class BernoulliMixture(BinaryDensity):
             "n_iter_": len(lower_bounds),
         }
 
-    def _start(self, X, prior, generator):
-        """Return components halfway between a row each and the mean of all rows."""
+    def _initialize(self, X, prior, generator):
+        """Return components with means halfway between a random row and the mean of all rows."""
         rows = generator.choice(X.shape[0], self.n_components, replace=self.n_components > X.shape[0])
         log_weights = np.full(self.n_components, -np.log(self.n_components))
         return Components(log_weights, (dense(X[np.sort(rows)]) + prior) / 2)
 
-    def _climb(self, X, prior, components):
-        """Return the components at the end, the objective in each iteration, and whether it had come to rest."""
+    def _maximize(self, X, prior, components):
+        """Return the components after the last iteration, the objective in each iteration, and whether it converged."""
         lower_bounds = []
         for _ in range(self.max_iter):
-            log_density, counts, ones = _expect(X, components)
-            lower_bounds.append((log_density + self._log_prior(prior, components)) / X.shape[0])
-            components = self._maximize(counts, ones, prior)
+            log_likelihood, counts, ones = _e_step(X, components)
+            lower_bounds.append((log_likelihood + self._log_prior(prior, components)) / X.shape[0])
+            components = self._m_step(counts, ones, prior)
             if len(lower_bounds) > 1 and lower_bounds[-1] - lower_bounds[-2] < self.tol:
                 return components, lower_bounds, True
         return components, lower_bounds, False
 
     def _log_prior(self, prior, components):
-        """Return the log-density of the rows that are added."""
+        """Return the log-density of the pseudo-rows."""
         log_rows = (prior * np.log(components.means) + (1 - prior) * np.log1p(-components.means)).sum()
         return float(self.smoothing * (log_rows + components.log_weights.mean()))
 
-    def _maximize(self, counts, ones, prior):
-        """Return the components that the responsibilities ask for."""
+    def _m_step(self, counts, ones, prior):
+        """Return the components that maximize the expected objective, given sums of the responsibilities."""
         share = self.smoothing / self.n_components
         weights = (counts + share) / (counts.sum() + self.smoothing)
         means = (ones + self.smoothing * prior) / (counts[:, np.newaxis] + self.smoothing)
-        return Components(np.log(np.maximum(weights, SMALLEST)), probabilities(means))
+        return Components(np.log(np.maximum(weights, MIN_PROBABILITY)), probabilities(means))
 
     def _log_prob(self, X):
         return logsumexp(Components(np.log(self.weights_), self.means_).log_joint(X), axis=1)
@@ -204,18 +205,18 @@ class Components(NamedTuple):
     means: NDArray
 
     def log_joint(self, X):
-        """Return the log-probability of each row together with each component, in nats."""
-        silent = np.log1p(-self.means)
-        return X @ (np.log(self.means) - silent).T + (self.log_weights + silent.sum(axis=1))
+        """Return the joint log-probability of each row and each component, in nats."""
+        log_zero = np.log1p(-self.means)
+        return X @ (np.log(self.means) - log_zero).T + (self.log_weights + log_zero.sum(axis=1))
 
 
-def _expect(X, components):
-    """Return the log-likelihood of all rows, and for each component its rows and the sums of its columns.
+def _e_step(X, components):
+    """Return the log-likelihood of all rows, and the expected counts of rows and of ones for each component.
 
-    A batch at a time: the responsibilities of all rows are never held.
+    It works in batches, so that the responsibilities of all rows are never in memory together.
     """
     log_likelihood, counts, ones = 0.0, np.zeros(len(components.means)), np.zeros_like(components.means)
-    for batch in gen_batches(X.shape[0], BATCH):
+    for batch in gen_batches(X.shape[0], BATCH_SIZE):
         rows = X[batch]
         log_joint = components.log_joint(rows)
         log_prob = logsumexp(log_joint, axis=1, keepdims=True)

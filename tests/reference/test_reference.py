@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from skwakesleep import HelmholtzMachine
 from skwakesleep.plotting import ComparisonDisplay
 from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, compare_densities
-from skwakesleep.reference._base import BATCH
+from skwakesleep.reference._base import BATCH_SIZE
 from skwakesleep.reference._comparison import compare_scores
 from tests.every_check import convert_check_data
 
@@ -415,7 +415,7 @@ def test_comparison_accepts_scores_of_minus_infinity():
 
 def test_scores_during_a_refit_are_those_of_one_fit(monkeypatch):
     """The mixture is fitted again between two batches of rows, as another thread could do."""
-    rows = np.random.default_rng(0).integers(2, size=(BATCH + 10, 4)).astype(float)
+    rows = np.random.default_rng(0).integers(2, size=(BATCH_SIZE + 10, 4)).astype(float)
     mixture = BernoulliMixture(3, random_state=0).fit(rows)
     expected = mixture.score_samples(rows)
     log_prob = BernoulliMixture._log_prob
