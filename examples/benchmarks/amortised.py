@@ -6,7 +6,7 @@ gradient from the true parameters, or scikit-learn's estimator. Each table has a
     python examples/benchmarks/amortised.py
     python examples/benchmarks/amortised.py --tables ring mixture --seeds 2
 
-TIME. No data are needed.
+Roughly a quarter of an hour on one core. No data are needed.
 """
 
 from time import process_time

@@ -7,7 +7,8 @@ under "Growing past one machine". A pass over the first hundred rows makes the m
 
     python examples/benchmarks/data_parallel.py --seeds 5
 
-TIME. Needs ``dask[distributed]``, no data. Seconds are meaningful only where every worker has a processor of its own.
+About two minutes. Needs ``dask[distributed]``, no data. Seconds are meaningful only where every worker has a processor
+of its own.
 """
 
 import pickle

@@ -25,7 +25,8 @@ neuron      Hodgkin-Huxley neurons: errors of the logarithms of the three conduc
     python examples/benchmarks/simulators.py --data-dir DIR
     python examples/benchmarks/simulators.py --tables decoder blowfly --seeds 2
 
-TIME. Only the table of patches needs data: bsds_patches8.npz, whose "train" has a patch of 64 bytes in each row.
+Roughly 40 minutes on one core. Only the table of patches needs data: bsds_patches8.npz, whose "train" has a patch of 64
+bytes in each row.
 """
 
 from functools import partial

@@ -1,13 +1,14 @@
 """Speed of training and scoring: ratios to their own matrix products, and to other packages.
 
 The two sides of a ratio take turns in one run. The table has the median ratio over the repetitions, the quartiles, the
-goal, and the median milliseconds of either side. About six minutes on two cores.
+median milliseconds of either side, and the goal. About four minutes on two quiet cores.
 
     python examples/benchmarks/speed.py
     SKWAKESLEEP_LOOPS=numba python examples/benchmarks/speed.py
 
-The second form measures the compiled loops. Rows that compare with PyTorch are skipped where it is not installed. No
-data are needed: rows are random, an eighth of the entries ones, as in images of handwriting.
+The second form measures the compiled loops. Rows that compare with PyTorch are skipped where it is not installed. With
+two threads, set OPENBLAS_NUM_THREADS=2: otherwise the package computes small products with one. No data are needed:
+rows are random, an eighth of the entries ones, as in images of handwriting.
 """
 
 from importlib.util import find_spec
@@ -31,8 +32,8 @@ def main():
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of the linear algebra")
     parser.add_argument("--repetitions", type=int, default=15, help="pairs of timings for each ratio")
     options = parse(parser, threads=[1], repetitions=1)
-    columns = ("measure", "threads", "median", "quartiles", "goal", "ms / ms")
-    table = Table(options, columns, label=56, width=8, digits=2)
+    columns = ("measure", "threads", "median", "quartiles", "ms / ms", "goal")
+    table = Table(options, columns, label=56, width=14, digits=2)
     for threads in options.threads:
         rows = [*comparisons(), *(growth() if threads == 1 else ())]
         with threadpool_limits(threads), quiet():
@@ -40,7 +41,7 @@ def main():
                 ratios, seconds = time_in_turns(*sides(), options.repetitions)
                 low, median, high = np.percentile(ratios, [25, 50, 75])
                 times = "{:.2f} / {:.2f}".format(*(1000 * seconds))
-                table.row(label, threads, median, f"{low:.2f} to {high:.2f}", goal, times)
+                table.row(label, threads, median, f"{low:.2f} to {high:.2f}", times, goal)
 
 
 def comparisons():

@@ -36,18 +36,18 @@ SPACING = 1.3
 def main():
     parser = make_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="training time of each density (default: 20)")
-    options = parse(parser, seconds=0.1)
+    options = parse(parser, seconds=0.05)
     X = (load_digits().data >= 8).astype(np.float32)
     train, test = train_test_split(X, test_size=0.25, random_state=0)
     table = Table(options, ("density", *(f"{target:g}" for target in TARGETS), "best"), label=40, width=6, digits=2)
     with threadpool_limits(1):
-        for name, density in densities():
+        for name, density in densities(options):
             points = learning_curve(density, train, test, options.seconds)
             reached = [next((seconds for seconds, score in points if score >= target), None) for target in TARGETS]
             table.row(name, *reached, max(score for _, score in points))
 
 
-def densities():
+def densities(options):
     """Yield the name of each density and an untrained one."""
     yield "HelmholtzMachine", Helmholtz()
     yield "HelmholtzMachine, independent causes", Helmholtz(autoregressive=None)
@@ -57,7 +57,7 @@ def densities():
     else:
         print("skipped: PyTorch is not installed")
     for rate in (0.01, 0.05):
-        yield f"BernoulliRBM, lr {rate}", Boltzmann(rate)
+        yield f"BernoulliRBM, lr {rate}", Boltzmann(rate, n_steps=100 if options.quick else 2000)
     for n_components in (20, 40, 80):
         yield f"mixture of {n_components} Bernoullis", Mixture(n_components)
 
@@ -115,9 +115,13 @@ class Torch(Density):
 
 
 class Boltzmann(Density):
-    """Scikit-learn's restricted Boltzmann machine, trained by persistent contrastive divergence."""
+    """Scikit-learn's restricted Boltzmann machine, trained by persistent contrastive divergence.
 
-    def __init__(self, learning_rate):
+    Its partition function is estimated by annealing in `n_steps`.
+    """
+
+    def __init__(self, learning_rate, n_steps):
+        self._n_steps = n_steps
         self._rbm = BernoulliRBM(N_HIDDEN, learning_rate=learning_rate, batch_size=BATCH, random_state=0)
         self._rng = np.random.default_rng(0)
 
@@ -137,7 +141,7 @@ class Boltzmann(Density):
         """Return the unnormalized log-probability of rows, with a temperature of ``1 / beta``."""
         return beta * (V @ self._rbm.intercept_visible_) + np.logaddexp(0, beta * self._hidden(V)).sum(axis=1)
 
-    def _log_partition(self, means, n_chains=200, n_steps=2000):
+    def _log_partition(self, means, n_chains=200):
         """Anneal from independent columns with the means of the data."""
         rng = np.random.default_rng(0)
         means = np.clip(means, 0.01, 0.99)
@@ -148,7 +152,7 @@ class Boltzmann(Density):
             return (1 - beta) * (V @ base) + self._log_weight(V, beta)
 
         total = np.zeros(n_chains)
-        for before, beta in pairwise(np.linspace(0, 1, n_steps + 1)):
+        for before, beta in pairwise(np.linspace(0, 1, self._n_steps + 1)):
             total += log_weight(V, beta) - log_weight(V, before)
             H = rng.random((n_chains, N_HIDDEN)) < expit(beta * self._hidden(V))
             logits = (1 - beta) * base + beta * (H @ self._rbm.components_ + self._rbm.intercept_visible_)
