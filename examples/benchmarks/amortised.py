@@ -1,84 +1,90 @@
-"""What AmortisedWakeSleep reaches, on models whose maximum likelihood is known.
+"""AmortisedWakeSleep beside maximum likelihood, on models where that is known.
 
-Each table has the threshold that the result is held against beside it. Differences of log-likelihood are in nats per
-row, on fresh data, to the model fitted by the best other means: the exact gradient from the true parameters, or
-scikit-learn's estimator where there is one.
+Differences of log-likelihood are in nats per row, on fresh data, to the model fitted by the best other means: the exact
+gradient from the true parameters, or scikit-learn's estimator. Each table has a threshold beside the result.
 
     python examples/benchmarks/amortised.py
     python examples/benchmarks/amortised.py --tables ring mixture --seeds 2
 
-The tables are: gradient (its direction against the exact gradient), ring, mixture, binary, factors (factor analysis
-from 4 to 12 factors, beside importance weighting) and speed.
+Roughly a quarter of an hour on one core. No data are needed.
 """
 
-import argparse
-import warnings
 from time import process_time
 
 import numpy as np
+from _harness import Table, fixed_start, make_parser, parse, print_tables, quiet, timed
 from scipy.optimize import minimize
 from sklearn.decomposition import FactorAnalysis
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep.models import LatentFactors
 
+# Factors and columns, and the thresholds.
+FACTORS = {(4, 12): "-0.150, ahead by 0.5", (6, 18): "-0.600, ahead by 3", (12, 36): "-2.000"}
+FORMS = {
+    "kernel": {"gradient": "exponential", "feature_map": None},
+    "predictive features": {"gradient": "exponential", "feature_map": "predictive"},
+    "importance weighting": {"gradient": "importance"},
+}
+
 
 def main():
-    args = parse_arguments()
-    print(f"{args.seeds} seeds unless said")
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", (ConvergenceWarning, UserWarning))
-        for name in args.tables:
-            print(f"\n{name}")
-            TABLES[name](args.seeds)
+    parser = make_parser(__doc__, seeds=5, tables=TABLES)
+    parser.add_argument("--epochs", type=int, default=200, help="epochs of a fit (default: 200)")
+    options = parse(parser, epochs=2, seeds=1)
+    with threadpool_limits(1), quiet():
+        print_tables(TABLES, options)
 
 
-def parse_arguments():
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, help="default: all")
-    parser.add_argument("--seeds", type=int, default=5, help="repetitions with other data and starts (default: 5)")
-    return parser.parse_args()
+def table_of(options, *columns):
+    return Table(options, columns, label=40, width=24)
 
 
-def row(*cells):
-    print("  " + "".join(f"{cell:>26}" if n else f"{cell:36}" for n, cell in enumerate(cells)), flush=True)
-
-
-def summary(values):
+def mean_and_worst(values):
     return f"{np.mean(values):+.3g} (worst {np.min(values):+.3g})"
 
 
-def timed_fit(model, X, **parameters):
-    start = process_time()
-    fitted = AmortisedWakeSleep(model, **parameters).fit(X)
-    return fitted, 1e3 * (process_time() - start) / fitted.n_steps_
+def over_seeds(result, options, *args, factor=1):
+    """Return the results of all seeds as an array."""
+    return np.array([result(options, seed, *args) for seed in range(factor * options.seeds)])
 
 
-def maximum_likelihood(model, X, starts):
-    """Return the best parameters that the exact gradient leads to."""
+def fit(model, X, options, seed, **parameters):
+    settings = {"max_iter": options.epochs, "random_state": seed} | parameters
+    return AmortisedWakeSleep(model, **settings).fit(X)
+
+
+def sample(model, theta, rng):
+    """Return rows to train on and fresh ones."""
+    return model.sample(theta, 1000, rng)[1], model.sample(theta, 5000, rng)[1]
+
+
+def below_maximum(fitted, model, theta, X, fresh):
+    """Return how far a fit is below the best parameters that the exact gradient leads to from the true ones."""
 
     def loss(theta):
         return -model.log_likelihood(theta, X).mean(), -model.grad_log_likelihood(theta, X)
 
-    fits = [minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 1000}) for start in starts]
-    return min(fits, key=lambda fit: fit.fun).x
+    best = minimize(loss, theta, jac=True, method="L-BFGS-B", options={"maxiter": 1000}).x
+    return model.log_likelihood(best, fresh).mean() - fitted.score(fresh)
 
 
-# ---------------------------------------------------------------------- gradient
+def factor_analysis(n_features, n_components, rng, noise_variance=0.1):
+    """Return a model and parameters with standard normal loadings."""
+    model = LatentFactors(n_features, n_components)
+    loadings = rng.normal(size=n_features * n_components)
+    log_noise = np.full(n_features, 0.5 * np.log(noise_variance))
+    return model, np.concatenate([loadings, np.zeros(n_features), log_noise])
 
 
-def gradient_table(n_seeds):
-    """Direction of the gradient of factor analysis with 5 columns and 2 factors, near the truth, for 8 seeds."""
-    row("cosine, smallest of 8 seeds", "exponential", "direct", "threshold")
-    for n_sleep, threshold in (500, "-"), (1000, ".950"), (3000, ".985"):
-        cosines = np.array([gradient_cosines(n_sleep, seed) for seed in range(8)]).min(axis=0)
-        row(f"N = {n_sleep}", *(f"{cosine:.3f}" for cosine in cosines), threshold)
+def gradient(options):
+    """cosine with the exact gradient, factor analysis with 5 columns and 2 factors, near the truth, least of 8 seeds"""
+    table = table_of(options, "dreams", "exponential", "direct", "threshold")
+    for n_sleep, threshold in ((500, None), (1000, 0.95), (3000, 0.985)):
+        cosines = [gradient_cosines(n_sleep, seed) for seed in range(1 if options.quick else 8)]
+        table.row(str(n_sleep), *np.min(cosines, axis=0), threshold)
 
 
 def gradient_cosines(n_sleep, seed):
@@ -88,79 +94,44 @@ def gradient_cosines(n_sleep, seed):
     theta = model.initial_params(X, rng)
     exact = model.grad_log_likelihood(theta, X)
     cosines = []
-    for form in "exponential", "direct":
-        fitted = AmortisedWakeSleep(Fixed(model, theta), gradient=form, n_sleep=n_sleep, max_iter=1, random_state=seed)
-        fitted.set_params(learning_rate_init=1e-12).fit(X)
-        gradient = fitted.estimate_gradient(X, random_state=seed)
-        cosines.append(gradient @ exact / np.linalg.norm(gradient) / np.linalg.norm(exact))
+    for form in ("exponential", "direct"):
+        settings = {"gradient": form, "n_sleep": n_sleep, "max_iter": 1, "learning_rate_init": 1e-12}
+        fitted = AmortisedWakeSleep(fixed_start(model, theta), random_state=seed, **settings).fit(X)
+        estimated = fitted.estimate_gradient(X, random_state=seed)
+        cosines.append(estimated @ exact / np.linalg.norm(estimated) / np.linalg.norm(exact))
     return cosines
 
 
-class Fixed:
-    """A model that starts from given parameters."""
-
-    def __init__(self, model, theta):
-        self._model, self._theta = model, theta
-
-    def initial_params(self, X, rng):
-        return self._theta
-
-    def __getattr__(self, name):
-        if name.startswith("__") or name == "column_units":  # the parameters are those of the columns as they are
-            raise AttributeError(name)
-        return getattr(self._model, name)
+def ring(options):
+    """a ring in 6 dimensions with noise 0.2; error of B B', noise over the true noise"""
+    table = table_of(options, "gradient", "to maximum likelihood", "worst error", "noise", "ms per step")
+    for form in ("auto", "exponential"):
+        below, errors, noise, ms = over_seeds(ring_result, options, form).T
+        table.row(form, mean_and_worst(-below), errors.max(), f"{noise.min():.3f} to {noise.max():.3f}", np.median(ms))
+    table.row("threshold", "-0.020", "0.060", "0.95 to 1.05", "12")
 
 
-def factor_analysis(n_features, n_components, rng, noise_variance=0.1):
-    """Return a model and parameters with standard normal loadings."""
-    model = LatentFactors(n_features, n_components)
-    log_noise = 0.5 * np.log(noise_variance)
-    loadings = rng.normal(size=n_features * n_components)
-    return model, np.concatenate([loadings, np.zeros(n_features), np.full(n_features, log_noise)])
-
-
-# ---------------------------------------------------------------------- ring
-
-
-def ring_table(n_seeds):
-    """A ring in 6 dimensions with noise 0.2."""
-    row("ring, 6 columns", "nats below maximum", "error of B B'", "noise / true", "ms per step")
-    for form in "auto", "exponential":
-        results = [ring_result(form, seed) for seed in range(n_seeds)]
-        below, errors, noise, ms = map(np.array, zip(*results, strict=True))
-        row(f"gradient={form!r}", summary(-below), f"worst {errors.max():.3f}", spread(noise), f"{np.median(ms):.1f}")
-    row("threshold", "-0.020", "0.060", "0.95 to 1.05", "12")
-
-
-def ring_result(form, seed):
+def ring_result(options, seed, form):
     rng = np.random.default_rng(seed)
     model = LatentFactors(6, 1, latents="angle", noise="spherical")
     loadings = rng.normal(size=(6, 2))
     truth = np.concatenate([loadings.ravel(), np.zeros(6), [np.log(0.2)]])
-    (_, X), (_, fresh) = model.sample(truth, 1000, rng), model.sample(truth, 5000, rng)
-    fitted, ms = timed_fit(model, X, gradient=form, max_iter=200, random_state=seed)
-    best = maximum_likelihood(model, X, [truth])
-    below = model.log_likelihood(best, fresh).mean() - fitted.score(fresh)
+    X, fresh = sample(model, truth, rng)
+    fitted, seconds = timed(lambda: fit(model, X, options, seed, gradient=form), clock=process_time)
     found = fitted.params_["loadings"]
     error = np.linalg.norm(found @ found.T - loadings @ loadings.T) / np.linalg.norm(loadings @ loadings.T)
-    return below, error, float(np.sqrt(fitted.params_["noise_variance"][0])) / 0.2, ms
+    noise = np.sqrt(fitted.params_["noise_variance"][0]) / 0.2
+    return below_maximum(fitted, model, truth, X, fresh), error, noise, 1e3 * seconds / fitted.n_steps_
 
 
-def spread(values):
-    return f"{values.min():.3f} to {values.max():.3f}"
+def mixture(options):
+    """five clusters in the plane with one covariance, beside scikit-learn's GaussianMixture"""
+    table = table_of(options, "gradient", "to GaussianMixture", "threshold")
+    for form in ("auto", "exponential"):
+        table.row(form, mean_and_worst(over_seeds(mixture_result, options, form)), "-0.020")
 
 
-# ---------------------------------------------------------------------- mixture, binary factors
-
-
-def mixture_table(n_seeds):
-    """Five clusters in the plane with one covariance, against scikit-learn's mixture."""
-    row("mixture with tied covariance", "to GaussianMixture", "threshold")
-    for form in "auto", "exponential":
-        row(f"gradient={form!r}", summary([mixture_result(form, seed) for seed in range(n_seeds)]), "-0.020")
-
-
-def mixture_result(form, seed):
+def mixture_result(options, seed, form):
     rng = np.random.default_rng(seed)
     centers = 3 * rng.normal(size=(5, 2))
     noise = np.array([[0.6, 0.2], [0.2, 0.4]])
@@ -170,86 +141,68 @@ def mixture_result(form, seed):
 
     X, fresh = draw(1000), draw(5000)
     model = LatentFactors(2, 5, latents="categorical", noise="full")
-    fitted, _ = timed_fit(model, X, gradient=form, max_iter=200, n_restarts=2, random_state=seed)
-    mixture = GaussianMixture(5, covariance_type="tied", n_init=10, tol=1e-6, max_iter=1000, random_state=seed)
-    return fitted.score(fresh) - mixture.fit(X).score(fresh)
+    fitted = fit(model, X, options, seed, gradient=form, n_restarts=2)
+    reference = GaussianMixture(5, covariance_type="tied", n_init=10, tol=1e-6, max_iter=1000, random_state=seed)
+    return fitted.score(fresh) - reference.fit(X).score(fresh)
 
 
-def binary_table(n_seeds):
-    """Four binary factors behind 10 columns: the part of all runs that come near maximum likelihood."""
-    row("4 binary factors, 10 columns", "nats below maximum", "runs within .05", "threshold")
-    for form, n_restarts in ("exponential", 1), ("auto", 1), ("auto", 4):
-        below = np.array([binary_result(form, n_restarts, seed) for seed in range(2 * n_seeds)])
-        label = f"gradient={form!r}, n_restarts={n_restarts}"
-        row(label, summary(-below), f"{(below < 0.05).mean():.0%} of {len(below)}", "80%")
+def binary(options):
+    """four binary factors behind 10 columns, twice the seeds; share of the runs within 0.05 nats"""
+    table = table_of(options, "gradient", "to maximum likelihood", "runs within .05", "threshold")
+    for form, n_restarts in (("exponential", 1), ("auto", 1), ("auto", 4)):
+        below = over_seeds(binary_result, options, form, n_restarts, factor=2)
+        share = f"{(below < 0.05).mean():.0%} of {len(below)}"
+        table.row(f"{form}, n_restarts={n_restarts}", mean_and_worst(-below), share, "80%")
 
 
-def binary_result(form, n_restarts, seed):
+def binary_result(options, seed, form, n_restarts):
     rng = np.random.default_rng(seed)
     model = LatentFactors(10, 4, latents="bernoulli", noise="spherical")
     truth = np.concatenate([1.5 * rng.normal(size=40), np.zeros(10), [np.log(0.5)], rng.normal(size=4)])
-    (_, X), (_, fresh) = model.sample(truth, 1000, rng), model.sample(truth, 5000, rng)
-    fitted, _ = timed_fit(model, X, gradient=form, n_restarts=n_restarts, max_iter=200, random_state=seed)
-    best = maximum_likelihood(model, X, [truth])
-    return model.log_likelihood(best, fresh).mean() - fitted.score(fresh)
+    X, fresh = sample(model, truth, rng)
+    fitted = fit(model, X, options, seed, gradient=form, n_restarts=n_restarts)
+    return below_maximum(fitted, model, truth, X, fresh)
 
 
-# ---------------------------------------------------------------------- factor analysis
-
-
-FACTORS = {
-    (4, 12): "-0.150, ahead by 0.5",
-    (6, 18): "-0.600, ahead by 3",
-    (12, 36): "-2.000",
-}
-
-
-def factors_table(n_seeds):
-    """Factor analysis with noise variance 0.1, against scikit-learn's; 500 dreams a step, 1000 rows."""
-    row("to FactorAnalysis", "plain kernel", "predictive features", "importance weighting", "threshold")
+def factors(options):
+    """factor analysis with noise variance 0.1, beside scikit-learn's; 500 dreams a step, 1000 rows"""
+    table = table_of(options, "to FactorAnalysis", *FORMS, "threshold")
     for (n_components, n_features), threshold in FACTORS.items():
-        results = np.array([factors_result(n_components, n_features, seed) for seed in range(n_seeds)])
-        row(f"k = {n_components}, D = {n_features}", *map(summary, results.T), threshold)
+        results = over_seeds(factors_result, options, n_components, n_features)
+        table.row(f"{n_components} factors, {n_features} columns", *map(mean_and_worst, results.T), threshold)
 
 
-def factors_result(n_components, n_features, seed):
+def factors_result(options, seed, n_components, n_features):
     rng = np.random.default_rng(seed)
     model, truth = factor_analysis(n_features, n_components, rng)
-    (_, X), (_, fresh) = model.sample(truth, 1000, rng), model.sample(truth, 5000, rng)
+    X, fresh = sample(model, truth, rng)
     reference = FactorAnalysis(n_components, tol=1e-6, max_iter=5000).fit(X).score(fresh)
-    ways = [
-        {"gradient": "exponential", "feature_map": None},
-        {"gradient": "exponential", "feature_map": "predictive"},
-        {"gradient": "importance"},
-    ]
-    fits = [timed_fit(model, X, n_sleep=500, max_iter=200, random_state=seed, **way)[0] for way in ways]
-    return [fitted.score(fresh) - reference for fitted in fits]
+    return [fit(model, X, options, seed, n_sleep=500, **form).score(fresh) - reference for form in FORMS.values()]
 
 
-# ---------------------------------------------------------------------- speed
-
-
-def speed_table(n_seeds):
-    """Processor time of a step on one thread, tuning included, for a model with up to 200 parameters."""
-    row("factor analysis, 30 columns, P = 180", "ms per step", "threshold")
+def speed(options):
+    """processor time of a step on one thread, tuning included, factor analysis with 30 columns and 180 parameters"""
+    table = table_of(options, "dreams", "ms per step", "least", "threshold")
     rng = np.random.default_rng(0)
     model, truth = factor_analysis(30, 4, rng)
     _, X = model.sample(truth, 1000, rng)
-    for n_sleep, threshold in (500, 12), (1000, 45):
-        times = [
-            timed_fit(model, X, gradient="exponential", n_sleep=n_sleep, max_iter=20, random_state=seed)[1]
-            for seed in range(n_seeds)
-        ]
-        row(f"N = {n_sleep}", f"{np.median(times):.1f} (least {np.min(times):.1f})", threshold)
+    settings = {"gradient": "exponential", "max_iter": 20}
+    for n_sleep, threshold in ((500, 12), (1000, 45)):
+        ms = []
+        for seed in range(options.seeds):
+            run = AmortisedWakeSleep(model, n_sleep=n_sleep, random_state=seed, **settings)
+            fitted, seconds = timed(run.fit, X, clock=process_time)
+            ms.append(1e3 * seconds / fitted.n_steps_)
+        table.row(str(n_sleep), np.median(ms), np.min(ms), threshold)
 
 
 TABLES = {
-    "gradient": gradient_table,
-    "ring": ring_table,
-    "mixture": mixture_table,
-    "binary": binary_table,
-    "factors": factors_table,
-    "speed": speed_table,
+    "gradient": gradient,
+    "ring": ring,
+    "mixture": mixture,
+    "binary": binary,
+    "factors": factors,
+    "speed": speed,
 }
 
 if __name__ == "__main__":

@@ -1,71 +1,94 @@
-"""Log-likelihood on public benchmark sets, beside simple exact models and published numbers.
+"""Log-likelihood on public sets of binary rows, beside simple exact models and published numbers.
 
-One recipe for every set. Candidates that differ in structure, step size and penalty train side by side. At each rung,
-those behind the others of their kind, of like structure and step size, on the validation rows give up their share of
-the time (successive halving, Jamieson and Talwalkar 2016); at last, the kinds meet: those that end well may start
-slowly. The best candidate is then trained from several seeds, with steps that shrink to next to nothing. Of each
-training, the parameters that scored best on validation rows are kept, and they alone meet the test rows. Beside it, the
-same machine with a single latent says what the latents are worth: its visible units see each other wherever those of
-the chosen machine do.
+One recipe for every set. Candidates that differ in structure, step size and penalty are trained side by side. At each
+rung, those that are behind others of their kind (of like structure and step size) on the validation rows are dropped,
+and the rest share their time (successive halving, Jamieson and Talwalkar 2016). The best candidate of all kinds is then
+trained from several seeds, with steps that shrink. Of each training, the parameters that scored best on validation rows
+are scored on the test rows. The same machine with a single latent shows what the other latents are worth.
 
-    python examples/benchmarks/density.py --data-dir DIR [--datasets NAME ...] [--budget-minutes 10] [--csv FILE]
+    python examples/benchmarks/density.py --data-dir DIR --datasets NAME --budget-minutes 8 --results NAME.csv
     python examples/benchmarks/density.py --data-dir DIR --datasets mnist_fixed --widths 200 200 --plain
+    python examples/benchmarks/density.py --data-dir DIR --summarize RESULTS.csv ... --results docs/density.csv
 
 The second form trains machines of given widths without autoregressive connections, as the published sigmoid belief
-networks are.
+networks are. The third trains nothing: it prints the tables of docs/density_tables.md from earlier results, and writes
+these to one file. Each set takes the minutes of the budget, and a tenth more.
 
-DIR holds one file NAME.npz for each set, in the form that packed_rows.py describes, with "kind", which is
-"binary-packed"; and, for what others have measured, a table reference.csv with the columns dataset, model, test_ll
-(nats per row) and origin.
+Needs NAME.npz for each set and, for what others have measured, a table reference.csv with the columns dataset, model,
+test_ll (nats per row) and origin.
 """
 
-import argparse
 import copy
 import csv
 import resource
-import sys
 import time
-import warnings
 from collections import Counter
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from _harness import MissingDataError, Table, data_file, load_binary, make_parser, parse, quiet
 from joblib import Parallel, delayed
-from packed_rows import load
-from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
 
-# Strides through the columns.
+# Order of the columns.
 FORWARDS, BACKWARDS = 1, -1
-# Hidden units, what sees its neighbours, where the recognition network learns, from how many particles, and the order
-# of the columns. Dreams of autoregressive columns take their time, and columns that see those to their right are not
-# the model of columns that see those to their left. Where rows are few, many latents learn them by heart. What is
-# worth it is for the validation rows to say.
+# Hidden units, autoregressive layers, update of the recognition network, particles, and order of the columns. Drawing
+# autoregressive columns takes long; with few rows, many latents overfit.
 STRUCTURES = [
     ((100,), "prior", "both", 5, FORWARDS),
     ((100,), ("prior", "visible"), "wake", 5, FORWARDS),
     ((200,), ("prior", "visible"), "both", 5, FORWARDS),
     ((10,), ("prior", "visible"), "wake", 5, BACKWARDS),
 ]
-# Without autoregressive connections, all is left to independent causes, which few particles explain badly.
+# The posterior of machines without autoregressive connections is the hardest to approximate with few particles.
 PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
-# Of all rows together; with one, each weight has a Cauchy prior.
+# Strengths of the penalty times the number of rows; with one, each weight has a Cauchy prior.
 PENALTIES = [0.15, 0.4, 1]
-# Shares of the time: for choosing, the seeds having the rest; for each rung of it, with the number of each kind's
-# candidates that go on.
+# Share of the time for choosing, the seeds having the rest; then, for each rung, its share of that time and the number
+# of candidates of each kind that go on.
 CHOOSING = 0.35
 RUNGS = [(0.25, 2), (0.25, 1), (0.5, 1)]
-# Rows and particles that candidates are compared with, and how often in a rung. Fewer particles would be unfair to
-# machines whose latents do more.
+# Validation rows and particles that candidates are compared with, and the number of comparisons in a rung.
 N_VALID, N_VALID_PARTICLES, CHECKS = 2000, 100, 15
-# How large a seed's last steps are, of the first. In between they shrink evenly.
+# The last step of a seed as a part of the first; in between, steps shrink linearly.
 LAST_STEP = 0.03
-# The share of a seed's time that suits a machine with a single latent.
+# Share of a seed's time for the machine with a single latent.
 ONE_LATENT = 0.2
+
+
+def main():
+    options = parse(add_arguments(), datasets=["nltcs"], widths=[16], budget_minutes=0.03, seeds=1, particles=100)
+    if options.summarize:
+        results = [row for path in options.summarize for row in read_rows(path)]
+        write_rows(options.results, results)
+        references = read_rows(data_file(options, "reference.csv"))
+        print_summary(results, references)
+        print_references(results, references)
+        return
+    results = []
+    for dataset in options.datasets or binary_sets(options.data_dir):
+        results += benchmark(dataset, options)
+        write_rows(options.results, results)  # after every set: a long run may be cut short
+
+
+def add_arguments():
+    parser = make_parser(__doc__, seeds=3, data="the sets and reference.csv", n_jobs=2)
+    parser.add_argument("--datasets", nargs="+", help="sets to run (default: all binary ones in the folder)")
+    parser.add_argument("--widths", nargs="+", type=int, help="widths of the hidden layers (default: chosen)")
+    parser.add_argument("--plain", action="store_true", help="no autoregressive connections")
+    parser.add_argument("--budget-minutes", type=float, default=10, help="to choose and train, for each set (10)")
+    parser.add_argument("--particles", type=int, default=1000, help="importance samples per test row (default: 1000)")
+    parser.add_argument("--annealing-steps", type=int, default=0, help="annealing steps of each (default: 0)")
+    parser.add_argument("--results", type=Path, help="file for the results in full precision, by seed")
+    parser.add_argument("--summarize", nargs="+", type=Path, metavar="RESULTS", help="print tables of earlier results")
+    return parser
+
+
+# ---------------------------------------------------------------------- candidates
 
 
 class Candidate(NamedTuple):
@@ -76,7 +99,7 @@ class Candidate(NamedTuple):
 
     @property
     def name(self):
-        """Widths, autoregressive layers, and the order of columns where it matters."""
+        """Widths, autoregressive layers, and the order of columns if it is not the usual one."""
         widths = "-".join(map(str, self.parameters["hidden_layer_sizes"]))
         layers = self.parameters["autoregressive"] or "plain"
         layers = layers if isinstance(layers, str) else " + ".join(layers)
@@ -91,12 +114,13 @@ class Candidate(NamedTuple):
         return self._replace(parameters={**self.parameters, "hidden_layer_sizes": (1,)})
 
 
-def candidates(structures, n_rows):
+def candidates(options, n_rows):
     """Return the machines to choose from."""
+    structures = [((100,), None, "both", PLAIN_PARTICLES, FORWARDS)] if options.plain else STRUCTURES
     return [
         Candidate(
             {
-                "hidden_layer_sizes": widths,
+                "hidden_layer_sizes": tuple(options.widths or widths),
                 "autoregressive": autoregressive,
                 "recognition_update": update,
                 "n_particles": n_particles,
@@ -110,7 +134,7 @@ def candidates(structures, n_rows):
 
 
 class Trainee:
-    """A machine in training, and the best that came of it so far."""
+    """A machine in training, and the best of it so far."""
 
     def __init__(self, candidate, seed):
         self.candidate = candidate
@@ -127,41 +151,77 @@ class Trainee:
         self.seconds = 0.0
 
     def train(self, train, valid, seconds, last_step=1.0):
-        """Train for so long, keeping the best on validation rows; steps shrink to `last_step` of the first."""
+        """Train for some seconds, keeping the best on validation rows; steps shrink to `last_step` of the first."""
         train, valid = self._ordered(train), self._ordered(valid)
         first_step = self.candidate.parameters["learning_rate_init"]
-        start = time.perf_counter()
+        start, elapsed = time.perf_counter(), 0.0
         due = iter(seconds * np.geomspace(0.01, 1, CHECKS))  # small sets are at their best early
         check = next(due)
-        while (elapsed := time.perf_counter() - start) < seconds:
-            self._epoch(train, first_step * (1 - (1 - last_step) * elapsed / seconds))
-            if elapsed >= check:
-                self._check(valid)
-                check = next(due, seconds)
-        self._check(valid)
-        self.seconds += time.perf_counter() - start
+        with quiet():
+            while elapsed < seconds:
+                step = first_step * (1 - (1 - last_step) * elapsed / seconds)
+                self.machine.set_params(learning_rate_init=step).fit(train)
+                elapsed = time.perf_counter() - start
+                if elapsed >= check:
+                    self._check(valid)
+                    check = next(due, seconds)
+            self._check(valid)
+        self.seconds += elapsed
         return self
 
     def _ordered(self, rows):
         return np.ascontiguousarray(rows[:, :: self.candidate.order])
 
-    def _epoch(self, train, step):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self.machine.set_params(learning_rate_init=step).fit(train)
-
     def _check(self, valid):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of few effective particles: they rank, and are not quoted
-            score = self.machine.score(valid)
+        score = self.machine.score(valid)
         if score > self.score:
             self.score, self.best = score, copy.deepcopy(self.machine)
 
-    def evaluate(self, test, scoring):
+    def evaluate(self, test, options):
         """Return the test log-likelihood in nats per row, its standard error over rows, and the peak memory in MB."""
-        scores = self.best.set_params(**scoring).score_samples(self._ordered(test))
+        self.best.set_params(n_score_particles=options.particles, n_score_steps=options.annealing_steps)
+        scores = self.best.score_samples(self._ordered(test))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return scores.mean(), scores.std(ddof=1) / np.sqrt(len(scores)), memory
+
+
+# ---------------------------------------------------------------------- the recipe
+
+
+def benchmark(dataset, options):
+    """Run the recipe on one set, print the outcome, and return its results, one dict for each training."""
+    train, valid, test = load_binary(options, dataset)
+    valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
+    print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
+    start, seconds = time.perf_counter(), 60 * options.budget_minutes
+    trainees = [Trainee(candidate, seed=0) for candidate in candidates(options, len(train))]
+    chosen = choose(trainees, train, valid, CHOOSING * seconds, options.n_jobs)
+    seconds *= 1 - CHOOSING
+    runs = [(chosen, seed, seconds) for seed in range(options.seeds)]
+    if not options.plain:
+        runs.append((chosen.with_one_latent(), 0, ONE_LATENT * seconds))
+    # All at the same time: they end together, however many processors share them.
+    finished = Parallel(n_jobs=len(runs))(
+        delayed(finish)(candidate, seed, train, valid, test, share, options) for candidate, seed, share in runs
+    )
+    minutes = (time.perf_counter() - start) / 60
+    results = [
+        {
+            "dataset": dataset,
+            "machine": candidate.name,
+            "seed": seed,
+            "test_ll": score,
+            "standard_error": error,
+            "minutes": minutes,
+            "peak_mb": memory,
+            "alpha": candidate.parameters["alpha"],
+            "particles": options.particles,
+            "annealing_steps": options.annealing_steps,
+        }
+        for (candidate, seed, _), (score, error, memory) in zip(runs, finished, strict=True)
+    ]
+    print_results(results, dataset, options)
+    return results
 
 
 def choose(trainees, train, valid, seconds, n_jobs):
@@ -177,9 +237,8 @@ def choose(trainees, train, valid, seconds, n_jobs):
 
 
 def best_of_each_kind(trainees, n_best):
-    """Return so many of each kind, of trainees in order, the best first."""
-    seen = Counter()
-    best = []
+    """Return the first `n_best` of each kind, of trainees in order, the best first."""
+    seen, best = Counter(), []
     for trainee in trainees:
         seen[trainee.candidate.kind] += 1
         if seen[trainee.candidate.kind] <= n_best:
@@ -187,123 +246,112 @@ def best_of_each_kind(trainees, n_best):
     return best
 
 
-def finish(candidate, seed, train, valid, test, seconds, scoring):
-    """Train a machine and return its validation score and what its evaluation says."""
-    trainee = Trainee(candidate, seed).train(train, valid, seconds, LAST_STEP)
-    return trainee.score, *trainee.evaluate(test, scoring)
+def finish(candidate, seed, train, valid, test, seconds, options):
+    """Train a machine and evaluate it."""
+    return Trainee(candidate, seed).train(train, valid, seconds, LAST_STEP).evaluate(test, options)
 
 
-def references(path, dataset):
-    """Return the models that others have measured on a set, the best first."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["dataset"] == dataset]
-    return sorted(((float(row["test_ll"]), row["model"], row["origin"]) for row in rows), reverse=True)
+def print_results(results, dataset, options):
+    """Print the results on one set, and the models that others have measured on it, the best first."""
+    table = Table(options, ("model", "test", "error or origin"), label=44, digits=2)
+    for row in results:
+        table.row(f"{row['machine']}, seed {row['seed']}", row["test_ll"], row["standard_error"])
+    table.row("mean of the seeds", np.mean([row["test_ll"] for row in results[: options.seeds]]), None)
+    try:
+        references = read_rows(data_file(options, "reference.csv"))
+    except MissingDataError:
+        references = []
+    for row in known_for(dataset, references):
+        table.row(row["model"], float(row["test_ll"]), row["origin"])
+    print(f"{results[0]['minutes']:.1f} minutes in all, {max(row['peak_mb'] for row in results):.0f} MB at most")
 
 
-def benchmark(dataset, options):
-    """Run the recipe on one set, print what came of it, and return the rows of the table."""
-    train, valid, test = load(options.data_dir / f"{dataset}.npz")
-    valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
-    print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
-    start, budget = time.perf_counter(), 60 * options.budget_minutes
-    choosing = CHOOSING * budget
-    trainees = [Trainee(candidate, seed=0) for candidate in candidates(structures(options), len(train))]
-    chosen = choose(trainees, train, valid, choosing, options.n_jobs)
+# ---------------------------------------------------------------------- tables of the documentation
 
-    seconds = budget - choosing
-    scoring = {"n_score_particles": options.particles, "n_score_steps": options.annealing_steps}
-    runs = [(chosen, seed, seconds) for seed in range(options.seeds)]
-    if not options.plain:
-        runs.append((chosen.with_one_latent(), 0, ONE_LATENT * seconds))
-    # All at once: they end together, however many processors share them.
-    results = Parallel(n_jobs=len(runs))(
-        delayed(finish)(candidate, seed, train, valid, test, share, scoring) for candidate, seed, share in runs
-    )
-    minutes = (time.perf_counter() - start) / 60
-    table = []
-    for (candidate, seed, _), (valid_score, score, error, memory) in zip(runs, results, strict=True):
-        print(
-            f"  {candidate.name}, seed {seed}: test {score:8.2f} +- {error:.2f}  (valid {valid_score:.2f})", flush=True
+
+def print_summary(results, references):
+    """Print a line for each machine, beside the best that others have measured."""
+    columns = ("set", "machine", "test log-likelihood", "best of others", "one latent", "error", "spread", "particles")
+    print_markdown(*columns, "minutes")
+    print("|---" * (len(columns) + 1) + "|")
+    for dataset, machine, seeds in machines(results):
+        scores = np.array([float(row["test_ll"]) for row in seeds])
+        first = seeds[0]
+        best = known_for(dataset, references, machine)[0]
+        steps = f", {first['annealing_steps']} steps" if first["annealing_steps"] != "0" else ""
+        alone = [r for r in results if (r["dataset"], r["machine"]) == (dataset, "1 " + machine.partition(" ")[2])]
+        print_markdown(
+            dataset,
+            machine,
+            f"**{scores.mean():.2f}**",
+            f"{float(best['test_ll']):.2f} {best['model']}",
+            f"{float(alone[0]['test_ll']):.2f}" if alone else "",
+            f"{float(first['standard_error']):.2f}",
+            f"{scores.std(ddof=1):.2f}" if len(scores) > 1 else "",
+            first["particles"] + steps,
+            f"{float(first['minutes']):.0f}",
         )
-        table.append(
-            {
-                "dataset": dataset,
-                "machine": candidate.name,
-                "seed": seed,
-                "test_ll": score,
-                "standard_error": error,
-                "minutes": minutes,
-                "peak_mb": memory,
-                "alpha": candidate.parameters["alpha"],
-                "particles": options.particles,
-                "annealing_steps": options.annealing_steps,
-            }
-        )
-    print(f"  {minutes:.1f} minutes in all, {max(row['peak_mb'] for row in table):.0f} MB at most")
-    mean = np.mean([row["test_ll"] for row in table[: options.seeds]])
-    print(f"  {'HelmholtzMachine, mean of the seeds':44}{mean:9.2f}")
-    for score, model, origin in references(options.data_dir / "reference.csv", dataset):
-        print(f"  {model:44}{score:9.2f}  {origin}", flush=True)
-    return table
 
 
-def structures(options):
-    """Return the structures to choose from."""
-    if options.plain:
-        return [(tuple(options.widths or [100]), None, "both", PLAIN_PARTICLES, FORWARDS)]
-    return [(tuple(options.widths or widths), *others) for widths, *others in STRUCTURES]
+def print_references(results, references):
+    """Print all that others have measured, a line for each set."""
+    print("\n## What others have measured\n\n| set | log-likelihoods |\n|---|---|")
+    for dataset in dict.fromkeys(row["dataset"] for row in results):
+        known = known_for(dataset, references)
+        print_markdown(dataset, "; ".join(f"{row['model']} {row['test_ll']}" for row in known))
 
 
-def make_parser():
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data-dir", type=Path, required=True, help="folder of the sets")
-    parser.add_argument("--datasets", nargs="+", help="sets to run (default: all binary ones in the folder)")
-    parser.add_argument(
-        "--widths", nargs="+", type=int, help="widths of the hidden layers (default: part of the choice)"
-    )
-    parser.add_argument("--plain", action="store_true", help="no autoregressive connections")
-    parser.add_argument("--budget-minutes", type=float, default=10, help="minutes to choose and train, for each set")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: 3)")
-    parser.add_argument("--particles", type=int, default=1000, help="importance samples per test row (default: 1000)")
-    parser.add_argument(
-        "--annealing-steps", type=int, default=0, help="by which each of them is moved; then few will do (default: 0)"
-    )
-    parser.add_argument("--n-jobs", type=int, default=2, help="processes (default: 2)")
-    parser.add_argument("--csv", type=Path, help="where to write the table as well")
-    return parser
+def print_markdown(*cells):
+    print("| " + " | ".join(cells) + " |")
+
+
+def machines(results):
+    """Yield set, machine and the results of all seeds, without the machines of a single latent."""
+
+    def key(row):
+        return row["dataset"], row["machine"]
+
+    trained = sorted((row for row in results if not row["machine"].startswith("1 ")), key=key)
+    for (dataset, machine), seeds in groupby(trained, key=key):
+        yield dataset, machine, list(seeds)
+
+
+def known_for(dataset, references, machine=""):
+    """Return what others have measured on a set, the best first; for plain machines, with the same widths."""
+    widths, _, layers = machine.partition(" ")
+    known = [row for row in references if row["dataset"] == dataset]
+    if layers == "plain":
+        known = [row for row in known if widths in row["model"].split()]
+    return sorted(known, key=lambda row: -float(row["test_ll"]))
+
+
+# ---------------------------------------------------------------------- files
 
 
 def binary_sets(folder):
     """Return the names of the binary sets in a folder."""
     names = []
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(folder.glob("*.npz")) if folder else ():
         with np.load(path) as data:
             if str(data["kind"]) == "binary-packed":
                 names.append(path.stem)
+    if not names:
+        raise MissingDataError("There are no sets. Pass the folder that holds them as --data-dir.")
     return names
 
 
-def main():
-    parser = make_parser()
-    options = parser.parse_args()
-    datasets = options.datasets or binary_sets(options.data_dir)
-    missing = [name for name in datasets if not (options.data_dir / f"{name}.npz").is_file()]
-    if missing or not datasets:
-        parser.error(f"{options.data_dir} has no {', '.join(missing) or 'binary set'}. --help describes the files.")
-    table = []
-    for dataset in datasets:
-        table += benchmark(dataset, options)
-        if options.csv:  # after every set: a long run may be cut short
-            with options.csv.open("w", newline="") as file:
-                writer = csv.DictWriter(file, table[0])
-                writer.writeheader()
-                writer.writerows(table)
+def read_rows(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path, rows):
+    if path:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

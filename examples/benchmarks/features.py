@@ -1,29 +1,27 @@
 """Features of digits for a linear classifier: HelmholtzMachine beside BernoulliRBM.
 
-Both extract the same number of features from scikit-learn's digits, in each fold of a cross-validation from its
-training part alone. A logistic regression then reads the digit from them; its strength, and whether the features are
-standardized first, is chosen inside the training part. The table has its accuracy on the folds left out and the time it
-took to fit the extractor.
+Both extract 100 features from scikit-learn's digits, in each fold of a cross-validation from its training part. A
+logistic regression then predicts the digit from them; its strength, and whether the features are standardized first, is
+chosen inside the training part. The table has the accuracy on the folds left out, its standard deviation, and the time
+of fitting the extractor.
 
 The restricted Boltzmann machine takes 50 epochs at each of three learning rates. The Helmholtz machine has the default
-parameters of its constructor but for the number of epochs. The last lines compare the best row of each; since that is
-picked by the very accuracies it reports, both are slightly optimistic.
+parameters of its constructor, and takes several numbers of epochs. The last lines compare the best row of each; being
+chosen by the accuracies that are reported, both are slightly optimistic.
 
     python examples/benchmarks/features.py
-    python examples/benchmarks/features.py --in-order --repeats 3
+    python examples/benchmarks/features.py --in-order --seeds 3
 
-Digits of one writer stand together in the data. Shuffled folds (the default) ask for digits of known writers, folds in
-order mostly for those of unknown ones.
+TIME. Digits of one writer stand together in the data: folds that are shuffled (the default) measure the accuracy on
+digits of known writers, folds in order mostly that on digits of unknown ones. No data are needed.
 """
 
-import argparse
-import warnings
 from time import perf_counter
 
 import numpy as np
+from _harness import Table, make_parser, parse, quiet
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neural_network import BernoulliRBM
@@ -35,65 +33,54 @@ from skwakesleep import HelmholtzMachine
 
 
 def main():
-    args = parse_arguments()
+    parser = make_parser(__doc__, seeds=1, n_jobs=1)
+    parser.add_argument("--n-components", type=int, default=100, help="features of either machine (default: 100)")
+    parser.add_argument("--epochs", type=int, nargs="*", default=[10, 25, 50, 200], help="max_iter of HelmholtzMachine")
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.06, 0.1], help="rates of BernoulliRBM")
+    parser.add_argument("--in-order", action="store_true", help="do not shuffle the rows before folding them")
+    options = parse(parser, epochs=[2], rates=[0.06], n_components=10)
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
-
-    helmholtz = HelmholtzMachine(args.n_components)
-    machines = {f"HelmholtzMachine, max_iter={n}": clone(helmholtz).set_params(max_iter=n) for n in args.epochs}
-    machines["HelmholtzMachine, default"] = helmholtz
-    rbm = BernoulliRBM(args.n_components, n_iter=50)
-    rbms = {f"BernoulliRBM, learning_rate={r}": clone(rbm).set_params(learning_rate=r) for r in args.learning_rates}
-
-    folds = "in order" if args.in_order else "shuffled"
-    print(f"{args.n_components} features, 5 folds {folds}, repeats: {args.repeats}\n")
-    print(f"{'':36}{'accuracy':^17}{'fit time':>10}")
-    with threadpool_limits(args.threads), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is what is compared
-        compare(best_of(machines, X, y, args), best_of(rbms, X, y, args))
-
-
-def parse_arguments():
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--n-components", type=int, default=100, help="features of either machine (default: 100)")
-    parser.add_argument(
-        "--epochs", type=int, nargs="*", default=[10, 25, 50], help="max_iter of HelmholtzMachine, beside its default"
-    )
-    parser.add_argument(
-        "--learning-rates", type=float, nargs="+", default=[0.01, 0.06, 0.1], help="learning rates of BernoulliRBM"
-    )
-    parser.add_argument("--in-order", action="store_true", help="do not shuffle the rows before folding them")
-    parser.add_argument("--repeats", type=int, default=1, help="repetitions with other seeds (default: 1)")
-    parser.add_argument("--n-jobs", type=int, default=1, help="processes to choose the classifier with (default: 1)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of matrix products (default: 1)")
-    return parser.parse_args()
+    if options.quick:
+        X, y = X[:300], y[:300]
+    machines = {
+        f"HelmholtzMachine, max_iter={n}": HelmholtzMachine(options.n_components, max_iter=n) for n in options.epochs
+    }
+    rbms = {
+        f"BernoulliRBM, learning_rate={rate}": BernoulliRBM(options.n_components, learning_rate=rate, n_iter=50)
+        for rate in options.rates
+    }
+    table = Table(options, ("extractor", "accuracy", "deviation", "seconds"), label=36, digits=4)
+    with threadpool_limits(1), quiet():
+        best = [best_of(extractors, X, y, options, table) for extractors in (machines, rbms)]
+    difference = best[0][0] - best[1][0]
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    print("\nBest HelmholtzMachine against best BernoulliRBM")
+    print(f"  accuracy {difference.mean():+.4f} (standard error over folds {error:.4f})")
+    print(f"  fit time x {best[0][1].mean() / best[1][1].mean():.2f}")
 
 
-def best_of(extractors, X, y, args):
-    """Print a row of the table for each extractor; return the most accurate one's results."""
-    results = {}
+def best_of(extractors, X, y, options, table):
+    """Add a row to the table for each extractor; return the results of the most accurate one."""
+    results = []
     for name, extractor in extractors.items():
-        accuracies, seconds = cross_validate(extractor, X, y, args)
-        spread = f"{accuracies.mean():.4f} +- {accuracies.std():.4f}"
-        print(f"{name:36}{spread:17}{seconds.mean():8.2f} s", flush=True)
-        results[name] = accuracies, seconds
-    return max(results.values(), key=lambda result: result[0].mean())
+        accuracies, seconds = cross_validate(extractor, X, y, options)
+        table.row(name, accuracies.mean(), accuracies.std(), f"{seconds.mean():.2f}")
+        results.append((accuracies, seconds))
+    return max(results, key=lambda result: result[0].mean())
 
 
-def cross_validate(extractor, X, y, args):
-    """Return the accuracy, and the seconds it took to fit the extractor, of each fold of each repetition."""
+def cross_validate(extractor, X, y, options):
+    """Return the accuracy, and the seconds of fitting the extractor, of each fold of each repetition."""
     classifier = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
         {"standardscaler": ["passthrough", StandardScaler()], "logisticregression__C": np.logspace(-3, 3, 7)},
         cv=3,
-        n_jobs=args.n_jobs,
+        n_jobs=options.n_jobs,
     )
     accuracies, seconds = [], []
-    for seed in range(args.repeats):
-        folds = StratifiedKFold(5) if args.in_order else StratifiedKFold(5, shuffle=True, random_state=seed)
+    for seed in range(options.seeds):
+        folds = StratifiedKFold(5) if options.in_order else StratifiedKFold(5, shuffle=True, random_state=seed)
         for train, test in folds.split(X, y):
             start = perf_counter()
             fitted = clone(extractor).set_params(random_state=seed).fit(X[train])
@@ -101,16 +88,6 @@ def cross_validate(extractor, X, y, args):
             classifier.fit(fitted.transform(X[train]), y[train])
             accuracies.append(classifier.score(fitted.transform(X[test]), y[test]))
     return np.array(accuracies), np.array(seconds)
-
-
-def compare(machine, boltzmann):
-    """Print the paired difference between two extractors' results."""
-    difference = machine[0] - boltzmann[0]
-    error = difference.std(ddof=1) / np.sqrt(len(difference))
-    ratio = machine[1].mean() / boltzmann[1].mean()
-    print("\nBest HelmholtzMachine against best BernoulliRBM")
-    print(f"  accuracy {difference.mean():+.4f} (standard error over folds {error:.4f})")
-    print(f"  fit time x {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""A Helmholtz machine in PyTorch, by automatic differentiation: the peer that the benchmarks time.
+"""A Helmholtz machine in PyTorch, by automatic differentiation, for comparison.
 
-It is the same model trained by the same rule, written as one would write it in PyTorch: modules, expanded particles, a
-scalar loss and one backward pass.
+The same model and learning rule, as one would write them in PyTorch: modules, expanded particles, a scalar loss and one
+backward pass.
 """
 
 from itertools import pairwise
+from math import log
 
 import torch
 from torch import nn
@@ -14,23 +15,23 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 class TorchMachine(nn.Module):
     """Bernoulli layers of the given sizes, visible first, without autoregressive connections."""
 
-    def __init__(self, sizes, n_particles, update, learning_rate=1e-3):
+    def __init__(self, sizes, n_particles, learning_rate=1e-3):
         super().__init__()
         layers = list(pairwise(sizes))
-        self.n_particles, self.update = n_particles, update
+        self.n_particles = n_particles
         self.prior = nn.Parameter(torch.zeros(sizes[-1]))
         self.generative = nn.ModuleList(nn.Linear(above, below) for below, above in layers)
         self.recognition = nn.ModuleList(nn.Linear(below, above) for below, above in layers)
         self.adam = torch.optim.Adam(self.parameters(), lr=learning_rate)
 
-    def infer(self, x):
-        """Draw the hidden layers of `n_particles` particles for each row; return them and their log-probability."""
+    def infer(self, x, n_particles):
+        """Draw the hidden layers of all particles for each row; return all layers and the log-probability."""
         states, logits = [x], []
         for depth, layer in enumerate(self.recognition):
             logits.append(layer(states[-1]))
             probabilities = logits[-1].detach().sigmoid()
             if depth == 0:
-                probabilities = probabilities.expand(self.n_particles, *probabilities.shape)
+                probabilities = probabilities.expand(n_particles, *probabilities.shape)
             states.append(torch.bernoulli(probabilities))
         return states, sum(log_bernoulli(a.expand_as(h), h) for a, h in zip(logits, states[1:], strict=True))
 
@@ -50,24 +51,26 @@ class TorchMachine(nn.Module):
         return states
 
     def step(self, x):
-        """Make one training step of (reweighted) wake-sleep."""
-        states, log_q = self.infer(x)
+        """Make one training step of reweighted wake-sleep, with both updates of the recognition network."""
+        states, log_q = self.infer(x, self.n_particles)
         log_p = self.log_joint(states)
         weights = (log_p - log_q).detach().softmax(0)
-        loss = -(weights * log_p).sum() / len(x)
-        share = 0.5 if self.update == "both" else 1.0
-        if self.update != "sleep":
-            loss = loss - share * ((weights - 1 / self.n_particles) * log_q).sum() / len(x)
-        if self.update != "wake":
-            states = self.dream(len(x))
-            log_q = sum(
-                log_bernoulli(layer(below), above)
-                for layer, below, above in zip(self.recognition, states, states[1:], strict=False)
-            )
-            loss = loss - share * log_q.mean()
+        loss = -(weights * log_p).sum() / len(x) - 0.5 * ((weights - 1 / self.n_particles) * log_q).sum() / len(x)
+        states = self.dream(len(x))
+        log_q = sum(
+            log_bernoulli(layer(below), above)
+            for layer, below, above in zip(self.recognition, states, states[1:], strict=False)
+        )
+        loss = loss - 0.5 * log_q.mean()
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
+
+    @torch.no_grad()
+    def score(self, x, n_particles):
+        """Return the mean log-likelihood of rows, by importance sampling."""
+        states, log_q = self.infer(x, n_particles)
+        return float((self.log_joint(states) - log_q).logsumexp(0).mean()) - log(n_particles)
 
 
 def log_bernoulli(logits, target):
