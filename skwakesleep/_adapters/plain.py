@@ -22,11 +22,11 @@ from skwakesleep._adapters.upgrades import UPGRADES
 CLASS = "skwakesleep class"
 # Classes that are made again by their constructor, from arguments that are attributes of the same name.
 CONSTRUCTED = {
-    "amortised-fit": "skwakesleep._engine.amortised.gradient.Fit",
+    "amortised-fit": "skwakesleep._engine.amortised.state.Fit",
     "bernoulli": "skwakesleep._engine.machine.families.Bernoulli",
     "blowfly-dynamics": "skwakesleep.models._blowfly.BlowflyDynamics",
     "column-units": "skwakesleep._engine.amortised.units.Units",
-    "dreams": "skwakesleep._engine.amortised.dreams.Memory",
+    "dreams": "skwakesleep._engine.amortised.dreams.StoredDreams",
     "fitted-machine": "skwakesleep._engine.machine.fitted.FittedMachine",
     "fitted-transformer": "skwakesleep._engine.amortised.feature_maps.FittedTransformer",
     "gaussian": "skwakesleep._engine.machine.families.Gaussian",
@@ -43,8 +43,8 @@ CONSTRUCTED = {
 # Classes whose attributes are restored: those that the class declares by annotations.
 RESTORED = {
     "adam": "skwakesleep._engine.training.optimizers.Adam",
-    "amortised-state/2": "skwakesleep._engine.amortised.gradient.AmortisedState",
-    "regression-state": "skwakesleep._engine.amortised.tuning.RegressionState",
+    "amortised-state/2": "skwakesleep._engine.amortised.state.AmortisedState",
+    "regression-state": "skwakesleep._engine.amortised.state.RegressionState",
     "streams": "skwakesleep._engine.arrays.random.Streams",
     "training-state/2": "skwakesleep._engine.training.state.TrainingState",
 }

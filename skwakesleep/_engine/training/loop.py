@@ -1,7 +1,7 @@
 """The training loop: epochs of shuffled mini-batches, stopping and history. It knows no model."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,18 @@ class Objective(Protocol):
     gradient: NDArray
     damping: NDArray | None
 
-    def floor(self, nats: float) -> float:
-        """Return the value at which every unit of the model costs so many nats on average."""
-
     def __call__(self, batch: Any) -> float | None:
         """Set `gradient` at the current parameters and return the objective's mean over the batch.
 
         None if the objective has no value, NaN if the gradient cannot be followed.
         """
+
+
+class ScoredObjective(Objective, Protocol):
+    """An objective that has a value."""
+
+    def floor(self, nats: float) -> float:
+        """Return the value at which every unit of the model costs so many nats on average."""
 
 
 class Table(Protocol):
@@ -41,9 +45,8 @@ class Table(Protocol):
 class TrainingDivergedError(ValueError):
     """The objective was lost; the parameters are the last that are known to be good."""
 
-    def __init__(self, epoch: int, value: float | None) -> None:
-        lost = "parameters are too large" if value is None else f"the mean lower bound fell to {value:.3g}"
-        super().__init__(f"training diverged at epoch {epoch}: {lost}")
+    def __init__(self, epoch: int, reason: str) -> None:
+        super().__init__(f"training diverged at epoch {epoch}: {reason}")
         self.epoch = epoch
 
 
@@ -116,16 +119,25 @@ def train(
         before = state.iterates()
         with np.errstate(over="ignore", invalid="ignore"):  # a training that diverges is reported once, below
             lower_bound = _epoch(state, objective, rows, batch_size, shuffle, project)
-        lost = lower_bound is not None and not lower_bound >= objective.floor(LOST_EPOCH)
-        if lost or not are_usable(state.parameters):
+        if _is_lost(objective, lower_bound) or not are_usable(state.parameters):
             state.go_back(good)
-            raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
+            fall = (
+                "parameters are too large" if lower_bound is None else f"the mean lower bound fell to {lower_bound:.3g}"
+            )
+            raise TrainingDivergedError(state.n_epochs + 1, fall)
         good = before
         state.record(lower_bound, validate(state.average) if validate else None, stopping)
         stop = monitor.epoch_end(state)
         if stop or state.converged:
             return False
     return True
+
+
+def _is_lost(objective: Objective, value: float | None) -> bool:
+    """Return whether the gradient could not be followed, or the value, if there is one, is below the floor."""
+    if value is None or np.isnan(value):
+        return value is not None
+    return value < cast(ScoredObjective, objective).floor(LOST_EPOCH)
 
 
 def are_usable(parameters: NDArray) -> bool:
