@@ -82,10 +82,11 @@ class Problem:
         self.simulation = (LocalSimulation if local else Simulation)(model)
         self.rows = self.simulation.rows(self.X)
         self.forms = asked_forms(settings.gradient, self.simulation)
-        self.regression = replace(settings.regression, latent_function=getattr(model, "latent_function", None))
+        feature_map = settings.regression.feature_map
         if settings.fit_transformer is not None:
-            seen = UNCHANGED if local else units
-            self.regression.feature_map = in_units(settings.fit_transformer, seen)
+            feature_map = in_units(settings.fit_transformer, UNCHANGED if local else units)
+        latent_function = getattr(model, "latent_function", None)
+        self.regression = replace(settings.regression, feature_map=feature_map, latent_function=latent_function)
 
     def projected(self, theta: NDArray) -> NDArray:
         """Return the nearest admissible parameters."""
