@@ -22,12 +22,12 @@ from skwakesleep._adapters.upgrades import UPGRADES
 CLASS = "skwakesleep class"
 # Classes whose objects are made by the constructor, with attributes of the same names as arguments.
 CONSTRUCTED = {
-    "amortised-fit": "skwakesleep._engine.amortised.gradient.Fit",
+    "amortised-fit": "skwakesleep._engine.amortised.state.Fit",
     "block": "skwakesleep._engine.machine.columns.Block",
     "blowfly-dynamics": "skwakesleep.models._blowfly.BlowflyDynamics",
     "columns": "skwakesleep._engine.machine.columns.Columns",
     "column-units": "skwakesleep._engine.amortised.units.Units",
-    "dreams": "skwakesleep._engine.amortised.dreams.Memory",
+    "dreams": "skwakesleep._engine.amortised.dreams.StoredDreams",
     "fitted-machine": "skwakesleep._engine.machine.fitted.FittedMachine",
     "fitted-transformer": "skwakesleep._engine.amortised.feature_maps.FittedTransformer",
     "hodgkin-huxley": "skwakesleep.models._hodgkin_huxley.HodgkinHuxley",
@@ -45,8 +45,8 @@ CONSTRUCTED = {
 # Classes whose objects get back the attributes that the class annotates.
 RESTORED = {
     "adam": "skwakesleep._engine.training.optimizers.Adam",
-    "amortised-state/2": "skwakesleep._engine.amortised.gradient.AmortisedState",
-    "regression-state": "skwakesleep._engine.amortised.tuning.RegressionState",
+    "amortised-state/2": "skwakesleep._engine.amortised.state.AmortisedState",
+    "regression-state": "skwakesleep._engine.amortised.state.RegressionState",
     "streams": "skwakesleep._engine.arrays.random.Streams",
     "training-state/2": "skwakesleep._engine.training.state.TrainingState",
 }

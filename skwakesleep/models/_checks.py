@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, kept
+from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs
 
 # The methods without which there is nothing to learn from.
 REQUIRED = ("n_features", "n_params", "initial_params", "sample")
@@ -254,7 +254,7 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
 
     pairs, again = Pairs(*draw()), draw()[1]
     with failing_at(theta):
-        (z, x), _ = kept(pairs, model.label(name))
+        (z, x), _ = finite_pairs(pairs, model.label(name))
     if not np.array_equal(pairs.x, again, equal_nan=True):
         warnings.warn(
             f"{model.label(name)} draws something else from an equal generator: results will not be reproducible. "

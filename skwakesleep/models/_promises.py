@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Pairs, kept
+from skwakesleep._engine.amortised.dreams import Pairs, finite_pairs
 from skwakesleep.models._checks import EXPONENTIAL, UNITS, GuardedModel, ModelError, check_protocol
 
 RELATIVE_STEP = 1e-5
@@ -93,7 +93,7 @@ def _check_draws(model: GuardedModel, theta: NDArray, rng: np.random.Generator) 
     (z, first), (_, second), (z_other, other) = (
         model.sample(theta, N_PAIRS, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
     )
-    kept(Pairs(z, first), model.label("sample"))
+    finite_pairs(Pairs(z, first), model.label("sample"))
     if not np.array_equal(first, second, equal_nan=True):
         raise ModelError(
             f"{model.label('sample')} draws something else from an equal generator: it must draw from the generator "
@@ -213,7 +213,7 @@ def _check_mean_score(model: GuardedModel, theta: NDArray, n_draws: int, rng: np
     n_batches = 100
     size = max(1, n_draws // n_batches)
     weights = np.full(size, 1 / size)
-    batches = [kept(Pairs(*model.sample(theta, size, rng)), model.label("sample"))[0] for _ in range(n_batches)]
+    batches = [finite_pairs(Pairs(*model.sample(theta, size, rng)), model.label("sample"))[0] for _ in range(n_batches)]
     means = np.stack([_score(model, theta, z, x, weights[: len(x)]) for z, x in batches])
     mean, error = means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(n_batches)
     beyond = np.abs(mean) > N_STANDARD_ERRORS * error + 1e-12

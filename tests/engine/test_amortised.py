@@ -1,4 +1,4 @@
-"""The amortised gradient in all its forms, on a model whose posterior is known in closed form."""
+"""The amortised gradient in all its forms, on a model whose posterior is known in closed form, and its tuning."""
 
 from copy import deepcopy
 
@@ -6,31 +6,37 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from skwakesleep._engine.amortised import tuning
-from skwakesleep._engine.amortised.dreams import Memory, Pairs, WholeObservations, effective_sample_size, resampled
-from skwakesleep._engine.amortised.forms import Direct, Exact, Exponential, ImportanceWeighted
+from skwakesleep._engine.amortised.dreams import (
+    LocalSimulation,
+    Pairs,
+    Simulation,
+    StoredDreams,
+    effective_sample_size,
+    systematic_resample,
+)
+from skwakesleep._engine.amortised.forms import FORMS, Forms, asked_forms
 from skwakesleep._engine.amortised.gradient import (
-    ENOUGH_EFFECTIVE_SAMPLES,
+    ENOUGH_EFFECTIVE_DREAMS,
+    N_REGRESSED_STEPS,
     TUNING_INTERVAL,
     AmortisedGradient,
-    AmortisedState,
 )
+from skwakesleep._engine.amortised.state import AmortisedState, RegressionState
 from skwakesleep._engine.amortised.tuning import (
     BANDWIDTH_FACTORS,
+    MAX_KERNEL_PAIRS,
     N_TUNING_PAIRS,
     RegressionSettings,
-    RegressionState,
     balanced,
     coverage,
     expectation,
+    factors_near,
     fit_regression,
     set_regression,
 )
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.optimizers import Adam
 from skwakesleep.models import LatentFactors
-
-FORMS = {"direct": Direct, "exponential": Exponential, "importance": ImportanceWeighted, "exact": Exact}
 
 
 @pytest.fixture
@@ -48,20 +54,23 @@ def X(model, theta, rng):
     return model.sample(theta + 0.2 * rng.normal(size=len(theta)), 400, rng)[1]
 
 
-def gradient_of(model, theta, X, *names, n_dreams=1000, seed=0, state=None, settings=None):
-    phases = WholeObservations(model)
-    forms = [FORMS[name](phases if name == "direct" else model) for name in names]
-    objective = AmortisedGradient(
-        phases,
-        forms,
+def gradient_object(model, theta, gradient, *, n_dreams=1000, seed=0, state=None, settings=None):
+    simulation = Simulation(model)
+    return AmortisedGradient(
+        simulation,
+        asked_forms(gradient, simulation),
         settings or RegressionSettings(),
         state or RegressionState(),
         theta,
         n_dreams=n_dreams,
         streams=Streams(seed),
-        log_prob_x_given_z=getattr(model, "log_prob_x_given_z", None),
     )
+
+
+def gradient_of(model, theta, X, gradient, **options):
+    objective = gradient_object(model, theta, gradient, **options)
     assert objective(X) is None
+    assert objective.failure is None
     return objective.gradient
 
 
@@ -86,7 +95,7 @@ def test_the_exact_form_is_the_models_own_gradient(model, theta, X):
         ("importance", None, 0.95),
     ],
 )
-def test_every_form_points_the_way_of_the_exact_gradient(form, feature_map, least, model, theta, X):
+def test_every_form_has_the_direction_of_the_exact_gradient(form, feature_map, least, model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
     settings = RegressionSettings(feature_map=feature_map, latent_function=model.latent_function)
     cosines = [cosine(gradient_of(model, theta, X, form, seed=seed, settings=settings), exact) for seed in range(4)]
@@ -106,16 +115,26 @@ def test_more_dreams_give_a_better_gradient(model, theta, X):
     assert mean_cosine(40) + 0.02 < mean_cosine(1000)
 
 
-def test_random_features_take_over_where_dreams_are_many(monkeypatch, model, theta, X):
+def test_random_features_replace_the_kernel_if_there_are_many_dreams(model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
-    monkeypatch.setattr(tuning, "MAX_KERNEL_PAIRS", 900)
-    monkeypatch.setattr(tuning, "N_RANDOM_FEATURES", 500)
-    assert cosine(gradient_of(model, theta, X, "exponential"), exact) > 0.9
+    gradient, other = (
+        gradient_of(model, theta, X, "exponential", n_dreams=n) for n in (MAX_KERNEL_PAIRS + 1, MAX_KERNEL_PAIRS)
+    )
+    assert cosine(gradient, exact) > 0.95
+    assert cosine(other, exact) > 0.95
+    few, many = (fit_regression(np.zeros((n, 1)), 1.0, 1.0, np.random.default_rng(0)) for n in (20, 2001))
+    assert type(few) is not type(many)
+
+
+def without(model, *methods):
+    """Return a model that lacks some methods."""
+    lacking = {name: property() for name in methods}
+    return type("Lacking", (type(model),), lacking)(model.n_features, model.n_components)
 
 
 def test_importance_weights_without_natural_parameters_are_resampled(model, theta, X):
     class Plain:
-        """The same model, but for its exponential family."""
+        """The same model without the methods of an exponential family."""
 
         def __init__(self):
             self.sample, self.grad_log_joint = model.sample, model.grad_log_joint
@@ -128,7 +147,7 @@ def test_importance_weights_without_natural_parameters_are_resampled(model, thet
 
 def test_resampled_dreams_follow_their_weights(rng):
     weights = np.array([[0.1, 0.0], [0.6, 1.0], [0.3, 0.0]])
-    chosen = resampled(weights, 10, rng)
+    chosen = systematic_resample(weights, 10, rng)
     assert_array_equal(np.bincount(chosen[0], minlength=3), [1, 6, 3])
     assert_array_equal(chosen[1], 1)
 
@@ -143,38 +162,72 @@ def test_the_effective_sample_size():
 # ---------------------------------------------------------------------- dreams used again
 
 
-def test_recalled_dreams_are_distributed_as_fresh_ones(rng):
-    """Dreams of one normal stand for another's: the moments must move, which without weights they would not."""
+def test_resampled_dreams_are_distributed_as_new_ones(rng):
+    """Dreams of one normal density are resampled to those of another: without weights, their mean would not move."""
     z = rng.normal(size=20_000)
 
     def log_joint(mean):
         return -((z - mean) ** 2) / 2
 
-    recalled = Memory(z, z[:, np.newaxis], log_joint(0.0)).recalled(log_joint(0.3), rng)
-    assert recalled.z.mean() == pytest.approx(0.3, abs=0.03)  # four standard errors; 0 without weights
-    assert recalled.z.var() == pytest.approx(1.0, abs=0.06)
-    assert_array_equal(recalled.z, recalled.x[:, 0])
+    resampled = StoredDreams(z, z[:, np.newaxis], log_joint(0.0)).resampled(log_joint(0.3), rng)
+    assert resampled.z.mean() == pytest.approx(0.3, abs=0.03)  # four standard errors; 0 without weights
+    assert resampled.z.var() == pytest.approx(1.0, abs=0.06)
+    assert_array_equal(resampled.z, resampled.x[:, 0])
 
 
-def test_dreams_that_have_become_unlikely_are_forgotten(rng):
+def test_dreams_that_have_become_unlikely_are_not_used_again(rng):
     z = rng.normal(size=1000)
-    memory = Memory(z, z[:, np.newaxis], -(z**2) / 2)
-    assert memory.recalled(-((z - 2.0) ** 2) / 2, rng) is None  # exp(-4) of them are effective
-    assert memory.recalled(np.full(1000, np.nan), rng) is None
+    stored = StoredDreams(z, z[:, np.newaxis], -(z**2) / 2)
+    assert stored.resampled(-((z - 2.0) ** 2) / 2, rng) is None  # a share of exp(-4) is effective
+    assert stored.resampled(np.full(1000, np.nan), rng) is None
 
 
-# ---------------------------------------------------------------------- the choice between them
+# ---------------------------------------------------------------------- the choice of the form
 
 
-def test_importance_weighting_is_used_where_its_samples_are_effective(model, theta, X):
-    early, loud, quiet = (RegressionState(n_steps=n) for n in (0, 100, 100))
-    gradient_of(model, theta, X, "importance", "exponential", state=early)
-    assert early.form == "exponential"
-    gradient_of(model, theta, X, "importance", "exponential", state=loud)
-    assert loud.form == "importance"
-    gradient_of(model, theta - np.repeat([0.0, 3.0], [15, 5]), X, "importance", "exponential", state=quiet)
-    assert quiet.form == "exponential"
-    assert quiet.effective_sample_sizes[0] < ENOUGH_EFFECTIVE_SAMPLES < loud.effective_sample_sizes[0]
+def test_importance_weighting_is_used_while_enough_dreams_are_effective(model, theta, X):
+    early, precise, noisy = (RegressionState(n_steps=n) for n in (0, N_REGRESSED_STEPS, N_REGRESSED_STEPS))
+    small_noise = theta - np.repeat([0.0, 3.0], [15, 5])
+    for state, parameters, form in (
+        (early, theta, "exponential"),
+        (noisy, theta, "importance"),
+        (precise, small_noise, "exponential"),
+    ):
+        gradient_of(model, parameters, X, "auto", state=state)
+        assert state.form == form
+    assert precise.effective_sample_sizes[0] < ENOUGH_EFFECTIVE_DREAMS < noisy.effective_sample_sizes[0]
+
+
+def test_importance_weighting_can_be_preferred(model, theta, X):
+    state = RegressionState(weighing_preferred=True)
+    gradient_of(model, theta, X, "auto", state=state)
+    assert state.form == "importance"
+
+
+def test_the_forms_to_choose_from_follow_from_what_the_model_offers(model):
+    auto, direct = (asked_forms(gradient, Simulation(model)) for gradient in ("auto", "direct"))
+    assert (auto.usual.name, auto.weighted.name) == ("exponential", "importance")
+    assert (direct.usual.name, direct.weighted) == ("direct", None)
+    local = asked_forms("auto", LocalSimulation(model))  # whose densities are those of whole rows
+    assert (local.usual.name, local.weighted) == ("direct", None)
+    assert local.usual.needs != direct.usual.needs
+
+
+def test_a_form_is_chosen_by_name_or_by_preference(model):
+    usual, weighted = (FORMS[name](Simulation(model)) for name in ("direct", "importance"))
+    both, one = Forms(usual, weighted), Forms(usual)
+    assert both.choose(True) is both.named("importance") is weighted
+    assert both.choose(False) is both.named("direct") is one.choose(True) is usual
+    assert one.named("importance") is None
+
+
+@pytest.mark.parametrize("before", ["importance", "exact", "direct"])
+def test_a_change_of_form_tunes_the_regression_anew(before, model, theta, X):
+    """There is no feature map after a form without regression, and after another one it is for other targets."""
+    state = RegressionState()
+    gradient_of(model, theta, X, before, state=state)
+    changed = gradient_of(model, theta, X, "exponential", state=state, seed=1)
+    assert_array_equal(changed, gradient_of(model, theta, X, "exponential", seed=1))
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "learned"])
@@ -190,12 +243,10 @@ def test_few_columns_are_left_as_they_are(feature_map, rng):
 # ---------------------------------------------------------------------- tuning
 
 
-def test_the_regression_is_tuned_at_intervals(model, theta, X):
-    phases = WholeObservations(model)
+def test_the_regression_is_tuned_at_intervals(theta, X):
+    model = without(LatentFactors(5, 2), "log_prob_x_given_z")
     state = RegressionState()
-    objective = AmortisedGradient(
-        phases, [Exponential(model)], RegressionSettings(), state, theta, n_dreams=50, streams=Streams(0)
-    )
+    objective = gradient_object(model, theta, "exponential", n_dreams=50, state=state)
     for _ in range(TUNING_INTERVAL + 1):
         objective(X[:20])
     assert len(state.errors) == len(state.coverages) == 2
@@ -212,12 +263,12 @@ def test_an_untuned_regression_has_the_bandwidth_and_ridge_given(model, theta, X
 @pytest.mark.parametrize("index", range(5))
 def test_bandwidths_next_to_the_last_choice_are_tried(index):
     """Factors are on a logarithmic grid: the last choice is among those tried, in the middle unless at an end."""
-    tried = tuning._factors_near(BANDWIDTH_FACTORS[index] * 1.01)
+    tried = factors_near(BANDWIDTH_FACTORS[index] * 1.01)
     assert list(tried) == list(BANDWIDTH_FACTORS[max(0, index - 1) : index + 2])
     between = np.sqrt(BANDWIDTH_FACTORS[0] * BANDWIDTH_FACTORS[1])  # as near to one as to the other
-    assert tuning._factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
-    assert len(tuning._factors_near(between * 1.02)) == 3
-    assert len(tuning._factors_near(between / 1.02)) == 2
+    assert factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
+    assert len(factors_near(between * 1.02)) == 3
+    assert len(factors_near(between / 1.02)) == 2
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "additive"])
@@ -269,27 +320,20 @@ def test_groups_of_targets_count_the_same(rng):
 
 
 @pytest.mark.parametrize("method", ["sample", "natural_vjp"])
-def test_what_is_not_finite_is_reported_and_not_followed(method, model, theta, X):
-    class Broken:
-        def __getattr__(self, name):
-            return getattr(model, name)
+def test_numbers_that_are_not_finite_are_reported_and_not_followed(method, model, theta, X):
+    class Broken(LatentFactors):
+        def sample(self, theta, n, rng):
+            z, x = super().sample(theta, n, rng)
+            return z, x * (np.inf if method == "sample" else 1)
 
-    broken = Broken()
-    if method == "sample":
-        broken.sample = lambda theta, n, rng: (np.zeros((n, 2)), np.full((n, 5), np.inf))
-    else:
-        broken.natural_vjp = lambda *args: np.full(20, np.nan)
-    objective = AmortisedGradient(
-        WholeObservations(broken),
-        [Exponential(broken)],
-        RegressionSettings(),
-        RegressionState(),
-        theta,
-        n_dreams=50,
-        streams=Streams(0),
-    )
+        def natural_vjp(self, *args):
+            return super().natural_vjp(*args) * (np.nan if method == "natural_vjp" else 1)
+
+    objective = gradient_object(Broken(5, 2), theta, "exponential", n_dreams=50)
     assert np.isnan(objective(X))
-    assert "not finite" in objective.failure
+    assert "not finite" in objective.failure.reason
+    assert_array_equal(objective.failure.theta, theta)
+    assert objective.followed is None
 
 
 def test_a_copied_state_is_left_alone(model, theta):

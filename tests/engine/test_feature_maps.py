@@ -6,14 +6,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 
 from skwakesleep._engine.amortised.feature_maps import (
-    LEAST_WEIGHT,
+    MIN_WEIGHT,
+    FittedTransformer,
+    in_units,
     latent_directions,
     learned_directions,
     leave_one_out_gradient,
     predictive_directions,
     scaling,
 )
-from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel, leave_one_out_residuals, standardized
+from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel
+from skwakesleep._engine.amortised.ridge import kernel_residuals, standardized
+from skwakesleep._engine.amortised.units import Units
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def targets(x):
 def test_the_error_of_a_projection_is_the_leave_one_out_error(x, targets, rng):
     projection = rng.normal(size=(2, 6))
     u = x @ projection.T
-    residuals = leave_one_out_residuals(gaussian_kernel(u, u, 1.0), targets, [1e-2])[0]
+    residuals = kernel_residuals(gaussian_kernel(u, u, 1.0), targets, [1e-2])[0]
     assert leave_one_out_gradient(projection, x, targets, 1e-2).error == pytest.approx(np.square(residuals).mean())
 
 
@@ -45,7 +49,7 @@ def test_the_gradient_of_the_leave_one_out_error_is_that_of_central_differences(
     assert_allclose(gradient, expected, atol=1e-6 * abs(expected).max())
 
 
-def test_predictive_directions_span_what_a_linear_model_tells_of_its_latents(rng):
+def test_predictive_directions_hold_the_information_about_the_latents_of_a_linear_model(rng):
     loadings = rng.normal(size=(10, 2))
     z = rng.normal(size=(20_000, 2))
     x = z @ loadings.T + rng.normal(size=(20_000, 10)) * np.linspace(0.2, 2, 10)
@@ -63,11 +67,11 @@ def test_predictive_directions_span_what_a_linear_model_tells_of_its_latents(rng
 
 
 def test_predictive_directions_are_as_wide_as_they_predict(rng):
-    """Uncorrelated, with the correlation for standard deviation; chance is not taken for prediction."""
+    """Uncorrelated, with the correlation as standard deviation, adjusted for chance."""
     x = rng.normal(size=(2000, 20))
     targets = np.column_stack([x[:, 0], x[:, 1] + rng.normal(size=2000), rng.normal(size=2000)])
     covariance = np.cov(predictive_directions(x, targets)(x).T, bias=True)
-    assert_allclose(np.sqrt(covariance.diagonal()), [1, np.sqrt(0.5), LEAST_WEIGHT], atol=0.04)
+    assert_allclose(np.sqrt(covariance.diagonal()), [1, np.sqrt(0.5), MIN_WEIGHT], atol=0.04)
     assert_allclose(covariance, np.diag(covariance.diagonal()), atol=1e-10)
 
 
@@ -78,8 +82,8 @@ def test_latent_directions_are_the_linear_predictions_of_each_latent(rng):
     assert_allclose(latent_directions(x, z)(x), (expected - expected.mean(axis=0)) / expected.std(axis=0), atol=1e-8)
 
 
-def test_latent_directions_tell_rotated_latents_apart(rng):
-    """Where inputs are uncorrelated the predictive directions are as good in any rotation, and do not."""
+def test_latent_directions_have_the_rotation_of_the_latents(rng):
+    """With uncorrelated inputs, the predictive directions are as good in any rotation, and have another one."""
     z = rng.laplace(size=(2000, 5))
     rotation, _ = np.linalg.qr(rng.normal(size=(5, 5)))
     x = z @ rotation + 0.1 * rng.normal(size=(2000, 5))
@@ -92,7 +96,7 @@ def test_latent_directions_tell_rotated_latents_apart(rng):
 
 
 def test_directions_that_predict_nonlinearly_are_learned(rng):
-    """A product of two columns correlates with neither: only the leave-one-out error shows them."""
+    """A product of two columns correlates with neither; the leave-one-out error depends on both."""
     x = rng.normal(size=(300, 12))
     targets = standardized(x[:, :1] * x[:, 1:2])
 
@@ -100,13 +104,15 @@ def test_directions_that_predict_nonlinearly_are_learned(rng):
         directions = np.linalg.qr(feature_map.projection.T)[0]
         return np.square(directions[:2]).sum() / 2
 
-    start = np.column_stack([targets, x[:, :2] + 4 * rng.normal(size=(300, 2))])  # two more targets open up directions
+    start = np.column_stack(
+        [targets, x[:, :2] + 4 * rng.normal(size=(300, 2))]
+    )  # two more targets, for two more directions
     start = standardized(start) * [1, 1e-3, 1e-3]
     assert informed(predictive_directions(x, start, 2)) < 0.9
     assert informed(learned_directions(x, start, 2, 1.0, 1e-2)) > informed(predictive_directions(x, start, 2)) + 0.1
 
 
-def test_what_held_out_pairs_do_not_confirm_is_not_kept(rng):
+def test_directions_that_held_out_pairs_do_not_confirm_are_not_used(rng):
     x, targets = rng.normal(size=(60, 10)), standardized(rng.normal(size=(60, 2)))
     learned = learned_directions(x, targets, None, 1.0, 1e-2).projection
     assert_array_equal(learned, predictive_directions(x, targets).projection)
@@ -134,3 +140,30 @@ def test_scaling_gives_unit_variance_and_leaves_constants_alone(x):
     scaled = scaling(columns)(columns)
     assert_allclose(scaled.std(axis=0), [1, 1, 0], atol=1e-6)
     assert_allclose(scaled[:, 2], 0)
+
+
+def test_a_transformer_is_fitted_and_applied_in_the_units_of_the_columns(x):
+    seen = []
+
+    class Recorder:
+        def transform(self, rows):
+            seen.append(rows)
+            return rows[:, :2]
+
+    def fit(rows):
+        seen.append(rows)
+        return Recorder()
+
+    units = Units(np.full(6, 100.0), np.full(6, 10.0))
+    assert in_units(fit, units)(x)(x).shape == (80, 2)
+    for rows in seen:
+        assert_allclose(rows, 100 + 10 * x)
+
+
+def test_a_transformer_must_return_a_table(x):
+    class Flat:
+        def transform(self, rows):
+            return rows[:, 0]
+
+    with pytest.raises(ValueError, match=r"feature_map .*Flat.* must return an array of shape \(80, any\).*\(80,\)"):
+        FittedTransformer(Flat(), Units(np.zeros(6), np.ones(6)))(x)

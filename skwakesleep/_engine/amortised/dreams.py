@@ -1,33 +1,36 @@
-"""Dreams: where pairs of latents and observations come from, and how they are weighed."""
+"""Dreams: simulated pairs of latents and observations, and their importance weights."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Latents = Any
+from skwakesleep._engine.amortised.optional_methods import LOCAL_FACTORS
 
-# Part of the simulations that may fail: dreams are then conditional on success, which changes little.
+Latents = Any
+PairDensity = Callable[[NDArray, Latents, NDArray], NDArray]
+
+# Share of the simulations that may fail. The others are conditional on success, which changes their density little.
 MAX_FAILED_SHARE = 0.1
-# Standard errors by which the part may be exceeded by chance: there are many steps.
+# Standard errors by which the share may be exceeded by chance. A training has thousands of steps.
 N_STANDARD_ERRORS = 3.0
-# How often failed draws are drawn again.
+# Upper limit of the rounds in which failed draws are replaced.
 MAX_ROUNDS = 100
-# Part of the dreams of an earlier step that must still be effective, for them to be used again.
-STILL_EFFECTIVE = 0.5
+# Dreams of an earlier step are used again while their effective number is at least this share of them.
+MIN_EFFECTIVE_SHARE = 0.5
 
 
 class Pairs(NamedTuple):
-    """Latents with the observations that they caused, or the inputs of local factors."""
+    """Latents, and the observations simulated from them (or the rows of local factors)."""
 
     z: Latents
     x: NDArray
 
     def head(self, n: int) -> "Pairs":
-        """Return the first pairs."""
+        """Return the first `n` pairs."""
         return Pairs(select(self.z, slice(n)), self.x[:n])
 
 
@@ -36,11 +39,14 @@ def select(z: Latents, index: Any) -> Latents:
     return tuple(part[index] for part in z) if isinstance(z, tuple) else z[index]
 
 
+# ---------------------------------------------------------------------- simulations that fail
+
+
 class FailedSimulationsError(ValueError):
-    """More simulations than may fail were not finite."""
+    """Too many simulations are not finite."""
 
 
-def kept(pairs: Pairs, source: str) -> tuple[Pairs, int]:
+def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
     """Return the pairs that are finite, and the number of those that are not.
 
     Parameters
@@ -48,12 +54,12 @@ def kept(pairs: Pairs, source: str) -> tuple[Pairs, int]:
     pairs : Pairs
         What a model simulated.
     source : str
-        What simulated them, for the message.
+        Name of the method that simulated them, for the message.
 
     Raises
     ------
     FailedSimulationsError
-        If more than a tenth of them are not finite, and more than by chance.
+        If the share of failures is significantly larger than `MAX_FAILED_SHARE`.
     """
     finite = np.isfinite(pairs.x).all(axis=1)
     for part in pairs.z if isinstance(pairs.z, tuple) else (pairs.z,):
@@ -72,11 +78,11 @@ def kept(pairs: Pairs, source: str) -> tuple[Pairs, int]:
 
 
 def finite_draws(sample: Callable[[int], tuple[Latents, NDArray]], n: int, source: str) -> NDArray:
-    """Return ``n`` simulated rows that are finite: what fails is drawn again."""
+    """Return ``n`` simulated rows that are finite; failed draws are replaced by new ones."""
     parts: list[NDArray] = []
     n_missing = n
     while n_missing:
-        pairs, n_missing = kept(Pairs(*sample(n_missing)), source)
+        pairs, n_missing = finite_pairs(Pairs(*sample(n_missing)), source)
         parts.append(pairs.x)
         if len(parts) > MAX_ROUNDS:
             raise FailedSimulationsError(f"{source} still gives rows that are not finite after {MAX_ROUNDS} rounds")
@@ -90,7 +96,7 @@ def described_params(theta: NDArray) -> str:
 
 @contextmanager
 def failing_at(theta: NDArray) -> Iterator[None]:
-    """Name the parameters at which simulations fail."""
+    """Add the parameters to the message when simulations fail."""
     try:
         yield
     except FailedSimulationsError as error:
@@ -98,63 +104,87 @@ def failing_at(theta: NDArray) -> Iterator[None]:
 
 
 @contextmanager
-def memory_for(parameter: str, value: int) -> Iterator[None]:
-    """Name the parameter to lower when memory is out."""
+def memory_limited_by(parameter: str, value: int) -> Iterator[None]:
+    """Add the parameter to lower to the message when there is not enough memory."""
     try:
         yield
     except MemoryError as error:
         raise MemoryError(f"{parameter}={value} needs more memory than there is: {error} Lower {parameter}.") from error
 
 
-class Phases(Protocol):
-    """How pairs are dreamed, and their scores computed."""
-
-    source: str
-
-    def dream(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
-        """Return ``n`` pairs."""
-
-    def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
-        """Return the weighted sum of the pairs' scores, ``(P,)``."""
-
-    def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
-        """Return what the scores are regressed on, before any feature map."""
+# ---------------------------------------------------------------------- where dreams come from
 
 
-class WholeObservations:
-    """Dreams of whole observations."""
+class Simulation:
+    """Simulates pairs of latents and whole observations.
 
+    Parameters
+    ----------
+    model : GenerativeModel
+        Has ``sample`` and, for its scores, ``grad_log_joint``.
+
+    Attributes
+    ----------
+    log_joint : callable or None
+        The model's log-density of pairs, if it has one.
+    log_prob_x_given_z : callable or None
+        The model's log-density of observations given latents, if it has one.
+    """
+
+    local = False
     source = "sample"
+    score_methods: tuple[str, ...] = ("grad_log_joint",)
 
     def __init__(self, model: Any) -> None:
-        self._model = model
+        self.model = model
+        self.log_joint: PairDensity | None = getattr(model, "log_joint", None)
+        self.log_prob_x_given_z: PairDensity | None = getattr(model, "log_prob_x_given_z", None)
 
-    def dream(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
-        return Pairs(*self._model.sample(theta, n, rng))
+    def rows(self, X: NDArray) -> NDArray:
+        """Return the rows to train on, given the data."""
+        return X
+
+    def dream(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> tuple[Pairs, int]:
+        """Return ``n`` pairs less those that are not finite, and the number of the latter."""
+        return finite_pairs(self._draw(theta, n, batch, rng), self.source)
+
+    def _draw(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
+        return Pairs(*self.model.sample(theta, n, rng))
 
     def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
-        return self._model.grad_log_joint(theta, z, x, weights)
+        """Return the weighted sum of the scores of pairs, ``(P,)``."""
+        return self.model.grad_log_joint(theta, z, x, weights)
 
     def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
+        """Return the inputs of the regression, before any feature map."""
         return x
 
 
-class LocalFactors:
-    """Dreams of one step from the observed history, for models whose log joint is a sum of local terms."""
+class LocalSimulation(Simulation):
+    """Simulates one step from each observed history, for models whose log joint is a sum of local factors."""
 
+    local = True
     source = "sample_local"
+    score_methods = LOCAL_FACTORS
 
     def __init__(self, model: Any) -> None:
-        self._model = model
+        super().__init__(model)
+        self.log_joint = self.log_prob_x_given_z = None  # densities of whole observations
 
-    def dream(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
-        return Pairs(*self._model.sample_local(theta, batch, n, rng))
+    def rows(self, X: NDArray) -> NDArray:
+        return self.model.local_inputs(X)
+
+    def _draw(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
+        return Pairs(*self.model.sample_local(theta, batch, n, rng))
 
     def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
-        return self._model.local_grad_log_joint(theta, z, x, weights)
+        return self.model.local_grad_log_joint(theta, z, x, weights)
 
     def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
-        return self._model.local_features(theta, x) if hasattr(self._model, "local_features") else x
+        return self.model.local_features(theta, x) if hasattr(self.model, "local_features") else x
+
+
+# ---------------------------------------------------------------------- importance weights
 
 
 def importance_weights(log_prob: NDArray) -> NDArray:
@@ -169,8 +199,8 @@ def effective_sample_size(log_prob: NDArray) -> float:
     return float(np.median(1 / np.square(importance_weights(log_prob)).sum(axis=0)))
 
 
-def resampled(weights: NDArray, n: int, rng: np.random.Generator) -> NDArray:
-    """Return indices ``(M, n)`` of dreams drawn by their weights ``(N, M)``, systematically."""
+def systematic_resample(weights: NDArray, n: int, rng: np.random.Generator) -> NDArray:
+    """Return indices ``(M, n)`` of dreams, drawn by systematic resampling with weights ``(N, M)``."""
     positions = (rng.random((weights.shape[1], 1)) + np.arange(n)) / n
     cumulative = np.cumsum(weights, axis=0).T
     rows = zip(cumulative, positions, strict=True)
@@ -178,8 +208,16 @@ def resampled(weights: NDArray, n: int, rng: np.random.Generator) -> NDArray:
 
 
 @dataclass
-class Memory:
-    """Dreams of an earlier step, and the log joint ``(n,)`` of each at that step's parameters."""
+class StoredDreams:
+    """Dreams of an earlier step, to be used again.
+
+    Attributes
+    ----------
+    z, x : Latents, ndarray of shape (n, D)
+        The pairs.
+    log_joint : ndarray of shape (n,)
+        Their log-densities at the parameters of that step, in nats.
+    """
 
     z: Latents
     x: NDArray
@@ -191,10 +229,10 @@ class Memory:
         if len(sizes) > 1 or self.x.ndim != 2 or self.log_joint.ndim != 1:
             raise ValueError("the dreams to be used again have not one latent and one log joint each")
 
-    def recalled(self, log_joint: NDArray, rng: np.random.Generator) -> Pairs | None:
-        """Return the dreams resampled by importance, given their log joints of now; None if too few would count."""
+    def resampled(self, log_joint: NDArray, rng: np.random.Generator) -> Pairs | None:
+        """Return the pairs resampled by importance, given their present log joints; None if too few are effective."""
         log_weights = (log_joint - self.log_joint)[:, np.newaxis]
-        if not effective_sample_size(log_weights) >= STILL_EFFECTIVE * len(log_joint):
+        if not effective_sample_size(log_weights) >= MIN_EFFECTIVE_SHARE * len(log_joint):
             return None
-        chosen = resampled(importance_weights(log_weights), len(log_joint), rng)[0]
+        chosen = systematic_resample(importance_weights(log_weights), len(log_joint), rng)[0]
         return Pairs(select(self.z, chosen), self.x[chosen])

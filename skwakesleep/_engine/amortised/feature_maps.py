@@ -1,10 +1,12 @@
-"""Linear feature maps for the regression's inputs, learned from dreams: what is kept is what predicts the targets.
+"""Linear feature maps for the inputs of the regression, fitted to dreams.
 
-A Gaussian kernel resolves a few dozen dimensions with a thousand pairs, no more. Where fewer directions of the
-observations tell all about the latents, a linear map to these directions lifts that ceiling. Nor does a kernel tell one
-rotation of the directions from another. Where that matters, there is a direction for each latent, and no kernel.
+With a thousand pairs, a Gaussian kernel can resolve a few dozen dimensions. Often fewer directions of the observations
+hold all the information about the latents; a linear map to these directions overcomes the limit. A Gaussian kernel also
+does not depend on the rotation of its inputs. Where the rotation matters, there is one direction for each latent, and
+the regression is additive instead.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +14,18 @@ from numpy.typing import NDArray
 from scipy import linalg
 from scipy.optimize import minimize
 
-from skwakesleep._engine.amortised.kernel_regression import factorized, gaussian_kernel, median_distance, standardized
+from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel, median_distance
+from skwakesleep._engine.amortised.ridge import factorized, standardized
 from skwakesleep._engine.amortised.units import Units
 from skwakesleep._engine.machine.moments import measure
 
-# Directions in which the inputs vary by less than this part of the most are constant up to rounding.
+# Principal directions whose singular value is below this share of the largest are constant up to rounding.
 RANK_TOLERANCE = 1e-10
-# No direction is made smaller than this part of its size: what does not predict anything yet may come to do so.
-LEAST_WEIGHT = 0.1
-# Iterations of the optimizer at each tuning, and the part of the error that held-out pairs must confirm.
+# Lower bound on the weight of a direction: one that predicts nothing yet may do so later in the training.
+MIN_WEIGHT = 0.1
+# Iterations of the optimizer at each tuning.
 N_ITERATIONS = 15
+# Learned directions are used if they reduce the error on held-out pairs to this share.
 CONFIRMED = 0.95
 
 
@@ -33,7 +37,7 @@ class FittedTransformer:
     transformer : transformer
         Fitted to rows in the units of the columns.
     units : Units
-        Those of the rows that are to be mapped.
+        The units of the rows to map.
     """
 
     def __init__(self, transformer: Any, units: Units) -> None:
@@ -50,6 +54,11 @@ class FittedTransformer:
         return features
 
 
+def in_units(fit: Callable[[NDArray], Any], units: Units) -> Callable[[NDArray], FittedTransformer]:
+    """Return a function that fits a transformer to rows in given units, which it sees in the units of the columns."""
+    return lambda x: FittedTransformer(fit(units.restored(x)), units)
+
+
 class LinearMap:
     """Linear map of observations, ``(n, D)`` to ``(n, F)``.
 
@@ -58,7 +67,7 @@ class LinearMap:
     projection : ndarray of shape (F, D)
         The map.
     center : ndarray of shape (D,) or float
-        What is mapped to zero. Kernels do not depend on it but for rounding.
+        Subtracted first. A kernel depends on it by rounding errors only.
     """
 
     def __init__(self, projection: NDArray, center: NDArray | float = 0.0) -> None:
@@ -70,41 +79,41 @@ class LinearMap:
 
 
 def scaling(x: NDArray) -> LinearMap:
-    """Return the map that gives each column of ``x (n, D)`` unit variance; constant columns are left alone."""
+    """Return the map that gives each column of ``x (n, D)`` unit variance; constant columns are only centered."""
     moments = measure(x)
     return LinearMap(np.diag(1 / np.where(moments.deviations > 0, moments.deviations, 1.0)), moments.means)
 
 
 def predictive_directions(x: NDArray, targets: NDArray, n_components: int | None = None) -> LinearMap:
-    """Return the directions of the inputs that predict targets linearly: canonical correlation analysis.
+    """Return the directions of the inputs that predict targets linearly, by canonical correlation analysis.
 
-    For a linear model with normal latents and noise they span all that the observations tell about the latents. They
-    are uncorrelated, each with its correlation with the targets (adjusted for chance) for standard deviation, so that
-    the kernel looks less at what tells less.
+    For a linear model with normal latents and noise they hold all the information about the latents. The directions are
+    uncorrelated. The standard deviation of each is its correlation with the targets, adjusted for chance, so that
+    directions that predict less count less in the kernel.
 
     Parameters
     ----------
     x : ndarray of shape (n, D)
         Inputs.
     targets : ndarray of shape (n, T)
-        What is to be predicted.
+        What is predicted.
     n_components : int or None
-        Number of directions, those that correlate the most first; None keeps as many as there are independent targets.
+        Number of directions, in descending order of correlation; None keeps as many as there are independent targets.
     """
     whitening, white = _whitened(x)
     _, white_targets = _whitened(targets)
     directions, correlations, _ = np.linalg.svd(white.T @ white_targets / len(x), full_matrices=False)
     freedom = max(len(x) - white.shape[1] - 1, 1)
     determination = 1 - (1 - correlations**2) * (len(x) - 1) / freedom
-    weights = np.sqrt(np.clip(determination, LEAST_WEIGHT**2, 1.0))
+    weights = np.sqrt(np.clip(determination, MIN_WEIGHT**2, 1.0))
     return LinearMap((whitening @ directions * weights)[:, :n_components].T, x.mean(axis=0))
 
 
 def latent_directions(x: NDArray, latents: NDArray) -> LinearMap:
-    """Return the linear prediction of each latent from the inputs, as deviation from its mean, with unit variance.
+    """Return the linear prediction of each latent from the inputs, centered and with unit variance.
 
-    Unlike `predictive_directions`, which span the same, they tell the latents apart: what the inputs tell of a function
-    of one latent, they tell by one prediction, nearly, where the latents are independent.
+    They span the same space as `predictive_directions`, but in the rotation of the latents. If the latents are
+    independent, a function of one latent depends, nearly, on one of these predictions alone.
 
     Parameters
     ----------
@@ -124,20 +133,20 @@ def learned_directions(
 ) -> LinearMap:
     """Return predictive directions, improved by the gradient of the leave-one-out error where that helps.
 
-    Half of the pairs are learned from. The other half decides: what it does not confirm is not kept.
+    The directions are learned from half of the pairs. They are used if they reduce the error on the other half.
 
     Parameters
     ----------
     x : ndarray of shape (n, D)
         Inputs.
     targets : ndarray of shape (n, T)
-        What is to be predicted, with mean zero.
+        What is predicted, with mean zero.
     n_components : int or None
         Number of directions, see `predictive_directions`.
     bandwidth : float
-        Bandwidth of the kernel to start from, as a multiple of the median distance between inputs.
+        Initial bandwidth of the kernel, as a multiple of the median distance between inputs.
     ridge : float
-        What is added to the diagonal of the kernel.
+        Added to the diagonal of the kernel.
     """
     predictive = predictive_directions(x, targets, n_components)
     start, x = predictive.projection, x - predictive.center
@@ -160,7 +169,7 @@ def learned_directions(
 
 
 def _whitened(x: NDArray) -> tuple[NDArray, NDArray]:
-    """Return a matrix ``(D, rank)`` and what it maps the centered rows to: uncorrelated, of unit variance."""
+    """Return a matrix ``(D, rank)``, and the centered rows times it, which are uncorrelated with unit variance."""
     centered = x - x.mean(axis=0)
     scale = np.abs(centered).max(axis=0, initial=0.0)
     scale[scale == 0] = 1.0
@@ -193,7 +202,7 @@ def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ri
     targets : ndarray of shape (n, T)
         Standardized targets.
     ridge : float
-        What is added to the diagonal of the kernel.
+        Added to the diagonal of the kernel.
 
     Returns
     -------
@@ -211,7 +220,7 @@ def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ri
     influence -= (inverse @ (q[:, np.newaxis] * residuals)) @ alpha.T
     influence += influence.T.copy()  # twice the symmetric part
     influence *= kernel
-    # The kernel falls with |u_i - u_j|^2 / 2: each pair pulls its two ends.
+    # d exp(-|u_i - u_j|^2 / 2) = -kernel_ij (u_i - u_j) (du_i - du_j)
     grad_u = 2 * (influence @ u - influence.sum(axis=1)[:, np.newaxis] * u)
     return LeaveOneOut(float(error) / targets.size, grad_u.T @ x / targets.size)
 

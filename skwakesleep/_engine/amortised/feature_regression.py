@@ -1,51 +1,44 @@
-"""Ridge regression on features: a kernel that is an inner product, in time linear in the pairs.
-
-With features ``F (N, R)`` the kernel is ``F F'``, and ``(F F' + ridge * I)^-1 F = F (F' F + ridge * I)^-1``. Features
-either approximate the Gaussian kernel or are chosen for what they mean.
-"""
+"""Ridge regression on features: random ones, which approximate the Gaussian kernel, or additive ones."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg
 
-from skwakesleep._engine.amortised.kernel_regression import Regression, best_ridge, factorized
+from skwakesleep._engine.amortised.ridge import RidgeRegression, best_ridge, feature_residuals
 
-# Where a bandwidth is so small that frequencies overflow, they may as well be lower.
+# Bound on the frequencies of random features, which overflow with extremely small bandwidths.
 MAX_FREQUENCY = 1e100
 
 FeatureMap = Callable[[NDArray], NDArray]
 
 
-class FeatureRegression(Regression):
-    """Regression with the kernel that is the inner product of given features.
+class FeatureRegression(RidgeRegression):
+    """Ridge regression with the kernel that is the inner product of features.
 
     Parameters
     ----------
     x : ndarray of shape (N, D)
         Inputs.
     features : callable
-        Maps inputs to features, ``(n, D)`` to ``(n, R)``, of squared norm one or so.
+        Maps inputs to features, ``(n, D)`` to ``(n, R)``, with squared norms of about one.
     ridge : float
-        As for `KernelRegression`.
-
-    Attributes
-    ----------
-    ridge : float
-        What was added to the diagonal.
+        Added to the diagonal of the kernel.
     """
 
     def __init__(self, x: NDArray, features: FeatureMap, ridge: float) -> None:
         self._map = features
         self._features = features(x)
-        self._factor, self.ridge = factorized(self._features.T @ self._features, ridge)
+        super().__init__(self._features.T @ self._features, ridge)
 
-    def _ridge_weights(self, x_new: NDArray, values: NDArray) -> NDArray:
-        return self._features @ linalg.cho_solve(self._factor, self._map(x_new).T @ values, check_finite=False)
+    def _evaluated(self, x_new: NDArray) -> NDArray:
+        return self._map(x_new)
 
-    def _ridge_predict(self, x_new: NDArray, targets: NDArray) -> NDArray:
-        return self._map(x_new) @ linalg.cho_solve(self._factor, self._features.T @ targets, check_finite=False)
+    def _expanded(self, coefficients: NDArray) -> NDArray:
+        return self._features @ coefficients
+
+    def _collected(self, targets: NDArray) -> NDArray:
+        return self._features.T @ targets
 
 
 class RandomFeatures:
@@ -79,9 +72,9 @@ class RandomFeatures:
 def additive_features(u: NDArray) -> NDArray:
     """Return functions of single columns of ``u (n, H)``, and products of pairs, ``(n, R)``.
 
-    The functions of a column span parabolas that differ on either side of zero: what a posterior mean and variance are
-    made of, where its latent is sparse. A smooth sign is among them because the mean of such a latent is, far out, its
-    prediction less a constant, and data may lie further out than dreams.
+    The functions of a column span parabolas with different coefficients on either side of zero, of which the posterior
+    mean and variance of a sparse latent consist. The smooth sign is among them because the posterior mean of such a
+    latent tends to its linear prediction minus a constant, and data may be farther from zero than dreams.
     """
     magnitude = np.abs(u)
     first, second = np.triu_indices(u.shape[1])
@@ -91,24 +84,6 @@ def additive_features(u: NDArray) -> NDArray:
     return features
 
 
-def feature_leave_one_out_residuals(features: NDArray, targets: NDArray, ridges: Sequence[float]) -> list[NDArray]:
-    """Return what `leave_one_out_residuals` does for the kernel ``features @ features.T``, in time linear in the rows.
-
-    With ``H = F (F' F + ridge * I)^-1 F'``, leaving out a row has the residual ``(y - H y)_i / (1 - H_ii)``.
-    """
-    eigenvalues, vectors = linalg.eigh(features.T @ features, check_finite=False)
-    np.maximum(eigenvalues, 0, out=eigenvalues)
-    rotated = features @ vectors
-    loadings = rotated.T @ targets
-    squares = np.square(rotated)
-    residuals = []
-    for ridge in ridges:
-        shrinkage = 1 / (eigenvalues + ridge)
-        residual = targets - rotated @ (shrinkage[:, np.newaxis] * loadings)
-        residuals.append(residual / (1 - squares @ shrinkage)[:, np.newaxis])
-    return residuals
-
-
 def tune_ridge(features: NDArray, targets: NDArray, ridges: Sequence[float]) -> tuple[float, float]:
-    """Return the ridge with the least leave-one-out error in a `FeatureRegression`, and that error, see `tune`."""
-    return best_ridge(feature_leave_one_out_residuals(features, targets, ridges), targets, ridges)
+    """Return the ridge with the smallest leave-one-out error of a `FeatureRegression`, and that relative error."""
+    return best_ridge(feature_residuals(features, targets, ridges), targets, ridges)

@@ -1,44 +1,65 @@
 """Forms of the gradient of the log-likelihood, computed from dreams."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Pairs, Phases, importance_weights, resampled, select
+from skwakesleep._engine.amortised.dreams import Pairs, Simulation, importance_weights, select, systematic_resample
+from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY, offers
 from skwakesleep._engine.amortised.tuning import N_TUNING_PAIRS
 
-# Dreams that a row of data is paired with, where importance weights cannot be contracted analytically.
+# Dreams drawn for each row of data, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
 
+# Maps values (M, C) of the rows of a batch to sum_m A[:, m] values[m] (N, C), with the weights A (N, M) that predict
+# functions of the N dreams at the rows.
+Contraction = Callable[[NDArray], NDArray]
 
-class Form(Protocol):
-    """A way to compute the gradient of the mean log-likelihood of a batch from dreams."""
+
+class Form:
+    """A way to compute the gradient of the mean log-likelihood of a batch from dreams.
+
+    Parameters
+    ----------
+    simulation : Simulation
+        Simulates the dreams.
+
+    Attributes
+    ----------
+    name : str
+        The value of the parameter `gradient` that asks for this form.
+    regresses : bool
+        Whether it needs a regression.
+    needs : tuple of str
+        Methods that it needs of the model.
+    """
 
     name: str
-    regresses: bool
+    regresses = False
+    needs: tuple[str, ...]
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._model = simulation.model
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
-        """Return what the regression is tuned to predict, of some of the pairs or all of them, the first ones first.
+        """Return groups ``(n, T)`` of targets to tune the regression to, for all pairs or the first ones.
 
-        Groups ``(n, T)`` of targets count the same.
+        Each group counts the same.
         """
+        raise NotImplementedError
 
     def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, regression: "BatchRegression", rng: np.random.Generator
+        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
     ) -> NDArray:
         """Return the gradient, ``(P,)``."""
+        raise NotImplementedError
 
 
-class BatchRegression(Protocol):
-    """A regression on dreams, evaluated at a batch of data."""
-
-    def __call__(self, values: NDArray) -> NDArray:
-        """Return ``sum_m A[:, m] values[m]``, ``(N, C)``."""
-
-
-class Direct:
-    """Regress the scores themselves: all that a black box needs to give.
+class Direct(Form):
+    """Regress the scores themselves, which is possible for every model.
 
     The regression's weights are averaged over the batch, so that one weighted sum of scores is enough.
     """
@@ -46,92 +67,115 @@ class Direct:
     name = "direct"
     regresses = True
 
-    def __init__(self, phases: Phases) -> None:
-        self._phases = phases
+    def __init__(self, simulation: Simulation) -> None:
+        super().__init__(simulation)
+        self.needs = simulation.score_methods
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
-        one = np.ones(1)
-        pairs = pairs.head(N_TUNING_PAIRS)  # a call for each
-        return [
-            np.stack(
-                [
-                    self._phases.score(theta, select(pairs.z, slice(n, n + 1)), pairs.x[n : n + 1], one)
-                    for n in range(len(pairs.x))
-                ]
-            )
-        ]
+        weight, score = np.ones(1), self._simulation.score
+        n_pairs = min(len(pairs.x), N_TUNING_PAIRS)  # each costs a call of the model
+        singles = [slice(n, n + 1) for n in range(n_pairs)]
+        return [np.stack([score(theta, select(pairs.z, single), pairs.x[single], weight) for single in singles])]
 
     def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, regression: BatchRegression, rng: np.random.Generator
+        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
     ) -> NDArray:
-        weights = regression(np.full((len(batch), 1), 1 / len(batch)))
-        return self._phases.score(theta, dreams.z, dreams.x, weights[:, 0])
+        weights = contracted(np.full((len(batch), 1), 1 / len(batch)))
+        return self._simulation.score(theta, dreams.z, dreams.x, weights[:, 0])
 
 
-class Exponential:
-    """Regress natural parameters, and combine them with the statistics of the data.
+class Exponential(Form):
+    """Regress natural parameters, and combine them with the sufficient statistics of the data.
 
-    The log joint is ``eta(z) . s(x) - psi(z)``: only functions of the latents remain to be predicted, and the data
-    themselves take the place of dreamed observations.
+    The log joint is ``eta(z) . s(x) - psi(z)``. Only functions of the latents are predicted, which is more accurate.
     """
 
     name = "exponential"
     regresses = True
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    needs = EXPONENTIAL_FAMILY
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         eta, psi = self._model.natural_parameters(theta, pairs.z)
         return [eta, psi[:, np.newaxis]]
 
     def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, regression: BatchRegression, rng: np.random.Generator
+        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
     ) -> NDArray:
         statistics = self._model.sufficient_statistics(batch)
         values = np.column_stack([np.ones(len(batch)), statistics]) / len(batch)
-        contracted = regression(values)
-        return self._model.natural_vjp(theta, dreams.z, contracted[:, 1:], -contracted[:, 0])
+        cotangents = contracted(values)
+        return self._model.natural_vjp(theta, dreams.z, cotangents[:, 1:], -cotangents[:, 0])
 
 
-class WithoutRegression:
-    """A form that is a function of dreams and data alone."""
+class ImportanceWeighted(Form):
+    """Weight the dreamed latents by how well they explain each row of data.
 
-    regresses = False
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
-        return []
-
-
-class ImportanceWeighted(WithoutRegression):
-    """Weigh the same dreams by how well their latents explain each row of data.
-
-    Better and cheaper than a regression while many dreams explain a row, useless once hardly any does.
+    With many effective dreams for each row it is more accurate than a regression, and faster. With few it is useless.
     """
 
     name = "importance"
+    needs = ("log_prob_x_given_z",)
 
     def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, regression: BatchRegression, rng: np.random.Generator
+        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
     ) -> NDArray:
         weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, batch))
         if hasattr(self._model, "natural_vjp"):
             statistics = weights @ (self._model.sufficient_statistics(batch) / len(batch))
             return self._model.natural_vjp(theta, dreams.z, statistics, -weights.mean(axis=1))
-        chosen = resampled(weights, N_RESAMPLED, rng)
+        chosen = systematic_resample(weights, N_RESAMPLED, rng)
         z, x = select(dreams.z, chosen.ravel()), np.repeat(batch, N_RESAMPLED, axis=0)
         return self._model.grad_log_joint(theta, z, x, np.full(len(x), 1 / len(x)))
 
 
-class Exact(WithoutRegression):
-    """The model's own gradient of its log-likelihood: no dreams at all."""
+class Exact(Form):
+    """The model's own gradient of its log-likelihood, without dreams."""
 
     name = "exact"
+    needs = ("grad_log_likelihood",)
 
     def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, regression: BatchRegression, rng: np.random.Generator
+        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
     ) -> NDArray:
         return self._model.grad_log_likelihood(theta, batch)
+
+
+FORMS: dict[str, type[Form]] = {form.name: form for form in (Direct, Exponential, ImportanceWeighted, Exact)}
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The forms of the gradient that a training chooses from.
+
+    Attributes
+    ----------
+    usual : Form
+        The form in use, unless importance weighting is chosen.
+    weighted : ImportanceWeighted or None
+        Chosen while enough dreams are effective; None if there is no choice.
+    """
+
+    usual: Form
+    weighted: ImportanceWeighted | None = None
+
+    def choose(self, weighing: bool) -> Form:
+        """Return the form to use, given whether importance weighting is preferable."""
+        return self.weighted if weighing and self.weighted is not None else self.usual
+
+    def named(self, name: str) -> Form | None:
+        """Return the form of a given name; None if there is no choice of it."""
+        if self.weighted is not None and self.weighted.name == name:
+            return self.weighted
+        return self.usual if self.usual.name == name else None
+
+
+def asked_forms(gradient: str, simulation: Simulation) -> Forms:
+    """Return the forms that a value of the parameter `gradient` asks for."""
+    if gradient != "auto":
+        return Forms(FORMS[gradient](simulation))
+    if simulation.local or not offers(simulation.model, Exponential.needs):
+        usual: Form = Direct(simulation)
+    else:
+        usual = Exponential(simulation)
+    weighing = simulation.log_prob_x_given_z is not None
+    return Forms(usual, ImportanceWeighted(simulation) if weighing else None)

@@ -1,4 +1,4 @@
-"""What a likelihood says of a fit that does not use it: whether it fell, what the exact gradient would still gain."""
+"""Checks of a fit by the likelihood: whether it has fallen, and how much the exact gradient would still gain."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -7,23 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from skwakesleep._engine.amortised.gradient import AmortisedState
+from skwakesleep._engine.amortised.state import AmortisedState
 
-# Rows by whose likelihood a fit is watched, and judged at its end. The likelihood may be a costly sum.
+# Rows whose likelihood is watched during a fit, and rows used at its end. Each may cost a sum over latent states.
 N_WATCHED_ROWS = 200
 N_JUDGED_ROWS = 1000
-# By how many nats per row the likelihood must have fallen to go back: iterates of a fit that is done differ by less, or
-# by what is not significant with few rows, see `significant`.
+# Fall of the log-likelihood, in nats per row, after which training goes back. Iterates of a fit that has converged
+# differ by less, or by what is not significant with few rows, see `significant`.
 FALL = 0.3
-# What the learning rate is multiplied by then: steps that change the mean of a column by more than its noise lose what
-# was learned, and the noise is not known beforehand.
+# Factor of the learning rate after a fall. Steps that change the mean of a column by more than its noise undo what was
+# learned, and the noise is not known in advance.
 STEP_FACTOR = 0.5
-# Evaluations of the likelihood in the climb that shows what is still to be gained.
+# Evaluations of the likelihood in the climb along the exact gradient.
 N_EVALUATIONS = 30
+
+RowFunction = Callable[[NDArray, NDArray], NDArray]
+Projection = Callable[[NDArray], NDArray]
 
 
 class LikelihoodWatch:
-    """Keeps the iterates that scored best, and returns a training to them when it has lost likelihood.
+    """Stores the iterates with the highest score, and takes a training back to them when the likelihood has fallen.
 
     Parameters
     ----------
@@ -34,80 +37,74 @@ class LikelihoodWatch:
     rows : ndarray of shape (n, D)
         The data.
     state : AmortisedState
-        What is about to be trained.
+        The state that is about to be trained.
 
     Attributes
     ----------
-    best_score : float
-        The highest score so far, in nats per row.
-    best_epoch : int
-        The number of epochs after which it was reached.
+    state : AmortisedState
+        The state that is watched.
     score : float
-        The score at the last look.
+        Mean log-likelihood at the last check, in nats per row.
+    best_score : float
+        The highest score so far.
+    best_epoch : int
+        The number of epochs at which it was reached.
     """
 
-    def __init__(
-        self,
-        log_likelihood: Callable[[NDArray, NDArray], NDArray],
-        project: Callable[[NDArray], NDArray],
-        rows: NDArray,
-        state: AmortisedState,
-    ) -> None:
+    def __init__(self, log_likelihood: RowFunction, project: Projection, rows: NDArray, state: AmortisedState) -> None:
+        self.state = state
         self._log_likelihood = log_likelihood
         self._project = project
         self._rows = spread_rows(rows, N_WATCHED_ROWS)
         self._fall = significant(FALL, len(state.parameters), len(rows))
-        self._state = state
-        self._look()
-        self._keep()
+        self._measure()
+        self._store()
 
-    def look(self) -> None:
-        """Score the average; after a fall, go on from the best average with smaller steps."""
-        self._look()
+    def check(self) -> None:
+        """Score the average iterate. After a fall, return to the best average, with smaller steps."""
+        self._measure()
         if self.score >= self.best_score:
-            self._keep()
+            self._store()
         elif self.has_fallen:
-            self._return()
-            self._state.change_course(STEP_FACTOR)
+            self._go_back()
+            self.state.change_course(STEP_FACTOR)
+
+    def finish(self) -> None:
+        """Return to the best iterates if the likelihood has fallen."""
+        if self.has_fallen:
+            self._go_back()
 
     @property
     def has_fallen(self) -> bool:
-        """Whether the last score is below the best by more than iterates of a fit that is done differ."""
+        """Whether the last score is significantly lower than the best."""
         return not self.score >= self.best_score - self._fall
 
-    def settle(self) -> None:
-        """Return to the best iterates for good, if the likelihood has fallen."""
-        if self.has_fallen:
-            self._return()
-
-    def _look(self) -> None:
-        theta = self._project(self._state.average.copy())
+    def _measure(self) -> None:
+        theta = self._project(self.state.average.copy())
         score = float(self._log_likelihood(theta, self._rows).mean())
         self.score = -np.inf if np.isnan(score) else score
 
-    def _keep(self) -> None:
-        self.best_score, self.best_epoch = self.score, self._state.n_epochs
-        self._best = self._state.iterates()
-        self._optimizer = deepcopy(self._state.optimizer)
+    def _store(self) -> None:
+        self.best_score, self.best_epoch = self.score, self.state.n_epochs
+        self._best = self.state.iterates()
+        self._optimizer = deepcopy(self.state.optimizer)
 
-    def _return(self) -> None:
-        learning_rate = self._state.optimizer.learning_rate
-        self._state.go_back(self._best)
-        self._state.parameters[...] = self._state.average  # the iterate scores less, and smaller steps would stay there
-        self._state.optimizer = deepcopy(self._optimizer)  # steps without what it remembers would be large
-        self._state.optimizer.learning_rate = learning_rate
+    def _go_back(self) -> None:
+        learning_rate = self.state.optimizer.learning_rate
+        self.state.go_back(self._best)
+        # The iterate scores lower than the average, and smaller steps would not leave its neighborhood.
+        self.state.parameters[...] = self.state.average
+        # The first steps of an optimizer without moments would be large.
+        self.state.optimizer = deepcopy(self._optimizer)
+        self.state.optimizer.learning_rate = learning_rate
 
 
 def remaining_gain(
-    log_likelihood: Callable[[NDArray, NDArray], NDArray],
-    gradient: Callable[[NDArray, NDArray], NDArray],
-    project: Callable[[NDArray], NDArray],
-    theta: NDArray,
-    rows: NDArray,
+    log_likelihood: RowFunction, gradient: RowFunction, project: Projection, theta: NDArray, rows: NDArray
 ) -> float:
-    """Return how many nats per row a short climb along the exact gradient gains.
+    """Return how many nats per row a few quasi-Newton steps along the exact gradient gain.
 
-    Where there are many rows, the gain is measured on others than those that the climb has seen.
+    If there are many rows, the gain is measured on other rows than those that the steps use.
     """
     climbed, judged = (spread_rows(part, N_JUDGED_ROWS) for part in _halves(rows))
 
@@ -121,10 +118,9 @@ def remaining_gain(
 
 
 def significant(difference: float, n_params: int, n_rows: int) -> float:
-    """Return a difference in nats per row, or a greater one where the rows are too few to tell by it.
+    """Return a difference in nats per row, or a larger one if there are too few rows for it to be significant.
 
-    In all rows together, the likelihood of parameters that the data do not tell from the best ones is lower by nats of
-    the order of their number.
+    By chance, the total log-likelihood of equally good parameters differs by the order of their number, in nats.
     """
     return max(difference, n_params / n_rows)
 

@@ -1,21 +1,25 @@
-"""The units in which a model is trained: location and scale of each column, which may follow a stream of rows."""
+"""The units in which a model is trained: location and scale of each column."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Columns whose values differ by no more than this many times the resolution of float64 are constant.
+from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
+from skwakesleep._engine.machine.moments import Moments
+
+# Columns whose values differ by at most this many units in the last place of float64 are constant up to rounding.
 CONSTANT_ULPS = 2.0
-# By how much of a scale the location of a column may move, and by how much of itself its scale, before the units are
-# renewed: small batches of a stationary stream stay within.
+# Change of the location, relative to the scale, or of the scale, relative to itself, at which new units replace the old
+# ones. Small batches of a stationary stream change them by less.
 TOLERATED_CHANGE = 0.1
-# Growth of a scale beyond which the rows before did not show it. It takes few rows, or others than these.
+# Growth of the scale by more than this factor means that the earlier rows did not show the spread of the column.
 FIRST_SPREAD = 2.0
-# Standardized values are kept within these bounds, so that their squares do not overflow.
-MOST_STANDARDIZED = 1e140
-# Step of central differences, relative to a parameter's size: the cube root of the resolution of float64.
+# Bound on standardized values, whose squares must not overflow.
+MAX_STANDARDIZED = 1e140
+# Step of central differences, relative to the size of a parameter: the cube root of the machine epsilon of float64.
 RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
 
 
@@ -25,8 +29,10 @@ class Units:
 
     Attributes
     ----------
-    location, scale : ndarray of shape (D,)
-        What is subtracted, and what it is divided by; a scale of zero is that of a column without spread so far.
+    location : ndarray of shape (D,)
+        What is subtracted from each column.
+    scale : ndarray of shape (D,)
+        What each column is then divided by. Zero means that the column has been constant so far.
     """
 
     location: NDArray
@@ -34,45 +40,65 @@ class Units:
 
     @property
     def divisor(self) -> NDArray:
-        """The scale, and one where it is zero (more where rounding errors of the column are larger than that)."""
+        """The scale. Where it is zero: one, or the rounding error of the column if that is larger."""
         rounding = CONSTANT_ULPS * np.finfo(np.float64).eps * np.abs(self.location)
         return np.where(self.scale > 0, self.scale, np.maximum(1.0, rounding))
 
     @property
     def log_volume(self) -> float:
-        """Log of the volume of a standardized cube of volume one, in the units of the columns."""
+        """Log of the Jacobian determinant of `restored`: log-densities in standardized units exceed others by it."""
         return float(np.log(self.divisor).sum())
 
     def standardized(self, X: NDArray) -> NDArray:
         """Return rows in standardized units."""
-        with np.errstate(over="ignore"):  # it is clipped
-            return np.clip((X - self.location) / self.divisor, -MOST_STANDARDIZED, MOST_STANDARDIZED)
+        with np.errstate(over="ignore"):  # the result is clipped
+            return np.clip((X - self.location) / self.divisor, -MAX_STANDARDIZED, MAX_STANDARDIZED)
 
     def restored(self, x: NDArray) -> NDArray:
         """Return standardized rows in the units of the columns."""
         return self.location + self.divisor * x
 
     def differ(self, other: "Units") -> bool:
-        """Return whether others are different enough to go over to them."""
+        """Return whether other units are so different that they should replace these."""
         moved = np.abs(other.location - self.location) > TOLERATED_CHANGE * self.divisor
         rescaled = np.abs(other.scale - self.scale) > TOLERATED_CHANGE * self.scale
         return bool((moved | rescaled).any())
 
     def seen_from(self, other: "Units") -> tuple[NDArray, NDArray]:
-        """Return the location and scale that map rows in these units to rows in others."""
-        with np.errstate(over="ignore"):  # of a column without spread so far, in units that are far smaller
+        """Return the location and scale that map rows in these units to rows in other units."""
+        with np.errstate(over="ignore"):  # for a column that was constant, in units that are far smaller
             return (self.location - other.location) / other.divisor, self.divisor / other.divisor
 
     def have_grown(self, other: "Units") -> NDArray:
-        """Return which columns have grown so much in others that the rows before said little of their spread."""
+        """Return for each column whether its scale in other units is so large that these units missed its spread."""
         return other.scale > FIRST_SPREAD * self.scale
 
 
-def gradient_in_units(gradient: NDArray, theta: NDArray, standardized_params: Callable[[NDArray], NDArray]) -> NDArray:
-    """Return a gradient in standardized parameters as one in the parameters ``theta`` of the columns' own units.
+# The units of columns that are not standardized, however many.
+UNCHANGED = Units(np.zeros(1), np.ones(1))
 
-    By central differences of the map from the latter to the former, which is affine for most models, so that they are
-    exact up to rounding.
+
+def units_for(model: Any, moments: Moments) -> Units:
+    """Return the units that a model chooses, given the moments of the columns; without the methods, none."""
+    if not offers(model, COLUMN_UNITS):
+        return UNCHANGED
+    return Units(*model.column_units(moments.means, moments.deviations))
+
+
+def gradient_in_units(gradient: NDArray, theta: NDArray, standardized_params: Callable[[NDArray], NDArray]) -> NDArray:
+    """Return the gradient with respect to `theta`, given that with respect to the standardized parameters.
+
+    The Jacobian of the map is taken by central differences. It is affine for most models, for which they are exact up
+    to rounding.
+
+    Parameters
+    ----------
+    gradient : ndarray of shape (P,)
+        Gradient with respect to the standardized parameters.
+    theta : ndarray of shape (P,)
+        Parameters in the units of the columns.
+    standardized_params : callable
+        Maps parameters in the units of the columns to standardized parameters.
     """
     result = np.empty_like(gradient)
     for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):

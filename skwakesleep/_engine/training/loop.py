@@ -1,7 +1,7 @@
 """The training loop: epochs of shuffled mini-batches, stopping and history, independent of the model."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,18 @@ class Objective(Protocol):
     gradient: NDArray
     damping: NDArray | None
 
-    def floor(self, nats: float) -> float:
-        """Return the value at which every unit of the model costs this number of nats on average."""
-
     def __call__(self, batch: Any) -> float | None:
         """Set `gradient` at the current parameters and return the objective's mean over the batch.
 
         The value is None if it is not known, and NaN if the gradient is not finite.
         """
+
+
+class ScoredObjective(Objective, Protocol):
+    """An objective that has a value."""
+
+    def floor(self, nats: float) -> float:
+        """Return the value at which every unit of the model costs this number of nats on average."""
 
 
 class Table(Protocol):
@@ -42,9 +46,8 @@ class Table(Protocol):
 class TrainingDivergedError(ValueError):
     """Training has diverged; the parameters are the last known good ones."""
 
-    def __init__(self, epoch: int, value: float | None) -> None:
-        lost = "parameters are too large" if value is None else f"the mean lower bound fell to {value:.3g}"
-        super().__init__(f"training diverged at epoch {epoch}: {lost}")
+    def __init__(self, epoch: int, reason: str) -> None:
+        super().__init__(f"training diverged at epoch {epoch}: {reason}")
         self.epoch = epoch
 
 
@@ -120,16 +123,25 @@ def train(
         before = state.iterates()
         with np.errstate(over="ignore", invalid="ignore"):  # divergence is reported below
             lower_bound = _epoch(state, objective, rows, batch_size, shuffle, backend, project)
-        lost = lower_bound is not None and not lower_bound >= objective.floor(LOST_EPOCH)
-        if lost or not are_usable(state.parameters):
+        if _is_lost(objective, lower_bound) or not are_usable(state.parameters):
             state.go_back(good)
-            raise TrainingDivergedError(state.n_epochs + 1, lower_bound)
+            reason = "parameters are too large"
+            if lower_bound is not None:
+                reason = f"the mean lower bound fell to {lower_bound:.3g}"
+            raise TrainingDivergedError(state.n_epochs + 1, reason)
         good = before
         state.record(lower_bound, validate(state.average) if validate else None, stopping)
         stop = monitor.epoch_end(state)
         if stop or state.converged:
             return False
     return True
+
+
+def _is_lost(objective: Objective, value: float | None) -> bool:
+    """Return whether the gradient was not finite, or the value, if there is one, is below the floor."""
+    if value is None or np.isnan(value):
+        return value is not None
+    return value < cast(ScoredObjective, objective).floor(LOST_EPOCH)
 
 
 def are_usable(parameters: NDArray) -> bool:

@@ -1,0 +1,219 @@
+"""Between `AmortisedWakeSleep` and the engine: parameters become settings, and findings become warnings."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from skwakesleep._adapters import kinds, validation
+from skwakesleep._adapters.model_comparison import same_model
+from skwakesleep._adapters.tables import check_table
+from skwakesleep._engine.amortised.forms import Direct
+from skwakesleep._engine.amortised.optional_methods import missing_methods
+from skwakesleep._engine.amortised.problem import Problem, Settings
+from skwakesleep._engine.amortised.state import AmortisedState, Fit
+from skwakesleep._engine.amortised.trainer import Findings, Trainer
+from skwakesleep._engine.amortised.tuning import RegressionSettings
+from skwakesleep._engine.amortised.units import Units, units_for
+from skwakesleep._engine.machine.moments import Moments
+from skwakesleep.models._checks import GuardedModel, probe
+
+# Largest magnitude of values whose squares, added up, do not overflow.
+MAX_MAGNITUDE = 1e150
+
+
+def check_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[NDArray, dict[str, Any]]:
+    """Return a table as float64, with the fitted attributes that describe its columns.
+
+    Raises
+    ------
+    ValueError
+        For values whose squares would overflow, and for other columns than those of the fit unless `reset`.
+    """
+    X, header = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
+    largest = np.abs(X).max(axis=0)
+    if largest.max() > MAX_MAGNITUDE:
+        column = int(largest.argmax())
+        raise ValueError(
+            f"X must hold values of at most {MAX_MAGNITUDE:g} in magnitude, for their squares are needed. Column "
+            f"{column} holds {float(largest[column])!r}. Rescale X."
+        )
+    return X, header
+
+
+def check_range(X: NDArray, model: Any, names: NDArray | None) -> None:
+    """Raise ValueError unless the model can generate every value of `X`."""
+    kinds.check_range(X, getattr(model, "observation_range", (-np.inf, np.inf)), names)
+
+
+# ---------------------------------------------------------------------- parameters
+
+
+def settings(estimator: Any) -> Settings:
+    """Return the settings that the parameters of an estimator stand for."""
+    feature_map = estimator.feature_map
+    named = feature_map is None or isinstance(feature_map, str)
+    return Settings(
+        gradient=estimator.gradient,
+        n_dreams=int(estimator.n_sleep),
+        batch_size=None if estimator.batch_size == "auto" else estimator.batch_size,
+        learning_rate=float(estimator.learning_rate_init),
+        reuse_dreams=estimator.reuse_sleep,
+        fit_transformer=None if named else lambda x: clone(feature_map).fit(x),
+        regression=RegressionSettings(
+            bandwidth=None if estimator.bandwidth == "median" else float(estimator.bandwidth),
+            ridge=float(estimator.ridge),
+            tuned=estimator.tune is not None,
+            n_components=estimator.n_components,
+            feature_map=feature_map if named else None,
+        ),
+    )
+
+
+def problem(estimator: Any, model: Any, X: NDArray, units: Units) -> Problem:
+    """Return what the engine trains or infers with.
+
+    Raises
+    ------
+    TypeError
+        If the model lacks a method that a parameter asks for.
+    ValueError
+        If parameters contradict each other.
+    """
+    result = Problem(GuardedModel(model), X, units, settings(estimator))
+    additive = estimator.feature_map == "additive"
+    usual = result.forms.usual
+    if estimator.gradient == "auto" and missing_methods(model, usual.needs):
+        raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
+    _check_offers(model, usual.needs, "gradient", estimator.gradient, "auto")
+    if estimator.reuse_sleep and not result.simulation.local:
+        _check_offers(model, ["log_joint"], "reuse_sleep", True, False)
+    if additive:
+        _check_offers(model, ["latent_function"], "feature_map", "additive", "predictive")
+    if additive and usual.name == Direct.name:
+        raise ValueError(
+            "feature_map='additive' predicts natural parameters, not the scores that gradient='direct' regresses, "
+            "and so does 'auto' unless the model is an exponential family. Use feature_map='predictive'."
+        )
+    return result
+
+
+def _check_offers(model: Any, methods: Any, name: str, value: Any, default: Any) -> None:
+    """Raise TypeError unless a model has the methods that the value of a parameter needs."""
+    if missing := missing_methods(model, methods):
+        raise TypeError(
+            f"{name}={value!r} needs {', '.join(missing)} of the model, which has no such method. Use "
+            f"{name}={default!r}."
+        )
+
+
+def new_training(
+    estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool
+) -> tuple[Trainer, list[AmortisedState]]:
+    """Return a trainer and new states, after a first call of the methods of the model.
+
+    Raises
+    ------
+    ValueError
+        If there are several restarts and no likelihood, or the model gives something other than its protocol says.
+    """
+    n_restarts = 1 if partial else estimator.n_restarts
+    trained = problem(estimator, model, X, units_for(GuardedModel(model), moments))
+    if n_restarts > 1 and missing_methods(model, ["log_likelihood"]):
+        raise ValueError(
+            f"n_restarts={n_restarts} needs a model with log_likelihood, by which to choose among the fits. Set "
+            "n_restarts=1, or fit with several values of random_state and choose by what matters to you."
+        )
+    trainer = Trainer(trained)
+    states = trainer.starts(n_restarts, validation.entropy(estimator.random_state), moments)
+    for state in states:
+        probe(trained.model, state.parameters, trained.rows, local=trained.simulation.local)
+    return trainer, states
+
+
+def continued_training(
+    estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool
+) -> tuple[Trainer, list[AmortisedState]]:
+    """Return a trainer and a copy of the state, with the learning rate of now, in the units of the rows or the stream.
+
+    Raises
+    ------
+    ValueError
+        If the parameter `model` is not the model that was fitted, or what only training needs was discarded.
+    """
+    if estimator.model is not None and not same_model(estimator.model, model):
+        raise ValueError(
+            f"model is {estimator.model!r}, but the one to continue from is {model!r}. Restore it, or start anew with "
+            "fit and warm_start=False."
+        )
+    state = estimator._training_state().copy()
+    state.set_learning_rate(float(estimator.learning_rate_init))
+    state.moments = state.moments.merged(moments) if partial else moments
+    guarded = GuardedModel(model)
+    units = units_for(guarded, state.moments)
+    if state.units.differ(units):
+        state.enter(units, guarded.params_in_units)
+    return Trainer(problem(estimator, model, X, state.units)), [state]
+
+
+# ---------------------------------------------------------------------- results
+
+
+def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> dict[str, Any]:
+    """Return the fitted attributes that stand for a state of training."""
+    theta, theta_in_units, named = trainer.parameters(state)
+    regression = state.regression
+    return {
+        "theta_": theta_in_units,
+        "params_": named,
+        "gradient_": regression.form,
+        "bandwidth_": regression.bandwidth,
+        "ridge_": regression.ridge,
+        "loo_errors_": list(regression.errors),
+        "coverages_": list(regression.coverages),
+        "effective_sample_sizes_": list(regression.effective_sample_sizes),
+        "failed_share_": regression.n_failed / max(regression.n_dreamed, 1),
+        "n_iter_": state.n_epochs,
+        "n_steps_": state.n_steps,
+        "_fitted": Fit(model, state, theta, theta_in_units),
+    }
+
+
+def notices(findings: Findings, batch_size: int | str) -> list[Warning]:
+    """Return warnings of what a completed fit did otherwise than it was asked to, or could not do."""
+    messages = []
+    if batch_size not in ("auto", findings.batch_size):
+        messages.append(
+            f"batch_size={batch_size} is larger than the number of training rows and was clipped to "
+            f"{findings.batch_size}."
+        )
+    if findings.useless_error is not None:
+        messages.append(
+            f"The regression predicts no better than a constant (leave-one-out error {findings.useless_error:.2f}), so "
+            "the fit says little. Raise n_sleep, or set feature_map."
+        )
+    exact = ", or set gradient='exact'" if findings.could_use_exact else ""
+    if findings.fall is not None:
+        best_score, best_epoch, score = findings.fall
+        messages.append(
+            f"The mean log-likelihood was {best_score:.2f} nats after epoch {best_epoch}, and {score:.2f} at the end "
+            f"of training. The parameters of the former are kept. Raise n_sleep, lower learning_rate_init{exact}."
+        )
+    if findings.exact_gain is not None:
+        messages.append(
+            f"A short climb along the exact gradient raises the mean log-likelihood by {findings.exact_gain:.2f} nats. "
+            f"Raise max_iter, n_sleep{exact}."
+        )
+    return [UserWarning(message) for message in messages]
+
+
+def report(state: AmortisedState) -> str:
+    """Return what `verbose` prints of a state."""
+    regression = state.regression
+    text = f"gradient = {regression.form}, coverage = {regression.coverages[-1]:.2f}"
+    if regression.errors:
+        text += f", leave-one-out error = {regression.errors[-1]:.3f}"
+    if regression.effective_sample_sizes:
+        text += f", effective samples = {regression.effective_sample_sizes[-1]:.1f}"
+    return text

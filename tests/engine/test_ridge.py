@@ -1,0 +1,142 @@
+"""Ridge regression: with every kernel against scikit-learn's, against leaving pairs out, and in numerical trouble."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.kernel_ridge import KernelRidge
+
+from skwakesleep._engine.amortised.feature_regression import FeatureRegression, RandomFeatures, additive_features
+from skwakesleep._engine.amortised.kernel_regression import KernelRegression, gaussian_kernel
+from skwakesleep._engine.amortised.ridge import (
+    N_RAISES,
+    RAISE_FACTOR,
+    IllConditionedError,
+    best_ridge,
+    factorized,
+    feature_residuals,
+    kernel_residuals,
+    standardized,
+)
+
+BANDWIDTH, RIDGE = 1.7, 1e-3
+RANDOM = RandomFeatures(3, BANDWIDTH, 40, np.random.default_rng(0))
+
+
+class Case(NamedTuple):
+    """A regression, and its kernel between the rows of two arrays."""
+
+    fit: object
+    kernel: object
+
+
+CASES = {
+    "gaussian": Case(lambda x, ridge: KernelRegression(x, BANDWIDTH, ridge), RBF(BANDWIDTH)),
+    "random": Case(lambda x, ridge: FeatureRegression(x, RANDOM, ridge), lambda a, b: RANDOM(a) @ RANDOM(b).T),
+    "additive": Case(
+        lambda x, ridge: FeatureRegression(x, additive_features, ridge),
+        lambda a, b: additive_features(a) @ additive_features(b).T,
+    ),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    return CASES[request.param]
+
+
+def sklearn_prediction(case, x, targets, x_new, ridge=RIDGE):
+    regression = KernelRidge(kernel="precomputed", alpha=ridge).fit(case.kernel(x, x), targets)
+    return regression.predict(case.kernel(x_new, x))
+
+
+# ---------------------------------------------------------------------- regression
+
+
+def test_targets_are_predicted_as_deviations_from_their_mean(case, x, x_new, targets):
+    predicted = case.fit(x, RIDGE).predict(x_new, targets)
+    mean = targets.mean(axis=0)
+    assert_allclose(predicted, mean + sklearn_prediction(case, x, targets - mean, x_new), atol=1e-8)
+    # negative control
+    assert abs(predicted - mean - sklearn_prediction(case, x, targets - mean, x_new, 10 * RIDGE)).max() > 1e-3
+
+
+def test_weights_are_scikit_learns_up_to_a_constant(case, x, x_new):
+    """Predicting the unit vectors, scikit-learn gives the weights themselves."""
+    weights = case.fit(x, RIDGE).mean_weights(x_new, np.eye(len(x_new)))
+    expected = sklearn_prediction(case, x, np.eye(len(x)), x_new).T
+    assert_allclose(weights - weights.mean(axis=0), expected - expected.mean(axis=0), atol=1e-8)
+    other = sklearn_prediction(case, x, np.eye(len(x)), x_new, 2 * RIDGE).T
+    assert abs(weights - weights.mean(axis=0) - other + other.mean(axis=0)).max() > 1e-4  # negative control
+
+
+def test_mean_weights_predict_the_weighted_sum_of_predictions(case, x, x_new, targets, rng):
+    values = rng.normal(size=(len(x_new), 4))
+    regression = case.fit(x, RIDGE)
+    weights = regression.mean_weights(x_new, values)
+    assert_allclose(weights.T @ targets, values.T @ regression.predict(x_new, targets), rtol=1e-7)
+
+
+def test_weights_sum_to_one_wherever_the_inputs_are(case, x):
+    far = np.full((1, 3), 100.0)
+    assert_allclose(case.fit(x, RIDGE).mean_weights(far, np.ones((1, 1))).sum(), 1)
+
+
+# ---------------------------------------------------------------------- leaving one out
+
+
+@pytest.mark.parametrize("features", [None, RANDOM, additive_features], ids=["gaussian", "random", "additive"])
+def test_leave_one_out_in_closed_form_equals_brute_force(features, x, targets):
+    ridges = [1e-4, 1e-2, 1.0]
+    if features is None:
+        kernel = gaussian_kernel(x, x, BANDWIDTH)
+        closed = kernel_residuals(kernel.copy(), targets, ridges)
+    else:
+        kernel = features(x) @ features(x).T
+        closed = feature_residuals(features(x), targets, ridges)
+    for ridge, residuals in zip(ridges, closed, strict=True):
+        for n in range(len(x)):
+            others = np.delete(np.arange(len(x)), n)
+            regression = KernelRidge(kernel="precomputed", alpha=ridge).fit(
+                kernel[np.ix_(others, others)], targets[others]
+            )
+            assert_allclose(residuals[n], targets[n] - regression.predict(kernel[[n]][:, others])[0], atol=1e-7)
+
+
+def test_the_best_ridge_has_the_smallest_squares(rng):
+    targets = rng.normal(size=(50, 2))
+    assert best_ridge([2 * targets, 0.1 * targets, targets], targets, [1.0, 2.0, 3.0]) == (2.0, pytest.approx(0.01))
+    assert best_ridge([np.zeros((5, 0))], np.zeros((5, 0)), [1.0]) == (1.0, 0.0)
+
+
+def test_constant_targets_do_not_count(x, targets):
+    varying = standardized(targets)
+    assert_allclose(standardized(np.column_stack([targets, np.full(len(x), 1e6)])), varying)
+    assert_allclose(np.square(varying).mean(axis=0), 1)
+    assert standardized(np.ones((5, 2))).shape == (5, 0)
+
+
+# ---------------------------------------------------------------------- numerical trouble
+
+
+def test_the_ridge_is_added_to_every_eigenvalue_and_to_nothing_else(x):
+    gram, ridge = RANDOM(x).T @ RANDOM(x), 0.05
+    (factor, lower), used = factorized(gram.copy(), ridge)
+    assert used == ridge
+    factor = np.tril(factor) if lower else np.triu(factor).T
+    assert_allclose(factor @ factor.T, gram + ridge * np.eye(len(gram)), atol=1e-12)
+
+
+def test_the_ridge_is_raised_where_that_helps(x, x_new, targets):
+    """Equal inputs make the kernel singular, and this ridge is lost when it is added to entries of one."""
+    doubled = np.repeat(x, 2, axis=0)
+    regression = KernelRegression(doubled, BANDWIDTH, 1e-19)
+    assert 1e-19 < regression.ridge <= 1e-19 * RAISE_FACTOR**N_RAISES
+    assert np.isfinite(regression.predict(x_new, np.repeat(targets, 2, axis=0))).all()
+
+
+def test_a_matrix_that_is_not_positive_definite_is_reported():
+    with pytest.raises(IllConditionedError, match=r"ridge=1e-30.*Raise ridge"):
+        factorized(np.diag([1.0, -1.0]), 1e-30)

@@ -1,0 +1,207 @@
+"""Simulations that fail, steps that are too long, interrupts, and lack of memory."""
+
+import warnings
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from skwakesleep.models import LatentFactors
+from tests.amortised import FITS, factor_data, quick
+
+
+@pytest.fixture
+def X():
+    return factor_data()
+
+
+# ---------------------------------------------------------------------- simulations that fail
+
+
+class Failing(LatentFactors):
+    """A part of its simulations fail."""
+
+    share = 0.03
+
+    def sample(self, theta, n, rng):
+        z, x = super().sample(theta, n, rng)
+        x[rng.random(n) < self.share, 0] = np.nan
+        return z, x
+
+
+WAYS_TO_FAIL = {
+    "exponential": {},
+    "direct": {"gradient": "direct"},
+    "reuse": {"reuse_sleep": True},
+    "importance": {"gradient": "importance"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_FAIL)
+def test_some_simulations_may_fail(way, X):
+    fitted = quick(Failing(4, 1), max_iter=60, **WAYS_TO_FAIL[way]).fit(X)
+    assert fitted.failed_share_ == pytest.approx(0.03, abs=0.015)
+    assert quick(LatentFactors(4, 1)).fit(X).failed_share_ == 0
+    assert np.isfinite(fitted.theta_).all()
+    assert np.isfinite(fitted.transform(X)).all()
+    assert np.isfinite(fitted.estimate_gradient(X)).all()
+    assert fitted.sample(300, random_state=0).shape == (300, 4)
+    assert np.isfinite(fitted.sample(300, random_state=0)).all()
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_too_many_failed_simulations_are_counted(fit, X):
+    model = Failing(4, 1)
+    model.share = 0.3
+    with pytest.raises(
+        ValueError, match=r"\d+ of \d+ simulations by \S*sample are not finite.* at most 10% may fail.* theta = \["
+    ) as caught:
+        getattr(quick(model), fit)(X)
+    assert "learning_rate" not in str(caught.value)
+
+
+# ---------------------------------------------------------------------- extreme parameters, memory, threads
+
+
+@pytest.mark.parametrize("bandwidth", [1e300, 1e-300])
+@pytest.mark.parametrize("n_sleep", [60, 2001])
+def test_extreme_bandwidths_do_no_harm(bandwidth, n_sleep, X):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The regression predicts no better")
+        fitted = quick(bandwidth=bandwidth, n_sleep=n_sleep, max_iter=1, gradient="exponential").fit(X)
+    assert np.isfinite(fitted.transform(X)).all()
+
+
+@pytest.mark.parametrize("learning_rate_init", [1e3, 1e8, 1e300])
+@pytest.mark.parametrize("model", [None, LatentFactors(4, 3, latents="laplace")])
+def test_the_last_step_is_checked_too(learning_rate_init, model, X):
+    estimator = quick(model, max_iter=1, learning_rate_init=learning_rate_init)
+    said = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with suppress(ValueError):
+            estimator.fit(X)
+            said = [str(warning.message) for warning in caught]
+    assert hasattr(estimator, "theta_")
+    assert not said or "The parameters of the former are kept" in said[0]
+    assert np.isfinite(estimator.theta_).all()
+    assert np.isfinite(estimator.sample(50)).all()
+    if hasattr(estimator, "score"):
+        assert np.isfinite(estimator.score(X))
+
+
+def out_of_memory(*args):
+    raise MemoryError("no room.")
+
+
+def test_memory_errors_name_the_parameter(X):
+    fitted = quick(LatentFactors(4, 1)).fit(X)
+    fitted.model_.sample = out_of_memory
+    for call, words in (
+        (lambda: fitted.sample(7), "n_samples=7 needs more memory"),
+        (lambda: fitted.transform(X), "n_sleep=100 needs more memory"),
+        (lambda: fitted.partial_fit(X), "n_sleep=100 needs more memory .*no room. Lower n_sleep"),
+    ):
+        with pytest.raises(MemoryError, match=words):
+            call()
+
+
+def test_methods_read_one_fit_though_another_thread_fits_again(X):
+    estimator = quick(LatentFactors(4, 2)).fit(X)
+    expected = estimator.score_samples(X)
+
+    class Refitting(np.ndarray):
+        """Rows that have the estimator fitted anew once they are looked at."""
+
+    class Meanwhile(LatentFactors):
+        @property
+        def log_likelihood(self):
+            likelihood = super().log_likelihood
+
+            def later(theta, rows):
+                estimator._adopt(vars(quick(LatentFactors(4, 1), random_state=3).fit(10 * X)))
+                return likelihood(theta, rows)
+
+            return later
+
+    estimator._fitted.model.__class__ = Meanwhile
+    assert_array_equal(estimator.score_samples(X), expected)
+    assert repr(estimator.model_) == repr(LatentFactors(4, 1))
+
+
+# ---------------------------------------------------------------------- divergence and interrupts
+
+
+DIVERGING = {"learning_rate_init": 1e3, "max_iter": 50}
+
+
+def test_a_diverging_fit_gives_advice_and_keeps_the_last_finite_parameters(X):
+    estimator = quick(**DIVERGING)
+    with pytest.raises(
+        ValueError, match=r"diverged at epoch \d+: .* not finite.* Lower\s+learning_rate_init, which is 1000"
+    ):
+        estimator.fit(X)
+    assert np.isfinite(estimator.theta_).all()
+    assert np.isfinite(estimator.sample(3)).all()
+
+
+@pytest.mark.parametrize("observations", ["gaussian", "bernoulli"])
+def test_a_step_that_is_far_too_long_says_so(observations):
+    X = np.random.default_rng(0).random((20, 3))
+    model = LatentFactors(3, 1, observations=observations)
+    with pytest.raises(ValueError, match=r"training diverged at epoch 1: .*too large.* Lower learning_rate_init"):
+        quick(model, learning_rate_init=1e300).fit(X)
+
+
+def test_a_diverging_fit_loses_nothing_that_was_fitted_before(X):
+    estimator = quick().fit(X)
+    theta = estimator.theta_.copy()
+    with pytest.raises(ValueError, match="diverged"):
+        estimator.set_params(**DIVERGING).fit(X)
+    assert_array_equal(estimator.theta_, theta)
+
+
+class Interruptible(LatentFactors):
+    """One of the calls of a method is interrupted."""
+
+    n_calls = 1  # of the class: the estimator may copy its model
+
+    def natural_vjp(self, *args):
+        Interruptible.n_calls -= 1
+        if self.n_calls == 0:
+            raise KeyboardInterrupt
+        return super().natural_vjp(*args)
+
+
+def notes_of_interrupt(train, *args):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        train(*args)
+    return getattr(caught.value, "__notes__", [])
+
+
+def test_an_interrupted_fit_is_usable_and_the_interrupt_goes_on(X):
+    Interruptible.n_calls = 40
+    estimator = quick(Interruptible(4, 2), max_iter=1000, warm_start=True)
+    notes = notes_of_interrupt(estimator.fit, X)
+    assert any(
+        "interrupted after 37 epochs. The estimator is usable; fit with warm_start=True" in note for note in notes
+    )
+    assert estimator.n_iter_ == 37
+    assert np.isfinite(estimator.score(X))
+    estimator.set_params(max_iter=3).fit(X)
+    assert estimator.n_iter_ == 40
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_an_interrupt_before_the_first_epoch_is_complete_changes_nothing(fit, X):
+    Interruptible.n_calls = 3  # the first two are made before training
+    estimator = quick(Interruptible(4, 2))
+    assert notes_of_interrupt(getattr(estimator, fit), X) == []
+    assert not hasattr(estimator, "theta_")
+    Interruptible.n_calls = 1000
+    estimator.fit(X)
+    theta, Interruptible.n_calls = estimator.theta_, 3 if fit == "fit" else 1
+    assert notes_of_interrupt(getattr(estimator, fit), X) == []
+    assert estimator.theta_ is theta
+    assert estimator.n_iter_ == 3
