@@ -8,6 +8,7 @@ from skwakesleep._engine.amortised.problem import Problem, Settings
 from skwakesleep._engine.amortised.trainer import DEFAULT_BATCH_SIZE, LARGE_GAIN, Trainer
 from skwakesleep._engine.amortised.tuning import RegressionSettings
 from skwakesleep._engine.amortised.units import units_for
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.moments import measure
 from skwakesleep._engine.training.loop import TrainingDivergedError
 from skwakesleep.models import LatentFactors
@@ -45,7 +46,7 @@ def trainer_of(model, X, *, feature_map="predictive", **settings):
 
 def trained(trainer, X, n_epochs=2, *, watched=True):
     (state,) = trainer.starts(1, [0], measure(X))
-    trainer.run(state, n_epochs, Silent(), watched=watched)
+    trainer.run(state, n_epochs, Silent(), NumpyBackend(), watched=watched)
     return state
 
 
@@ -96,7 +97,7 @@ def test_a_training_that_diverges_keeps_the_last_parameters_with_a_finite_gradie
     trainer = trainer_of(Broken(N_FEATURES, 1), X, gradient="exponential")
     (state,) = trainer.starts(1, [0], measure(X))
     with pytest.raises(TrainingDivergedError, match=r"at epoch 4: the gradient was not finite, at theta = \["):
-        trainer.run(state, 10, Silent(), watched=watched)
+        trainer.run(state, 10, Silent(), NumpyBackend(), watched=watched)
     Broken.n_calls = 0
     reference = trained(trainer_of(Broken(N_FEATURES, 1), X, gradient="exponential"), X, 2, watched=False)
     assert_array_equal(state.parameters, reference.parameters)
