@@ -191,7 +191,7 @@ class Trainee:
 def benchmark(dataset, options):
     """Run the recipe on one set, print the outcome, and return its results, one dict for each training."""
     train, valid, test = load_binary(options, dataset)
-    valid = valid[np.random.default_rng(0).permutation(len(valid))[:N_VALID]]
+    valid = valid[np.random.default_rng(0).permutation(len(valid))[: 200 if options.quick else N_VALID]]
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, seconds = time.perf_counter(), 60 * options.budget_minutes
     trainees = [Trainee(candidate, seed=0) for candidate in candidates(options, len(train))]
