@@ -199,27 +199,34 @@ def training_step(X, hidden_layer_sizes, n_particles, recognition_update):
     All calls of the private engine by the benchmarks are here. No public method makes a step alone: beside it,
     `partial_fit` checks the rows, copies the state and averages the iterates.
     """
+    from skwakesleep._engine.arrays.backend import default_backend
     from skwakesleep._engine.arrays.random import Streams
-    from skwakesleep._engine.machine.families import Bernoulli
+    from skwakesleep._engine.machine.columns import Columns
     from skwakesleep._engine.machine.networks import Machine
     from skwakesleep._engine.machine.rows import Batch
     from skwakesleep._engine.machine.wake_sleep import WakeSleep
     from skwakesleep._engine.training.optimizers import Adam
 
-    machine, streams = Machine(Bernoulli(), (X.shape[1], *hidden_layer_sizes), X.sum(axis=1).mean()), Streams(0)
-    parameters = machine.initial_parameters(X.mean(axis=0), streams["initialization"], X.dtype)
+    machine, streams, backend = (
+        Machine(Columns.of_table("bernoulli", X), hidden_layer_sizes),
+        Streams(0),
+        default_backend(),
+    )
+    parameters = machine.initial_parameters(streams["initialization"], X.dtype)
     optimizer = Adam(1e-3, machine.step_scales(X.dtype))
     objective = WakeSleep(
         machine,
         parameters,
+        backend,
         n_particles=n_particles,
         recognition_update=recognition_update,
         alpha=0.0,
+        dead_zone=optimizer.dead_zone,
         streams=streams,
     )
 
     def step():
         objective(Batch.dense(X))
-        optimizer.ascend(parameters, objective.gradient)
+        optimizer.ascend(parameters, objective.gradient, backend)
 
     return step
