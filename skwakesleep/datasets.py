@@ -23,7 +23,7 @@ def load_blowfly() -> NDArray:
 
     See Also
     --------
-    skwakesleep.models.BlowflyDynamics : A model of them.
+    skwakesleep.simulators.BlowflyDynamics : A model of them.
 
     References
     ----------

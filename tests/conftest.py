@@ -8,7 +8,7 @@ import pytest
 from skwakesleep import HelmholtzMachine
 
 # What the examples in the docstrings of a module need beside the package's own requirements.
-NEEDED = {"skwakesleep.callbacks": "sklearn.callback", "skwakesleep.onnx": "skl2onnx"}
+NEEDED = {"skwakesleep.callbacks": "sklearn.callback", "skwakesleep.contrib.onnx": "skl2onnx"}
 
 
 def pytest_collection_modifyitems(items):

@@ -903,7 +903,7 @@ def test_dreams_used_again_need_the_log_joint(X):
 
 def test_training_cannot_go_on_with_another_model(X):
     estimator = quick(LatentFactors(4, 1), warm_start=True).fit(X).set_params(model=LatentFactors(4, 2))
-    with rejected(estimator, ValueError, r"model is LatentFactors\(4, 2.*continue from is LatentFactors\(4, 1"):
+    with rejected(estimator, ValueError, r"model is LatentFactors\(n_feat.*continue from is LatentFactors\(n_comp"):
         estimator.fit(X)
 
 

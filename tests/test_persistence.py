@@ -12,8 +12,9 @@ from sklearn.exceptions import NotFittedError
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters.plain import CLASS, from_plain, to_plain
-from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, Pinwheel, SigmoidBeliefNetwork
-from skwakesleep.replicas import average, replicate
+from skwakesleep.contrib.replicas import average, replicate
+from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, SigmoidBeliefNetwork
+from skwakesleep.simulators import Pinwheel
 
 pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
 
@@ -82,7 +83,7 @@ def test_a_file_holds_registered_names_and_no_module(binary):
 
 def test_the_reader_of_names_sees_them():
     """Negative control."""
-    assert loaded_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors", "Normal", "IndependentNoise"}
+    assert loaded_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors"}
 
 
 def draw(theta, n, rng):

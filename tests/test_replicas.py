@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep.replicas import average, replicate
+from skwakesleep.contrib.replicas import average, replicate
 
 rng = np.random.default_rng(0)
 CAUSES = rng.integers(2, size=(600, 3))

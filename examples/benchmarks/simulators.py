@@ -44,7 +44,8 @@ from threadpoolctl import threadpool_limits
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep.datasets import load_blowfly, make_pinwheel
-from skwakesleep.models import BlowflyDynamics, HodgkinHuxley, LatentFactors, NeuralDecoder, Pinwheel
+from skwakesleep.models import LatentFactors, NeuralDecoder
+from skwakesleep.simulators import BlowflyDynamics, HodgkinHuxley, Pinwheel
 
 # Settings for the patches by number of components.
 PATCHES = {

@@ -17,7 +17,8 @@ class DiscardableTrainingMixin:
         That is the memory of the solver, the iterate beside its running average, parameters kept for comparison, and
         dreams that would be used again. Every method but training gives the same results as before, to the last bit,
         and the fitted attributes stay. `partial_fit`, `fit` with ``warm_start=True`` and
-        `skwakesleep.replicas.replicate` raise an error from now on, until `fit` with ``warm_start=False`` trains anew.
+        `skwakesleep.contrib.replicas.replicate` raise an error from now on, until `fit` with ``warm_start=False``
+        trains anew.
 
         Returns
         -------

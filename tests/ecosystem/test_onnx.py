@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-import skwakesleep.onnx
+import skwakesleep.contrib.onnx
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 
 BINARY = (np.random.default_rng(0).random((60, 12)) < 0.3).astype(np.float64)
@@ -38,7 +38,7 @@ def export():
     """Convert an estimator, and return a function that evaluates the graph on rows."""
     skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    skwakesleep.onnx.register()
+    skwakesleep.contrib.onnx.register()
 
     def exported(estimator, X, **options):
         graph = skl2onnx.to_onnx(estimator, X[:1], **options)
@@ -102,4 +102,4 @@ def test_what_is_computed_by_the_model_itself_is_refused(export):
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match="pip install skl2onnx"):
-        skwakesleep.onnx.register()
+        skwakesleep.contrib.onnx.register()

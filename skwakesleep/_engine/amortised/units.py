@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.arrays.numerics import differences
+
 # Columns whose values differ by no more than this many times the resolution of float64 are constant.
 CONSTANT_ULPS = 2.0
 # By how much of a scale the location of a column may move, and by how much of itself its scale, before the units are
@@ -15,8 +17,6 @@ TOLERATED_CHANGE = 0.1
 FIRST_SPREAD = 2.0
 # Standardized values are kept within these bounds, so that their squares do not overflow.
 MOST_STANDARDIZED = 1e140
-# Step of central differences, relative to a parameter's size: the cube root of the resolution of float64.
-RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,5 @@ def gradient_in_units(gradient: NDArray, theta: NDArray, standardized_params: Ca
     By central differences of the map from the latter to the former, which is affine for most models, so that they are
     exact up to rounding.
     """
-    result = np.empty_like(gradient)
-    for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):
-        ends = np.stack([theta, theta])
-        ends[0, index] += step
-        ends[1, index] -= step
-        upper, lower = (standardized_params(end) for end in ends)
-        result[index] = gradient @ (upper - lower) / (ends[0, index] - ends[1, index])
-    return result
+    changes = differences(standardized_params, theta)
+    return np.array([gradient @ change / length for change, length in changes])

@@ -15,13 +15,13 @@ from skwakesleep._engine.posterior.likelihood import choose
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """How well the log-likelihood of a machine's own dreams is known.
+    """Bounds of the mean log-likelihood of a machine's own dreams, as `HelmholtzMachine.certify` returns them.
 
-    A lower bound is what `score_samples` estimates; an upper bound is the same with one of the particles drawn from the
-    posterior exactly, which is possible for dreams alone: their own causes are such a draw [1]_. Both hold on average
-    over the particles, which are drawn anew for each dream.
+    The lower bound is the estimate of `score_samples`. For the upper bound, one of the particles is an exact draw from
+    the posterior: the latents that generated the dream [1]_. Both bounds hold on average over the particles. The
+    parameters are attributes of the certificate; printed, it is a sentence.
 
-    Attributes
+    Parameters
     ----------
     lower : float
         Mean lower bound of the dreams, in nats per row.
@@ -34,7 +34,7 @@ class Certificate:
         per row: it allows for the Monte-Carlo error of the bounds.
 
     width : float
-        ``upper - lower``: so many nats per row a score is known to within.
+        ``upper - lower``, in nats per row: the uncertainty of a score.
 
     width_interval : tuple of float
         Confidence interval of the width as the mean over all dreams that the machine can have.
@@ -43,8 +43,7 @@ class Certificate:
         Of both intervals.
 
     effective_sizes : ndarray of shape (n_dreams,)
-        Number of equally weighted particles that would tell as much as those of each dream; infinite where the
-        likelihood is exact.
+        Effective number of particles for each dream; infinite where the likelihood is exact.
 
     n_dreams : int
         Number of dreams.
@@ -59,6 +58,19 @@ class Certificate:
     ----------
     .. [1] R. B. Grosse, Z. Ghahramani, R. P. Adams. "Sandwiching the marginal likelihood using bidirectional Monte
        Carlo". arXiv:1511.02543, 2015.
+
+    Examples
+    --------
+    With few latents, the likelihood is computed exactly:
+
+    >>> from skwakesleep import Certificate, HelmholtzMachine
+    >>> from skwakesleep.datasets import make_bars
+    >>> X, _ = make_bars(100, random_state=0)
+    >>> certificate = HelmholtzMachine(3, max_iter=2, tol=None, random_state=0).fit(X).certify(10, random_state=0)
+    >>> isinstance(certificate, Certificate)
+    True
+    >>> print(certificate)
+    The score is exact.
     """
 
     lower: float

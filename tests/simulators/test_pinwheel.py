@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from skwakesleep.datasets import make_pinwheel
-from skwakesleep.models import Pinwheel
+from skwakesleep.simulators import Pinwheel
 from tests.models import difference
 
 
@@ -22,28 +22,6 @@ def model():
 @pytest.fixture
 def theta(model, rng):
     return model.initial_params(rng.normal(size=(30, 3)), rng) + 0.3 * rng.normal(size=model.n_params)
-
-
-def test_weighted_gradient_is_the_slope_of_the_log_joint(model, theta, rng):
-    assert difference.gradient_error(model, theta, rng) < 1e-6
-
-
-def test_vector_jacobian_product_is_the_slope_of_the_natural_parameters(model, theta, rng):
-    assert difference.vjp_error(model, theta, rng) < 1e-6
-
-
-def test_exact_gradient_is_the_slope_of_the_likelihood(model, theta, rng):
-    _, X = model.sample(theta, 5, rng)
-    model = Pinwheel(3, n_categories=3, n_hidden=4, n_nodes=41)
-    assert difference.likelihood_gradient_error(model, theta, X) < 1e-6
-
-
-def test_exponential_family_form_is_the_cross_form(model, theta, rng):
-    assert difference.cross_form_error(model, theta, rng) < 1e-10
-
-
-def test_scores_are_zero_on_average(model, theta, rng):
-    assert np.abs(difference.score_in_standard_errors(model, theta, rng)).max() < 5
 
 
 @pytest.mark.parametrize("name", ["logits", "means", "log_scales", "weights_0", "weights_1", "log_noise"])
