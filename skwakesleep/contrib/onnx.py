@@ -1,7 +1,7 @@
-"""ONNX export: features without Python, by way of skl2onnx.
+"""ONNX export with skl2onnx: features without Python.
 
-After `register`, skl2onnx converts a fitted `HelmholtzMachine`, alone or in a pipeline, to a graph that any ONNX
-runtime evaluates: it computes `transform`. Needs the package ``skl2onnx``.
+After `register`, skl2onnx converts a fitted `HelmholtzMachine`, alone or in a pipeline, to a graph that computes
+`transform` in any ONNX runtime. Needs the package ``skl2onnx``.
 """
 
 from typing import Any
@@ -15,11 +15,10 @@ __all__ = ["register"]
 
 
 def register() -> None:
-    """Teach skl2onnx to convert a `HelmholtzMachine`.
+    """Register the conversion of a `HelmholtzMachine` with skl2onnx.
 
-    The graph computes what `transform` computes, the means of the top hidden layer, in the precision of its input:
-    double for ``DoubleTensorType``, single for others. It takes rows as they come: that Bernoulli columns are in [0, 1]
-    is not checked.
+    The graph computes `transform`, the means of the top hidden layer, in the precision of its input: double for
+    ``DoubleTensorType``, single for others. It does not check whether Bernoulli columns are in [0, 1].
 
     Raises
     ------
@@ -28,8 +27,8 @@ def register() -> None:
 
     Notes
     -----
-    Log-likelihoods and samples stay in Python. `AmortisedWakeSleep` computes its features from new dreams of the
-    model's own code, which is no graph; converting one raises `NotImplementedError`.
+    Log-likelihoods and samples are not converted. `AmortisedWakeSleep` computes its features from new dreams by the
+    model's own Python code; its conversion raises `NotImplementedError`.
 
     An autoregressive recognition network is a loop over its units (the operator ``Scan``).
 
@@ -57,7 +56,7 @@ def register() -> None:
 
 
 def _refuse(operator: Any) -> None:
-    """Say why there is no graph: the output is declared first, and this is in place of that."""
+    """Raise an error in place of the declaration of the output, which comes first."""
     raise NotImplementedError(
         "AmortisedWakeSleep cannot be exported to ONNX: its transform regresses on new dreams of the model, which is "
         "Python code. Only HelmholtzMachine can."
@@ -65,7 +64,7 @@ def _refuse(operator: Any) -> None:
 
 
 def _declare_output(operator: Any) -> None:
-    """Tell skl2onnx the type and shape of the output."""
+    """Declare the type and shape of the output."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     rows = operator.inputs[0]
@@ -87,7 +86,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     for depth, (coefs, intercept) in enumerate(layers):
         natural = graph.node("Add", graph.node("MatMul", values, coefs), intercept)
         triangle = triangles.get(f"recognition.{depth}")
-        values = graph.node("Sigmoid", natural) if triangle is None else _means_in_turn(graph, natural, triangle)
+        values = graph.node("Sigmoid", natural) if triangle is None else _sequential_means(graph, natural, triangle)
     graph.node("Identity", values, output=operator.outputs[0].full_name)
 
 
@@ -124,7 +123,7 @@ class _Graph:
 
 
 def _encoded(graph: _Graph, visible: Any, columns: str) -> str:
-    """Standardize Gaussian columns; in double precision, where a large mean leaves their deviations more digits."""
+    """Standardize Gaussian columns, in double precision: columns with a large mean lose digits in single precision."""
     if not isinstance(visible, Gaussian):
         return graph.cast(columns, graph.dtype)
     location, scale = (graph.constant(array, np.float64) for array in (visible.location, visible.scale))
@@ -133,8 +132,8 @@ def _encoded(graph: _Graph, visible: Any, columns: str) -> str:
     return graph.node("Clip", units, np.array(-visible.LARGEST_INPUT), np.array(visible.LARGEST_INPUT))
 
 
-def _means_in_turn(graph: _Graph, natural: str, triangle: Any) -> str:
-    """Compute the means of an autoregressive layer: each unit is told the means of those before it."""
+def _sequential_means(graph: _Graph, natural: str, triangle: Any) -> str:
+    """Compute the means of an autoregressive layer: each unit depends on the means of the units before it."""
     n_units = len(triangle)
     chosen = np.eye(n_units)[:, :, np.newaxis]
     scan = {"body": _one_unit(graph.dtype, n_units), "num_scan_inputs": 2, "scan_output_axes": [1]}
@@ -143,7 +142,7 @@ def _means_in_turn(graph: _Graph, natural: str, triangle: Any) -> str:
 
 
 def _one_unit(dtype: Any, n_units: int) -> Any:
-    """Return the body of the loop: the mean of one unit, and the natural parameters once all are told of it."""
+    """Return the body of the loop: the mean of one unit, and its effect on the natural parameters of the others."""
     from onnx import helper
 
     number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
@@ -154,8 +153,8 @@ def _one_unit(dtype: Any, n_units: int) -> Any:
     nodes = [
         helper.make_node("MatMul", ["natural", "chosen"], ["own"]),
         helper.make_node("Sigmoid", ["own"], ["mean"]),
-        helper.make_node("MatMul", ["mean", "row"], ["told"]),
-        helper.make_node("Add", ["natural", "told"], ["updated"]),
+        helper.make_node("MatMul", ["mean", "row"], ["contribution"]),
+        helper.make_node("Add", ["natural", "contribution"], ["updated"]),
     ]
     inputs = [variable("natural", "n_rows", n_units), variable("chosen", n_units, 1), variable("row", 1, n_units)]
     outputs = [variable("updated", "n_rows", n_units), variable("mean", "n_rows", 1)]

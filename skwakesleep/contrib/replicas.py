@@ -1,7 +1,7 @@
-"""Training in several places at once: replicas learn apart, each from its part of the data, and are averaged.
+"""Training in several processes: replicas are trained separately, each on its part of the data, and averaged.
 
-Averaging parameters every so often asks far less of a network than exchanging gradients at every step, and any tool
-that runs functions elsewhere will do.
+Averaging the parameters once per epoch needs far less communication than exchanging gradients at every step. Any tool
+that runs functions in other processes can be used.
 """
 
 from collections.abc import Iterable
@@ -21,14 +21,14 @@ __all__ = ["average", "replicate"]
 
 
 def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachine]:
-    """Copy a fitted machine, to be trained in several places by ``partial_fit``.
+    """Copy a fitted machine, to train the copies in several processes by ``partial_fit``.
 
-    The copies are the same but for their random numbers, which are independent of each other: they dream apart.
+    The copies are equal except for their random numbers, which are independent.
 
     Parameters
     ----------
     machine : HelmholtzMachine
-        Fitted machine; it is left alone. One call of ``partial_fit`` on some of the rows makes one.
+        Fitted machine, which is not changed. One call of ``partial_fit`` on some of the rows is enough.
 
     n_replicas : int
         Number of copies.
@@ -36,23 +36,24 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
     Returns
     -------
     replicas : list of HelmholtzMachine
-        The copies. They share what they do not change; sending them elsewhere takes them apart.
+        The copies. They share memory until they are trained or sent to another process.
 
     Raises
     ------
     NotFittedError
-        If the machine is not fitted: copies that start apart would learn different causes, with no meaningful mean.
+        If the machine is not fitted: copies with different initial parameters would order their hidden units
+        differently, and could not be averaged.
 
     ValueError
         If `n_replicas` is less than one, or if the training state of the machine was discarded.
 
     See Also
     --------
-    average : Makes one machine of them again.
+    average : Average the trained copies.
 
     Examples
     --------
-    Two parts of the data, in three rounds. ``map`` stands for what runs functions elsewhere.
+    Two parts of the data, in ten rounds. In place of ``map``, use a function that runs its calls in other processes.
 
     >>> import numpy as np
     >>> from skwakesleep import HelmholtzMachine
@@ -77,15 +78,15 @@ def replicate(machine: HelmholtzMachine, n_replicas: int) -> list[HelmholtzMachi
 
 
 def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
-    """Average replicas of one machine that were trained for as many epochs.
+    """Average replicas of one machine that were trained for the same number of epochs.
 
-    All that training needs to go on is averaged: the parameters, their running average, the memory of the solver, the
-    recorded lower bounds. Replicas count alike, so their parts of the data should be of similar size.
+    The whole state of training is averaged: the parameters, their running average, the state of the solver and the
+    recorded lower bounds. All replicas have the same weight, so their parts of the data should be of similar size.
 
     Parameters
     ----------
     replicas : iterable of HelmholtzMachine
-        Machines made by one call of `replicate` and trained since; they are left alone.
+        Machines made by one call of `replicate` and trained since. They are not changed.
 
     Returns
     -------
@@ -95,19 +96,18 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
     Raises
     ------
     ValueError
-        If there are none, if they are not replicas of one machine, trained for as many epochs, or if the training state
-        of one was discarded.
+        If there are none, if they are not replicas of one machine, if their numbers of epochs differ, or if the
+        training state of one was discarded.
 
     See Also
     --------
-    replicate : Makes replicas, with an example.
+    replicate : Make replicas, with an example.
 
     Notes
     -----
-    Averaging by rounds is known as iterative parameter mixing [1]_ or local SGD [2]_. Replicas drift apart while they
-    learn, and the mean of machines that have gone far apart is no good machine: average at least once per epoch. ``W``
-    replicas that take mini-batches of ``batch_size / W`` rows take as many steps as one machine would, each of them on
-    as many rows in total.
+    This is iterative parameter mixing [1]_ or local SGD [2]_. Average at least once per epoch: the mean of replicas
+    whose parameters differ much is a poor machine. ``W`` replicas with mini-batches of ``batch_size / W`` rows take as
+    many steps as one machine, each on the same number of rows in total.
 
     References
     ----------
