@@ -226,9 +226,9 @@ class AmortisedWakeSleep(
 
     Notes
     -----
-    Models with the methods ``column_units`` and ``params_in_units``, such as `LatentFactors` with normal noise, are
-    trained in standardized columns. Parameters, scores, samples and gradients are in the units of `X`; only bounds of
-    the model itself, such as its ``noise_floor``, are in standardized units. In `partial_fit` the units follow the stream. Other
+    Models with ``column_units`` and ``params_in_units``, such as `LatentFactors` with normal noise, are trained
+    in standardized columns. Parameters, scores, samples and gradients are in the units of `X`; only bounds of the model
+    itself, such as its ``noise_floor``, are in standardized units. In `partial_fit` the units follow the stream. Other
     models see the columns as they are: standardize those whose scale is far from one.
 
     Where the model has a likelihood, `fit` looks at it now and then. When it falls, training goes on from the best

@@ -9,7 +9,9 @@ from scipy.special import expit
 
 from skwakesleep._engine.arrays.numerics import bernoulli_log_prob, softplus
 from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS, all_states
-from skwakesleep.models._bases import NamedParameters, SummableModel, mean_logits, random_bits
+from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._binary import mean_logits, random_bits
+from skwakesleep.models._densities import SummableModel
 from skwakesleep.models._parameters import check_counts
 
 

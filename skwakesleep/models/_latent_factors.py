@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import LOG_2_PI
-from skwakesleep.models._bases import SummableModel, available_if, needs_summable
+from skwakesleep.models._densities import SummableModel, available_if, needs_summable
 from skwakesleep.models._observations import NOISES, OBSERVATIONS, Noise, Observation
 from skwakesleep.models._parameters import check_choice, check_counts_of, check_positive
 from skwakesleep.models._priors import PRIORS, Prior
@@ -99,8 +99,6 @@ class LatentFactors(SummableModel):
         self.noise = noise
         self.noise_floor = noise_floor
 
-    # ------------------------------------------------------------------ derived from the parameters
-
     @property
     def n_params(self) -> int:
         """Number of parameters."""
@@ -136,8 +134,6 @@ class LatentFactors(SummableModel):
     @property
     def _is_normal(self) -> bool:
         return self._prior.is_normal and self._observation.is_normal
-
-    # ------------------------------------------------------------------ required
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
         """Return small random loadings, the columns' means, and noise as wide as the columns.
@@ -201,8 +197,6 @@ class LatentFactors(SummableModel):
         z = self._prior.sample(prior, n, rng)
         return z, self._observation.sample(observation, self._map(theta, self._prior.features(z)), rng)
 
-    # ------------------------------------------------------------------ exponential family, from which densities follow
-
     def sufficient_statistics(self, x: NDArray) -> NDArray:
         return self._observation.statistics(x)
 
@@ -219,8 +213,6 @@ class LatentFactors(SummableModel):
         grad_map, grad_observation = self._observation.vjp(observation, self._map(theta, features), ct_eta, ct_psi)
         grad_prior = self._prior.vjp(prior, z, -ct_psi)
         return np.concatenate([(grad_map.T @ features).ravel(), grad_map.sum(axis=0), grad_observation, grad_prior])
-
-    # ------------------------------------------------------------------ likelihood
 
     def latent_nodes(self, theta: NDArray) -> tuple[NDArray, NDArray]:
         return self._prior.nodes()
@@ -254,8 +246,6 @@ class LatentFactors(SummableModel):
     def _covariance(self, theta: NDArray) -> NDArray:
         loadings, _, observation, _ = self._split(theta)
         return loadings @ loadings.T + self._noise.covariance(observation)
-
-    # ------------------------------------------------------------------ bounds and names
 
     def project(self, theta: NDArray) -> NDArray:
         """Return the parameters with noise at or above the floor and, for uniform latents, loadings not negative.
@@ -331,8 +321,6 @@ class LatentFactors(SummableModel):
         array([[1., 0.]])
         """
         return self._prior.features(z)
-
-    # ------------------------------------------------------------------ units of the columns
 
     @needs_normal_noise
     def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import LOG_2_PI, sigmoid
 from skwakesleep._engine.machine.moments import measure
-from skwakesleep.models._bases import random_bits
+from skwakesleep.models._binary import random_bits
 
 # Initial probabilities of binary columns are kept this far from 0 and 1, where the logits are infinite.
 MIN_PROBABILITY = 0.01

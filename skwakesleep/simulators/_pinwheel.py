@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from skwakesleep._engine.arrays.numerics import LOG_2_PI, normal_log_prob
-from skwakesleep.models._bases import NamedParameters, SummableModel
+from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._densities import SummableModel
 from skwakesleep.models._parameters import check_counts
 from skwakesleep.models._perceptron import Perceptron
 

@@ -142,7 +142,7 @@ def test_likelihood_is_what_importance_sampling_estimates(model, rng):
 def test_likelihood_in_blocks(model, rng, monkeypatch):
     theta, X = parameters(model, rng), data(model, rng)
     whole = model.log_likelihood(theta, X), model.grad_log_likelihood(theta, X)
-    monkeypatch.setattr("skwakesleep.models._bases.BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr("skwakesleep.models._densities.BLOCK_ELEMENTS", 1)
     assert_allclose(model.log_likelihood(theta, X), whole[0], rtol=1e-11)
     assert_allclose(model.grad_log_likelihood(theta, X), whole[1], rtol=1e-9, atol=1e-12)
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import sigmoid
 from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS, all_states
-from skwakesleep.models._bases import random_bits
+from skwakesleep.models._binary import random_bits
 from skwakesleep.models._priors._base import Discrete
 
 
