@@ -32,7 +32,7 @@ class FunctionModel(Model):
 
     grad_log_joint : callable or None, default=None
         ``grad_log_joint(theta, z, x, weights) -> (n_params,)``: weighted sum over pairs of the gradients of the log
-        joint; what JAX or PyTorch give for ``weights @ log_joint(theta, z, x)`` in one backward pass. None takes
+        joint, in JAX or PyTorch one backward pass of ``weights @ log_joint(theta, z, x)``. None takes
         central differences of `log_joint`.
 
     n_params : int

@@ -1,4 +1,4 @@
-"""The methods of a generative model: their arguments, what they return, and what they are used for.
+"""The methods of a generative model: their arguments, results and uses.
 
 The checks of models and the user guide both read this table. In shapes, ``P`` is the number of parameters, ``D`` of
 columns, ``n`` of latents, ``m`` of rows of data, ``k`` of local rows, ``L`` of numbers in a local row, ``S`` of
@@ -14,7 +14,7 @@ ARRAY = re.compile(r"(\w+)(?: \(([^)]*)\))?")
 
 
 class Method(NamedTuple):
-    """What is known of a method.
+    """A method of a generative model.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Method(NamedTuple):
     returns : str
         Returned arrays with their shapes.
     use : str
-        What the estimator uses it for.
+        Use by the estimator.
     finite : bool
         Whether the returned numbers must be finite: no later check would find the mistake.
     """
@@ -35,7 +35,7 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    # what must be there: GenerativeModel
+    # required: GenerativeModel
     "initial_params": Method("X (m, D), rng", "theta (P,)", "required: parameters to start from", finite=True),
     "sample": Method("theta (P,), n, rng", "z (n, ...), x (n, D)", "required: simulation"),
     "grad_log_joint": Method(
@@ -43,7 +43,7 @@ METHODS = {
         "gradient (P,)",
         'required unless one of the other gradients is there: ``gradient="direct"``, the regression of scores',
     ),
-    # what an exponential family adds: ExponentialFamily
+    # optional: ExponentialFamily
     "sufficient_statistics": Method(
         "x (n, D)",
         "statistics (n, S)",
@@ -53,7 +53,7 @@ METHODS = {
     "natural_vjp": Method(
         "theta (P,), z (n, ...), ct_eta (n, S), ct_psi (n,)", "gradient (P,)", "see ``sufficient_statistics``"
     ),
-    # what local factors add: LocalFactors
+    # optional: LocalFactors, and the inputs of their regression
     "local_inputs": Method(
         "X (m, D)",
         "rows (k, L)",
@@ -67,7 +67,7 @@ METHODS = {
     "local_features": Method(
         "theta (P,), rows (k, L)", "features (k, F)", "inputs of the local regression in place of ``rows``"
     ),
-    # densities
+    # optional: densities
     "log_joint": Method(
         "theta (P,), z (n, ...), x (n, D)", "log_prob (n,)", "``reuse_sleep``; more checks of the gradient"
     ),
@@ -87,7 +87,7 @@ METHODS = {
         "gradient (P,)",
         '``gradient="exact"``; a warning if the exact gradient would still raise the likelihood by much',
     ),
-    # parameters and latents
+    # optional: parameters and latents
     "project": Method("theta (P,)", "theta (P,)", "bounds of the parameters, applied after each step"),
     "unpack": Method("theta (P,)", "params", "``params_``, a dict of arrays by name"),
     "column_units": Method(

@@ -113,7 +113,7 @@ class BlowflyDynamics(NamedParameters, Model, LocalFactors):
         return {f"log_{name}": () for name in names}
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return parameters around which such populations oscillate, with much noise.
+        """Return parameters around which populations oscillate, with much noise.
 
         Parameters
         ----------

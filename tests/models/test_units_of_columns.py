@@ -1,4 +1,4 @@
-"""Parameters in other units of the columns: what a change of variables makes of densities and draws."""
+"""Parameters in other units of the columns: densities and draws obey the change of variables."""
 
 from itertools import product
 
@@ -78,7 +78,7 @@ def test_broken_units_are_found(broken):
 
 
 def test_draws_in_other_units_are_checked_without_a_density():
-    """The score's density is none of the check's business here: what is drawn is."""
+    """A model without a density, whose draws alone can be compared."""
 
     def model(scale_of_noise):
         return FunctionModel(

@@ -46,7 +46,7 @@ def test_likelihood_is_what_importance_sampling_estimates(model, theta, rng):
 
 
 def test_nearly_linear_network_gives_a_mixture_of_normals(rng):
-    """Small inputs meet the straight part of tanh: what is left is a mixture whose likelihood is in the books."""
+    """For small inputs tanh is linear: the model is a mixture of normal distributions."""
     model, shrink = Pinwheel(2, n_categories=2, n_hidden=2), 1e-4
     means, log_scales = rng.normal(size=(2, 2)), rng.normal(size=(2, 2)) / 2
     matrix, log_noise = rng.normal(size=(2, 2)), np.log([0.3, 0.5])

@@ -1,4 +1,4 @@
-"""Bases of priors: what `LatentFactors` calls, and continuous factors with a fixed density."""
+"""Bases of priors: the interface of `LatentFactors`, and of continuous and of discrete factors."""
 
 import numpy as np
 from numpy.typing import NDArray
