@@ -21,7 +21,7 @@ import numpy as np
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep.datasets import load_blowfly
-from skwakesleep.models import BlowflyDynamics
+from skwakesleep.simulators import BlowflyDynamics
 
 counts = load_blowfly() / 1000
 delay = 7

@@ -23,7 +23,7 @@ def load_blowfly() -> NDArray:
 
     See Also
     --------
-    skwakesleep.models.BlowflyDynamics : A model of these counts.
+    skwakesleep.simulators.BlowflyDynamics : A model of these counts.
 
     References
     ----------

@@ -11,7 +11,6 @@ from skwakesleep import HelmholtzMachine
 REQUIRED_BY_DOCTESTS = {
     "skwakesleep.callbacks": "sklearn.callback",
     "skwakesleep.contrib.onnx": "skl2onnx",
-    "skwakesleep.onnx": "skl2onnx",
 }
 
 

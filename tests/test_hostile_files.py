@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models, simulators
 from skwakesleep._adapters.plain import CLASS, NAMES, PATHS, fits, from_plain
-from skwakesleep._engine.machine import families
 from skwakesleep._engine.machine.networks import MAX_LAYERS, Machine
-from skwakesleep.models import BlowflyDynamics, LatentFactors
+from skwakesleep.models import LatentFactors
 from skwakesleep.reference import IndependentBernoulli
+from skwakesleep.simulators import BlowflyDynamics
 
 pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # few dreams
 
@@ -35,7 +35,7 @@ MACHINE = HelmholtzMachine((4, 2), visible="gaussian", early_stopping=True, max_
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     AMORTISED = AmortisedWakeSleep(LatentFactors(6), reuse_sleep=True, n_sleep=50, max_iter=2, random_state=0).fit(X)
-BLOWFLY = AmortisedWakeSleep(BlowflyDynamics(20, 2))
+BLOWFLY = AmortisedWakeSleep(BlowflyDynamics(20, 2, history=[1.0, 1.0, 1.0]))
 DISCARDED = copy.copy(MACHINE).discard_training_state()
 
 
@@ -328,8 +328,8 @@ def test_registered_path_leads_to_the_class(name):
 
 def test_all_models_and_families_are_registered():
     """All but `FunctionModel`, which holds functions of the user."""
-    shipped = [getattr(models, name) for name in models.__all__] + list(vars(families).values())
-    own = (models.__name__, families.__name__)
+    shipped = [getattr(module, name) for module in (models, simulators) for name in module.__all__]
+    own = (models.__name__, simulators.__name__)
     classes = {cls for cls in shipped if isinstance(cls, type) and cls.__module__.startswith(own)}
     concrete = {cls for cls in classes if not getattr(cls, "_is_protocol", False) and hasattr(cls, "sample")}
     assert len(concrete) >= 8

@@ -12,8 +12,9 @@ from sklearn.exceptions import NotFittedError
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 from skwakesleep._adapters.plain import CLASS, from_plain, to_plain
-from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, Pinwheel, SigmoidBeliefNetwork
-from skwakesleep.replicas import average, replicate
+from skwakesleep.contrib.replicas import average, replicate
+from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, SigmoidBeliefNetwork
+from skwakesleep.simulators import Pinwheel
 
 pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # few dreams
 
@@ -82,7 +83,7 @@ def test_file_contains_registered_names_and_no_module_names(binary):
 
 def test_imported_names_are_detected():
     """Negative control for `load_with_names`: a model by itself."""
-    assert load_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors", "Normal", "IndependentNoise"}
+    assert load_with_names(pickle.dumps(LatentFactors(3, 1)))[1] == {"LatentFactors"}
 
 
 def draw(theta, n, rng):

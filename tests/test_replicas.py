@@ -1,4 +1,4 @@
-"""Replicas learn apart and are averaged: what is averaged, what is not, and what that costs."""
+"""Replicas that are trained separately: their average, its training, and mistakes."""
 
 import pickle
 
@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep.replicas import average, replicate
+from skwakesleep.contrib.replicas import average, replicate
 
 rng = np.random.default_rng(0)
 CAUSES = rng.integers(2, size=(600, 3))
@@ -28,7 +28,7 @@ def trained(machine, parts=PARTS):
     return [replica.partial_fit(part) for replica, part in zip(replicate(machine, len(parts)), parts, strict=True)]
 
 
-def test_replicas_are_the_machine_but_for_their_random_numbers(machine):
+def test_replicas_equal_the_machine_except_for_random_numbers(machine):
     replicas = replicate(machine, 3)
     for replica in replicas:
         assert_array_equal(replica.transform(X), machine.transform(X))
@@ -43,7 +43,7 @@ def test_replicas_of_equal_machines_are_equal(machine):
         assert_array_equal(one.components_, other.components_)
 
 
-def test_rounds_do_not_repeat_their_random_numbers(machine):
+def test_random_numbers_differ_between_rounds(machine):
     one, other = trained(machine, [PARTS[0]] * 2)
     joined = average([one, other])
     streams = [
@@ -53,7 +53,7 @@ def test_rounds_do_not_repeat_their_random_numbers(machine):
 
 
 @pytest.mark.parametrize("use", ["replicate", "average"])
-def test_what_is_given_is_left_alone(use, machine):
+def test_arguments_are_not_changed(use, machine):
     replicas = trained(machine)
     before = pickle.dumps([machine, *replicas])
     joined = replicate(machine, 2)[0] if use == "replicate" else average(replicas)
@@ -71,13 +71,13 @@ def test_every_parameter_is_averaged(machine):
     assert joined.n_iter_ == 2
 
 
-def test_the_mean_of_one_goes_on_as_if_nothing_had_been(machine):
+def test_mean_of_one_replica_trains_on_like_the_replica(machine):
     (replica,) = trained(machine, [TRAINING])
     joined = average([replica])
     assert_array_equal(joined.partial_fit(X).components_, replica.partial_fit(X).components_)
 
 
-def test_the_mean_of_equals_has_the_memory_of_each(machine):
+def test_mean_of_equal_replicas_keeps_the_state_of_the_solver(machine):
     replica = trained(machine)[0]
     joined = average([replica, pickle.loads(pickle.dumps(replica))])
     assert_allclose(joined.partial_fit(X).components_, replica.partial_fit(X).components_, rtol=1e-10)
@@ -92,8 +92,8 @@ def test_names_of_columns_are_kept():
     joined.score(frame)
 
 
-def test_scores_of_before_do_not_count():
-    """Early stopping keeps the best parameters of each replica, of which the mean is another machine."""
+def test_validation_scores_are_discarded():
+    """The mean of the best parameters of the replicas is another machine: their scores do not apply to it."""
     machine = HelmholtzMachine(2, max_iter=2, tol=None, early_stopping=True, warm_start=True, random_state=0)
     machine.fit(TRAINING)
     joined = average([replica.fit(TRAINING) for replica in replicate(machine, 2)])
@@ -103,7 +103,7 @@ def test_scores_of_before_do_not_count():
 
 
 def test_replicas_learn_as_one_machine_does():
-    """As many steps, on as many rows in total; machines that start apart have no mean worth having."""
+    """With as many steps on as many rows in total. Negative control: machines from different starts."""
     alone = HelmholtzMachine(8, batch_size=40, random_state=0)
     joined = HelmholtzMachine(8, batch_size=20, learning_rate_init=0.2 * 2**0.5, random_state=0)
     joined.partial_fit(TRAINING[:40])
@@ -119,22 +119,22 @@ def test_replicas_learn_as_one_machine_does():
 # ---------------------------------------------------------------------- mistakes
 
 
-def test_a_machine_that_is_not_fitted_has_no_replicas():
+def test_machine_that_is_not_fitted_is_refused():
     with pytest.raises(NotFittedError):
         replicate(HelmholtzMachine(), 2)
 
 
-def test_at_least_one_replica_is_asked_for(machine):
+def test_number_of_replicas_must_be_positive(machine):
     with pytest.raises(ValueError, match="n_replicas must be at least 1"):
         replicate(machine, 0)
 
 
-def test_nothing_has_no_mean():
+def test_no_replicas_are_refused():
     with pytest.raises(ValueError, match="no replicas"):
         average([])
 
 
-def test_only_replicas_of_one_machine_have_a_mean(machine):
+def test_replicas_of_different_machines_are_refused(machine):
     others = {
         "wider": HelmholtzMachine(5).partial_fit(TRAINING),
         "Gaussian": HelmholtzMachine(4, visible="gaussian").partial_fit(TRAINING),
@@ -145,8 +145,8 @@ def test_only_replicas_of_one_machine_have_a_mean(machine):
             average([machine, other])
 
 
-def test_replicas_whose_columns_have_moved_apart_are_averaged_in_the_same_units():
-    """Each followed its own rows; the mean is that of the machines, as if units had never been changed."""
+def test_replicas_with_different_units_are_averaged_in_common_units():
+    """Each replica has units of its own rows. The mean is that of the machines in common units."""
     rows = np.random.default_rng(0).normal(size=(200, 3))
     machine = HelmholtzMachine(4, visible="gaussian", random_state=0).partial_fit(rows)
     one, other = replicate(machine, 2)
@@ -159,7 +159,7 @@ def test_replicas_whose_columns_have_moved_apart_are_averaged_in_the_same_units(
     np.testing.assert_allclose(between, np.mean(ends, axis=0), rtol=1e-9)
 
 
-def test_unequal_training_is_told(machine):
+def test_unequal_numbers_of_epochs_are_refused(machine):
     one, other = replicate(machine, 2)
     with pytest.raises(ValueError, match=r"as many epochs as each other\. Got 2 and 3"):
         average([one.partial_fit(PARTS[0]), other.partial_fit(PARTS[0]).partial_fit(PARTS[0])])

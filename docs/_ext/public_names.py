@@ -2,18 +2,18 @@
 
 from importlib import import_module
 from inspect import isclass, isfunction
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 from sphinx.ext.autosummary import AutoLink
 
 import skwakesleep
 
-MODULES = [module.name for module in iter_modules(skwakesleep.__path__) if not module.name.startswith("_")]
-FULL_NAMES = {name: f"skwakesleep.{name}" for name in ("AmortisedWakeSleep", "HelmholtzMachine")}
+MODULES = [module.name for module in walk_packages(skwakesleep.__path__, "skwakesleep.") if "._" not in module.name]
+FULL_NAMES = {name: f"skwakesleep.{name}" for name in skwakesleep.__all__ if not name.startswith("_")}
 for module in MODULES:
-    for name, value in vars(import_module(f"skwakesleep.{module}")).items():
-        if not name.startswith("_") and (isclass(value) or isfunction(value)) and "skwakesleep" in value.__module__:
-            FULL_NAMES.setdefault(name, f"skwakesleep.{module}.{name}")
+    for name, value in vars(import_module(module)).items():
+        if not name.startswith("_") and (isclass(value) or isfunction(value)) and value.__module__.startswith(module):
+            FULL_NAMES.setdefault(name, f"{module}.{name}")
 
 
 class PublicName(AutoLink):

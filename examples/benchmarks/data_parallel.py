@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep.replicas import average, replicate
+from skwakesleep.contrib.replicas import average, replicate
 
 N_HIDDEN, BATCH, RATE = 100, 100, 0.2
 # Workers, and averages in an epoch.

@@ -43,7 +43,8 @@ from threadpoolctl import threadpool_limits
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep.datasets import load_blowfly, make_pinwheel
-from skwakesleep.models import BlowflyDynamics, HodgkinHuxley, LatentFactors, NeuralDecoder, Pinwheel
+from skwakesleep.models import LatentFactors, NeuralDecoder
+from skwakesleep.simulators import BlowflyDynamics, HodgkinHuxley, Pinwheel
 
 # Dreams, rows and epochs for the patches, by number of components.
 PATCHES = {

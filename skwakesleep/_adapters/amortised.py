@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from skwakesleep._adapters import kinds, validation
-from skwakesleep._adapters.model_comparison import same_model
 from skwakesleep._adapters.tables import check_table
 from skwakesleep._engine.amortised.forms import Direct
 from skwakesleep._engine.amortised.optional_methods import missing_methods
@@ -18,6 +17,7 @@ from skwakesleep._engine.amortised.tuning import RegressionSettings
 from skwakesleep._engine.amortised.units import Units, units_for
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep.models._checks import GuardedModel, probe
+from skwakesleep.models._comparison import same_model
 
 # Largest magnitude of values whose squares, added up, do not overflow.
 MAX_MAGNITUDE = 1e150

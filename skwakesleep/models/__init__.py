@@ -1,47 +1,32 @@
-"""Generative models for `AmortisedWakeSleep`, and the protocol that they and yours obey."""
+"""Generative models for `AmortisedWakeSleep`, and the methods that a model of your own needs."""
 
+from skwakesleep._deprecation import deprecated_names, moved
 from skwakesleep.models._belief_network import SigmoidBeliefNetwork
-from skwakesleep.models._blowfly import BlowflyDynamics
+from skwakesleep.models._checks import ModelError
 from skwakesleep.models._decoder import NeuralDecoder
 from skwakesleep.models._function_model import FunctionModel
-from skwakesleep.models._hodgkin_huxley import HodgkinHuxley
 from skwakesleep.models._latent_factors import LatentFactors
-from skwakesleep.models._pinwheel import Pinwheel
-from skwakesleep.models._promises import check_generative_model
-from skwakesleep.models._protocol import (
-    ColumnUnits,
-    ConditionalDensity,
-    ExponentialFamily,
-    GenerativeModel,
-    JointDensity,
-    LatentFunction,
-    Likelihood,
-    LikelihoodGradient,
-    LocalFactors,
-    LocalFeatures,
-    NamedParameters,
-    Projection,
-)
+from skwakesleep.models._protocol import ExponentialFamily, GenerativeModel, LocalFactors
+from skwakesleep.models._removed_protocols import METHODS as _REMOVED
+from skwakesleep.models._removed_protocols import deprecated_protocol
+from skwakesleep.models._thorough_check import check_generative_model
 
 __all__ = [
-    "BlowflyDynamics",
-    "ColumnUnits",
-    "ConditionalDensity",
     "ExponentialFamily",
     "FunctionModel",
     "GenerativeModel",
-    "HodgkinHuxley",
-    "JointDensity",
     "LatentFactors",
-    "LatentFunction",
-    "Likelihood",
-    "LikelihoodGradient",
     "LocalFactors",
-    "LocalFeatures",
-    "NamedParameters",
+    "ModelError",
     "NeuralDecoder",
-    "Pinwheel",
-    "Projection",
     "SigmoidBeliefNetwork",
     "check_generative_model",
 ]
+
+__getattr__ = deprecated_names(
+    __name__,
+    {
+        **{name: moved(name, "skwakesleep.simulators") for name in ("BlowflyDynamics", "HodgkinHuxley", "Pinwheel")},
+        **{name: deprecated_protocol(name) for name in _REMOVED},
+    },
+)

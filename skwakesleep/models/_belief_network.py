@@ -1,4 +1,4 @@
-"""The sigmoid belief network as a generative model: the same as a Helmholtz machine's, without the recognition."""
+"""The sigmoid belief network as a generative model: that of a Helmholtz machine, without the recognition network."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -7,26 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from skwakesleep._engine.arrays.numerics import bernoulli_log_prob, softplus
 from skwakesleep._engine.posterior.enumeration import all_states
 from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS
-from skwakesleep.models._bases import (
-    SummableModel,
-    bernoulli_log_prob,
-    check_counts,
-    mean_logits,
-    random_bits,
-    softplus,
-)
-from skwakesleep.models._documentation import documented
+from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._binary import mean_logits, random_bits
+from skwakesleep.models._densities import SummableModel
+from skwakesleep.models._parameters import check_counts
 
 
-@documented
-class SigmoidBeliefNetwork(SummableModel):
-    """Layers of binary units, each unit a coin whose logit is an affine function of the layer above.
+class SigmoidBeliefNetwork(NamedParameters, SummableModel):
+    """Layers of binary units whose logits are affine functions of the layer above.
 
-    The generative network of `HelmholtzMachine`, to be fitted without a recognition network: the same model under two
-    algorithms. Latents ``z`` are a tuple of the hidden layers, the layer nearest the data first. Up to 14 hidden units
-    in all, the model has a likelihood, by listing their states.
+    The generative network of `HelmholtzMachine`, fitted without a recognition network: the same model under two
+    algorithms. Latents ``z`` are a tuple of the hidden layers, the layer nearest the data first. With up to 14 hidden
+    units in all, the model has a likelihood, by enumeration of their states.
 
     Parameters
     ----------
@@ -68,33 +63,40 @@ class SigmoidBeliefNetwork(SummableModel):
     True
     """
 
+    observation_range = (0.0, 1.0)
+
     def __init__(self, n_features: int, hidden_layer_sizes: int | Sequence[int] = (8,)) -> None:
-        sizes = hidden_layer_sizes if isinstance(hidden_layer_sizes, Sequence) else (hidden_layer_sizes,)
-        if not len(sizes) or isinstance(sizes, str):
+        self.n_features = n_features
+        self.hidden_layer_sizes = hidden_layer_sizes
+        if not len(self._sizes) or isinstance(hidden_layer_sizes, str):
             raise ValueError(f"hidden_layer_sizes must be an int or a sequence of int. Got {hidden_layer_sizes!r}.")
         check_counts(n_features=n_features)
-        for size in sizes:
+        for size in self._sizes:
             check_counts(hidden_layer_sizes=size)
-        self.hidden_layer_sizes = tuple(sizes)
-        shapes: dict[str, tuple[int, ...]] = {"prior": (sizes[-1],)}
-        for layer, (below, above) in enumerate(pairwise((n_features, *sizes))):
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        sizes = self.hidden_layer_sizes
+        return tuple(sizes) if isinstance(sizes, Sequence) else (sizes,)
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {"prior": (self._sizes[-1],)}
+        for layer, (below, above) in enumerate(pairwise((self.n_features, *self._sizes))):
             shapes[f"coefs_{layer}"] = (above, below)
             shapes[f"intercept_{layer}"] = (below,)
-        super().__init__(n_features, shapes)
-
-    observation_range = (0.0, 1.0)
+        return shapes
 
     @property
     def summable(self) -> bool:
-        """Whether the latents are few enough to be listed."""
-        return sum(self.hidden_layer_sizes) <= ENUMERABLE_LATENTS
+        return sum(self._sizes) <= ENUMERABLE_LATENTS
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return random weights, fair latents, and the columns' own means.
+        """Return random weights, latents that are 0 or 1 with probability 1/2, and the columns' own means.
 
         Parameters
         ----------
-        X : ndarray of shape (m, D)
+        X : ndarray of shape (m, n_features)
             Data in [0, 1].
         rng : numpy.random.Generator
             Breaks the symmetry among the units.
@@ -103,45 +105,75 @@ class SigmoidBeliefNetwork(SummableModel):
         -------
         theta : ndarray of shape (n_params,)
             Flat parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> SigmoidBeliefNetwork(4, 2).initial_params(np.eye(4), np.random.default_rng(0)).shape
+        (14,)
         """
         theta = np.zeros(self.n_params)
         parameters = self.unpack(theta)
         parameters["intercept_0"][...] = mean_logits(X)
-        for layer in range(len(self.hidden_layer_sizes)):
+        for layer in range(len(self._sizes)):
             coefs = parameters[f"coefs_{layer}"]
             coefs[...] = rng.standard_normal(coefs.shape) / np.sqrt(len(coefs))
-            parameters[f"intercept_{layer}"][...] -= 0.5 * coefs.sum(axis=0)  # a unit is on as often as off
+            parameters[f"intercept_{layer}"][...] -= 0.5 * coefs.sum(axis=0)  # each unit is 0 or 1 about equally often
         return theta
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[tuple[NDArray, ...], NDArray]:
-        """Return ``n`` pairs: the hidden layers, a tuple of ``(n, n_units)``, and observations ``(n, D)``."""
+        """Return ``n`` independent pairs of latents and observations.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+        n : int
+            Number of pairs.
+        rng : numpy.random.Generator
+            The only source of random numbers.
+
+        Returns
+        -------
+        z : tuple of ndarray of shape (n, n_units)
+            Units of each hidden layer, the layer nearest the data first.
+        x : ndarray of shape (n, n_features)
+            Zeros and ones.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> model = SigmoidBeliefNetwork(4, (3, 2))
+        >>> z, x = model.sample(np.zeros(model.n_params), 5, np.random.default_rng(0))
+        >>> [layer.shape for layer in z], x.shape
+        ([(5, 3), (5, 2)], (5, 4))
+        """
         parameters = self.unpack(theta)
-        units = [random_bits(np.broadcast_to(parameters["prior"], (n, self.hidden_layer_sizes[-1])), rng)]
-        for layer in reversed(range(len(self.hidden_layer_sizes))):
+        units = [random_bits(np.broadcast_to(parameters["prior"], (n, self._sizes[-1])), rng)]
+        for layer in reversed(range(len(self._sizes))):
             units.append(random_bits(_logits(parameters, layer, units[-1]), rng))
         x = units.pop()
         return tuple(units[::-1]), x
 
-    def natural_parameters(self, theta: NDArray, z: tuple[NDArray, ...]) -> tuple[NDArray, NDArray]:
-        """Return the logits of the columns, ``eta (n, D)``, and ``psi (n,)``."""
-        eta = _logits(self.unpack(theta), 0, z[0])
-        return eta, softplus(eta).sum(axis=1) - self.log_prior(theta, z)
+    def _conditional(self, theta: NDArray, z: tuple[NDArray, ...]) -> tuple[NDArray, NDArray]:
+        logits = _logits(self.unpack(theta), 0, z[0])
+        return logits, softplus(logits).sum(axis=1)
 
     def natural_vjp(self, theta: NDArray, z: tuple[NDArray, ...], ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
-        """Return the gradient of ``sum(ct_eta * eta) + sum(ct_psi * psi)``, of shape ``(n_params,)``."""
         parameters = self.unpack(theta)
         weights = ct_psi[:, np.newaxis]
         gradient = {"prior": -ct_psi @ (z[-1] - expit(parameters["prior"]))}
         cotangent = ct_eta + weights * expit(_logits(parameters, 0, z[0]))
         for layer, units in enumerate(z):
-            if layer:  # a hidden layer is a part of the prior: its log-probability is inside -psi
+            if layer:  # hidden layers are part of the prior, inside -psi
                 cotangent = -weights * (z[layer - 1] - expit(_logits(parameters, layer, units)))
             gradient[f"coefs_{layer}"] = units.T @ cotangent
             gradient[f"intercept_{layer}"] = cotangent.sum(axis=0)
         return self.pack(**gradient)
 
     def log_prior(self, theta: NDArray, z: tuple[NDArray, ...]) -> NDArray:
-        """Return ``log p(z[n])`` of all hidden layers, of shape ``(n,)``, in nats."""
         parameters = self.unpack(theta)
         log_prob = bernoulli_log_prob(parameters["prior"], z[-1])
         for layer, (below, above) in enumerate(pairwise(z), start=1):
@@ -149,12 +181,29 @@ class SigmoidBeliefNetwork(SummableModel):
         return log_prob
 
     def latent_nodes(self, theta: NDArray) -> tuple[tuple[NDArray, ...], NDArray]:
-        """Return every joint state of the hidden layers, each of log volume zero."""
-        states = all_states(sum(self.hidden_layer_sizes), np.dtype(np.float64))
-        return tuple(_split(states, self.hidden_layer_sizes)), np.zeros(len(states))
+        states = all_states(sum(self._sizes), np.dtype(np.float64))
+        return tuple(_split(states, self._sizes)), np.zeros(len(states))
 
     def latent_function(self, z: tuple[NDArray, ...]) -> NDArray:
-        """Return the top hidden layer."""
+        """Return the top hidden layer.
+
+        Parameters
+        ----------
+        z : tuple of ndarray of shape (n, n_units)
+            Units of each hidden layer.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_top_units)
+            The last of them.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import SigmoidBeliefNetwork
+        >>> SigmoidBeliefNetwork(4, (2, 1)).latent_function((np.zeros((3, 2)), np.ones((3, 1)))).shape
+        (3, 1)
+        """
         return z[-1]
 
 

@@ -1,60 +1,92 @@
-"""Checks that a model keeps the promises of the protocol: brief ones at every fit, thorough ones on request."""
+"""Checks at every fit: that a model has the required methods, and that each call returns the right shapes."""
 
 import warnings
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs
+from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY
+from skwakesleep.models._methods import METHODS, Shape, arrays
+from skwakesleep.models._parameters import is_count
 
-# The methods without which there is nothing to learn from.
+__all__ = [
+    "GuardedModel",
+    "ModelError",
+    "check_protocol",
+    "natural_form",
+    "parts",
+    "probe",
+]
+
 REQUIRED = ("n_features", "n_params", "initial_params", "sample")
-SCORES = ("grad_log_joint", "natural_vjp", "grad_log_likelihood", "local_grad_log_joint")
-EXPONENTIAL = ("sufficient_statistics", "natural_parameters", "natural_vjp")
-LOCAL = ("local_inputs", "sample_local", "local_grad_log_joint")
-UNITS = ("column_units", "params_in_units")
-# Pairs drawn by the brief check.
+# One of these gradients is required too.
+GRADIENTS = ("grad_log_joint", "natural_vjp", "grad_log_likelihood", "local_grad_log_joint")
+# Pairs drawn by `probe`: few, since simulations may be slow, and more than one, to find wrong shapes.
 N_PROBED = 3
 
 
 class ModelError(ValueError):
-    """A model gave something other than the protocol says."""
+    """Error in the methods of a generative model.
+
+    Raised when a method returns a wrong shape or numbers that are not finite, when it raises an error of its own, which
+    is then the cause of this one, and when :func:`~skwakesleep.models.check_generative_model` finds a mistake. The
+    message names the class and the method.
+
+    See Also
+    --------
+    check_generative_model : Tests a model of your own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import LatentFactors, ModelError, check_generative_model
+    >>> class Wrong(LatentFactors):
+    ...     def log_joint(self, theta, z, x):
+    ...         return super().log_joint(theta, z, x).sum()
+    >>> model, rng = Wrong(4), np.random.default_rng(0)
+    >>> try:
+    ...     check_generative_model(model, rng.normal(size=model.n_params), rng)
+    ... except ModelError as error:
+    ...     print(error)
+    Wrong.log_joint must return an array of shape (8,). Got shape ().
+    """
+
+    __module__ = "skwakesleep.models"  # the public path, which tracebacks show
 
 
 def check_protocol(model: Any, n_features: int) -> None:
-    """Check that a model has what the protocol requires, and as many columns as the data.
+    """Check that a model has the required methods, and as many columns as the data.
 
     Raises
     ------
     TypeError
-        When it is a class, or lacks a method.
+        If it is a class, or lacks a method.
     ValueError
-        When it generates another number of columns, or its counts are not counts.
+        If it has another number of columns, or its numbers of columns and parameters are not positive ints.
     """
     if isinstance(model, type):
         raise TypeError(f"model must be an instance, but {model.__name__} is a class. Did you mean {model.__name__}()?")
     missing = [name for name in REQUIRED if not hasattr(model, name)]
-    if not any(hasattr(model, name) for name in SCORES):
+    if not any(hasattr(model, name) for name in GRADIENTS):
         missing.append("grad_log_joint")
     if missing:
         raise TypeError(
             f"model {model!r} lacks {', '.join(missing)} of the protocol skwakesleep.models.GenerativeModel."
         )
     for name in ("n_features", "n_params"):
-        count = getattr(model, name)
-        if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"{name} of model {model!r} must be an int, at least 1. Got {count!r}.")
+        if not is_count(getattr(model, name)):
+            raise ValueError(f"{name} of model {model!r} must be an int, at least 1. Got {getattr(model, name)!r}.")
     if model.n_features != n_features:
         raise ValueError(f"X has {n_features} columns, but model {model!r} generates n_features={model.n_features}.")
 
 
 class GuardedModel:
-    """A model whose every call is checked: errors inside it say which call it was, results have the shapes promised.
+    """A model whose every call is checked: errors name the method, and results have the shapes in the table of methods.
 
-    It has those attributes that the model has.
+    It has the same attributes as the model.
 
     Parameters
     ----------
@@ -75,119 +107,65 @@ class GuardedModel:
         return self._guarded(name, attribute) if callable(attribute) else attribute
 
     def _guarded(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        check = getattr(type(self), f"_check_{name}", None)
-
         def call(*args: Any) -> Any:
             try:
-                with np.errstate(all="ignore"):  # what overflows shows in the result
+                with np.errstate(all="ignore"):  # an overflow shows in the result
                     result = method(*args)
-            except (MemoryError, ModelError):  # not the method's own mistake
+            except (MemoryError, ModelError):  # not a mistake of this method
                 raise
             except Exception as error:
                 raise ModelError(
                     f"{self.label(name)} raised {type(error).__name__}: {error} (called with "
                     f"{', '.join(map(_description, args))})."
                 ) from error
-            return result if check is None else check(self, result, *args)
+            return self._checked(name, result, args) if name in METHODS else result
 
         return call
 
     def label(self, name: str) -> str:
-        """Return how messages call a method."""
+        """Return the name of a method as it is in messages."""
         return f"{type(self._model).__name__}.{name}"
 
-    def _check_initial_params(self, theta: Any, X: NDArray, rng: Any) -> NDArray:
-        return self._finite("initial_params", self._shaped("initial_params", theta, (self.n_params,)))
+    def _checked(self, name: str, result: Any, args: tuple[Any, ...]) -> Any:
+        """Return the result of a method as arrays of float64 with the shapes of the table; latents stay as they are."""
+        returned = arrays(METHODS[name].returns)
+        if name == "unpack":
+            return self._mapping(name, result)
+        results = self._tuple(name, result, tuple(returned))
+        sizes = {"P": self.n_params, "D": self.n_features} | _sizes(arrays(METHODS[name].arguments), args)
+        checked = tuple(
+            self._latents(name, value, sizes["n"])
+            if "..." in shape
+            else self._array(name, value, tuple(map(sizes.get, shape)))
+            for shape, value in zip(returned.values(), results, strict=True)
+        )
+        if name == "column_units":
+            self._check_scale(name, checked[1])
+        return checked if len(checked) > 1 else checked[0]
 
-    def _check_sample(self, pairs: Any, theta: NDArray, n: int, rng: Any) -> tuple[Any, NDArray]:
-        return self._pairs("sample", pairs, n, self.n_features)
+    def _mapping(self, name: str, named: Any) -> Mapping[str, NDArray]:
+        if not isinstance(named, Mapping):
+            raise ModelError(f"{self.label(name)} must return a dict of arrays by name. Got {_description(named)}.")
+        return named
 
-    def _check_sample_local(self, pairs: Any, theta: NDArray, rows: NDArray, n: int, rng: Any) -> tuple[Any, NDArray]:
-        return self._pairs("sample_local", pairs, n, rows.shape[1])
+    def _tuple(self, name: str, result: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
+        if len(names) == 1:
+            return (result,)
+        if not (isinstance(result, tuple) and len(result) == len(names)):
+            raise ModelError(f"{self.label(name)} must return a pair ({', '.join(names)}). Got {_description(result)}.")
+        return result
 
-    def _pairs(self, name: str, pairs: Any, n: int, width: int) -> tuple[Any, NDArray]:
-        if not (isinstance(pairs, tuple) and len(pairs) == 2):
-            raise ModelError(f"{self.label(name)} must return a pair (z, x). Got {_description(pairs)}.")
-        z, x = pairs
-        parts = z if isinstance(z, tuple) else (z,)
-        for part in parts:
+    def _latents(self, name: str, z: Any, n: int) -> Any:
+        for part in parts(z):
             if not hasattr(part, "shape") or np.ndim(part) < 1 or len(part) != n:
                 raise ModelError(
                     f"{self.label(name)} must return latents of leading length {n}, as an array or a tuple of arrays. "
                     f"Got {_description(part)}."
                 )
-        return z, self._shaped(name, x, (n, width))
+        return z
 
-    def _check_grad_log_joint(self, gradient: Any, *args: Any) -> NDArray:
-        return self._shaped("grad_log_joint", gradient, (self.n_params,))
-
-    def _check_local_grad_log_joint(self, gradient: Any, *args: Any) -> NDArray:
-        return self._shaped("local_grad_log_joint", gradient, (self.n_params,))
-
-    def _check_natural_vjp(self, gradient: Any, *args: Any) -> NDArray:
-        return self._shaped("natural_vjp", gradient, (self.n_params,))
-
-    def _check_grad_log_likelihood(self, gradient: Any, *args: Any) -> NDArray:
-        return self._shaped("grad_log_likelihood", gradient, (self.n_params,))
-
-    def _check_project(self, theta: Any, given: NDArray) -> NDArray:
-        return self._shaped("project", theta, given.shape)
-
-    def _check_sufficient_statistics(self, statistics: Any, x: NDArray) -> NDArray:
-        return self._shaped("sufficient_statistics", statistics, (len(x), None))
-
-    def _check_natural_parameters(self, natural: Any, theta: NDArray, z: Any) -> tuple[NDArray, NDArray]:
-        if not (isinstance(natural, tuple) and len(natural) == 2):
-            raise ModelError(
-                f"{self.label('natural_parameters')} must return a pair (eta, psi). Got {_description(natural)}."
-            )
-        n = len(z[0] if isinstance(z, tuple) else z)
-        eta, psi = natural
-        return self._shaped("natural_parameters", eta, (n, None)), self._shaped("natural_parameters", psi, (n,))
-
-    def _check_log_prob_x_given_z(self, log_prob: Any, theta: NDArray, z: Any, x: NDArray) -> NDArray:
-        n = len(z[0] if isinstance(z, tuple) else z)
-        return self._shaped("log_prob_x_given_z", log_prob, (n, len(x)))
-
-    def _check_log_joint(self, log_joint: Any, theta: NDArray, z: Any, x: NDArray) -> NDArray:
-        return self._shaped("log_joint", log_joint, (len(x),))
-
-    def _check_log_likelihood(self, log_likelihood: Any, theta: NDArray, X: NDArray) -> NDArray:
-        return self._shaped("log_likelihood", log_likelihood, (len(X),))
-
-    def _check_local_inputs(self, rows: Any, X: NDArray) -> NDArray:
-        return self._finite("local_inputs", self._shaped("local_inputs", rows, (None, None)))
-
-    def _check_local_features(self, features: Any, theta: NDArray, rows: NDArray) -> NDArray:
-        return self._shaped("local_features", features, (len(rows), None))
-
-    def _check_column_units(self, units: Any, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
-        name = "column_units"
-        if not (isinstance(units, tuple) and len(units) == 2):
-            raise ModelError(f"{self.label(name)} must return a pair (location, scale). Got {_description(units)}.")
-        location, scale = (self._finite(name, self._shaped(name, part, mean.shape)) for part in units)
-        if (scale < 0).any():
-            first = int(np.argmax(scale < 0))
-            raise ModelError(
-                f"{self.label(name)} must return scales of zero or more. Got {float(scale[first])!r} for column "
-                f"{first}."
-            )
-        return location, scale
-
-    def _check_params_in_units(self, rescaled: Any, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
-        return self._finite("params_in_units", self._shaped("params_in_units", rescaled, theta.shape))
-
-    def _check_unpack(self, named: Any, theta: NDArray) -> Mapping[str, NDArray]:
-        if not isinstance(named, Mapping):
-            raise ModelError(f"{self.label('unpack')} must return a dict of arrays by name. Got {_description(named)}.")
-        return named
-
-    def _check_latent_function(self, features: Any, z: Any) -> NDArray:
-        n = len(z[0] if isinstance(z, tuple) else z)
-        return self._shaped("latent_function", features, (n, None))
-
-    def _shaped(self, name: str, array: Any, expected: tuple[int | None, ...]) -> NDArray:
-        """Return an array of float64 of the expected shape, None standing for any length."""
+    def _array(self, name: str, array: Any, expected: tuple[int | None, ...]) -> NDArray:
+        """Return an array of float64 of the expected shape; None stands for any length."""
         try:
             array = np.asarray(array, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -201,15 +179,39 @@ class GuardedModel:
                 f"{self.label(name)} must return an array of shape ({lengths}{',' * (len(expected) == 1)}). "
                 f"Got shape {array.shape}."
             )
-        return array
+        return self._finite(name, array) if METHODS[name].finite else array
 
-    def _finite(self, name: str, array: NDArray, whose: str = "") -> NDArray:
+    def _finite(self, name: str, array: NDArray) -> NDArray:
+        """Return an array, or raise an error unless all its numbers are finite."""
         if not np.isfinite(array).all():
             first = int(np.argwhere(~np.isfinite(array))[0, 0])
-            raise ModelError(
-                f"{self.label(name)} returned numbers that are not finite{whose}; the first is at {first}."
-            )
+            raise ModelError(f"{self.label(name)} returned numbers that are not finite; the first is at {first}.")
         return array
+
+    def _check_scale(self, name: str, scale: NDArray) -> None:
+        if (scale < 0).any():
+            first = int(np.argmax(scale < 0))
+            raise ModelError(
+                f"{self.label(name)} must return scales of zero or more. Got {float(scale[first])!r} for column "
+                f"{first}."
+            )
+
+
+def parts(z: Any) -> tuple[Any, ...]:
+    """Return the arrays of latents, which are one array or a tuple of arrays."""
+    return z if isinstance(z, tuple) else (z,)
+
+
+def _sizes(arguments: Mapping[str, Shape], args: tuple[Any, ...]) -> dict[str, int]:
+    """Return the sizes in the arguments of a call: ``n`` by its value, the others from the shapes of arrays."""
+    sizes: dict[str, int] = {}
+    for (name, shape), value in zip(arguments.items(), args, strict=False):
+        if name == "n":
+            sizes["n"] = value
+        elif shape:
+            lengths = np.shape(parts(value)[0])
+            sizes |= {size: length for size, length in zip(shape, lengths, strict=False) if size != "..."}
+    return sizes
 
 
 def _description(value: Any) -> str:
@@ -223,14 +225,14 @@ def _description(value: Any) -> str:
 
 
 def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> None:
-    """Call what a training will call, on a few pairs, so that a model's mistakes show before anything is trained.
+    """Call the methods that training uses on a few pairs, to find mistakes of a model before training.
 
     Parameters
     ----------
     model : GuardedModel
-        What is to be trained.
+        The model to train.
     theta : ndarray of shape (P,)
-        Where training starts.
+        Parameters at the start of training.
     X : ndarray of shape (m, D)
         The data, or the local inputs.
     local : bool
@@ -238,13 +240,15 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
 
     Raises
     ------
-    ValueError
-        When shapes are not those promised, when more simulations fail than may, or gradients are not finite.
+    ModelError
+        If a shape is wrong, or a gradient is not finite.
+    FailedSimulationsError
+        If too many simulations are not finite.
 
     Warns
     -----
     UserWarning
-        When two draws with equal generators differ.
+        If two draws with equal generators differ.
     """
     name = "sample_local" if local else "sample"
 
@@ -277,13 +281,18 @@ def _gradients(model: GuardedModel, theta: NDArray, z: Any, x: NDArray, local: b
     gradients = []
     if hasattr(model, "grad_log_joint"):
         gradients.append(("grad_log_joint", model.grad_log_joint(theta, z, x, weights)))
-    if all(hasattr(model, name) for name in EXPONENTIAL):
-        eta, _ = model.natural_parameters(theta, z)
-        statistics = model.sufficient_statistics(x)
-        if eta.shape != statistics.shape:
-            raise ModelError(
-                f"{model.label('natural_parameters')} and sufficient_statistics must have equally many columns. "
-                f"Got {eta.shape[1]} and {statistics.shape[1]}."
-            )
+    if all(hasattr(model, name) for name in EXPONENTIAL_FAMILY):
+        (_, _), statistics = natural_form(model, theta, z, x)
         gradients.append(("natural_vjp", model.natural_vjp(theta, z, weights[:, np.newaxis] * statistics, -weights)))
     return gradients
+
+
+def natural_form(model: GuardedModel, theta: NDArray, z: Any, x: NDArray) -> tuple[tuple[NDArray, NDArray], NDArray]:
+    """Return natural parameters and sufficient statistics, after a check that they have equally many columns."""
+    natural, statistics = model.natural_parameters(theta, z), model.sufficient_statistics(x)
+    if natural[0].shape != statistics.shape:
+        raise ModelError(
+            f"{model.label('natural_parameters')} and sufficient_statistics must have equally many columns. "
+            f"Got {natural[0].shape[1]} and {statistics.shape[1]}."
+        )
+    return natural, statistics

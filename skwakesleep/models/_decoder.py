@@ -4,30 +4,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from skwakesleep._engine.arrays.numerics import bernoulli_log_prob, softplus
 from skwakesleep._engine.posterior.enumeration import all_states
 from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS
-from skwakesleep.models._bases import (
-    SummableModel,
-    bernoulli_log_prob,
-    check_counts,
-    mean_logits,
-    random_bits,
-    softplus,
-)
-from skwakesleep.models._documentation import documented
+from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._binary import mean_logits, random_bits
+from skwakesleep.models._densities import SummableModel
+from skwakesleep.models._parameters import check_counts
 from skwakesleep.models._perceptron import Perceptron
 
-# Latents that make too little difference at the start are not found by a regression, and never will make any.
+# Factor of the first layer's initial weights. With smaller weights the regression does not find the latents.
 INITIAL_GAIN = 2.0
 
 
-@documented
-class NeuralDecoder(SummableModel):
+class NeuralDecoder(NamedParameters, SummableModel):
     """Independent binary latents, decoded by a perceptron with one hidden layer into binary columns.
 
     Latents ``z`` are ``(n, n_latents)`` zeros and ones with their own probabilities; observations are Bernoulli with
     logits ``tanh(z @ weights_0 + intercept_0) @ weights_1 + intercept_1``. The posterior over the latents has no
-    particular form, but with few of them it can be listed: up to 14, the model has a likelihood.
+    particular form. With up to 14 latents, the model has a likelihood, by enumeration of their states.
 
     Parameters
     ----------
@@ -50,7 +45,7 @@ class NeuralDecoder(SummableModel):
 
     See Also
     --------
-    SigmoidBeliefNetwork : Its hidden units are random too.
+    SigmoidBeliefNetwork : All its hidden units are random.
 
     Examples
     --------
@@ -67,26 +62,32 @@ class NeuralDecoder(SummableModel):
     (50,)
     """
 
+    observation_range = (0.0, 1.0)
+
     def __init__(self, n_features: int, n_latents: int = 8, n_hidden: int = 50) -> None:
         check_counts(n_features=n_features, n_latents=n_latents, n_hidden=n_hidden)
+        self.n_features = n_features
         self.n_latents = n_latents
         self.n_hidden = n_hidden
-        self._network = Perceptron(n_latents, n_hidden, n_features)
-        super().__init__(n_features, {"prior": (n_latents,), **self._network.shapes()})
 
-    observation_range = (0.0, 1.0)
+    @property
+    def _network(self) -> Perceptron:
+        return Perceptron(self.n_latents, self.n_hidden, self.n_features)
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"prior": (self.n_latents,), **self._network.shapes()}
 
     @property
     def summable(self) -> bool:
-        """Whether the latents are few enough to be listed."""
         return self.n_latents <= ENUMERABLE_LATENTS
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return random weights, fair latents, and the columns' own means.
+        """Return random weights, latents that are 0 or 1 with probability 1/2, and the columns' own means.
 
         Parameters
         ----------
-        X : ndarray of shape (m, D)
+        X : ndarray of shape (m, n_features)
             Data in [0, 1].
         rng : numpy.random.Generator
             Breaks the symmetry among the latents.
@@ -95,41 +96,88 @@ class NeuralDecoder(SummableModel):
         -------
         theta : ndarray of shape (n_params,)
             Flat parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import NeuralDecoder
+        >>> NeuralDecoder(4, n_latents=2, n_hidden=3).initial_params(np.eye(4), np.random.default_rng(0)).shape
+        (27,)
         """
         network = self._network.initial(rng)
         network["weights_0"] *= INITIAL_GAIN
-        network["intercept_0"] = -0.5 * network["weights_0"].sum(axis=0)  # latents are on or off with equal effect
+        network["intercept_0"] = -0.5 * network["weights_0"].sum(axis=0)  # 0 and 1 have opposite effects
         network["intercept_1"] = mean_logits(X)
         return self.pack(prior=np.zeros(self.n_latents), **network)
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        """Return ``n`` pairs of latents ``(n, n_latents)`` and observations ``(n, D)``, zeros and ones."""
+        """Return ``n`` independent pairs of latents and observations.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+        n : int
+            Number of pairs.
+        rng : numpy.random.Generator
+            The only source of random numbers.
+
+        Returns
+        -------
+        z : ndarray of shape (n, n_latents)
+            Zeros and ones.
+        x : ndarray of shape (n, n_features)
+            Zeros and ones.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import NeuralDecoder
+        >>> model = NeuralDecoder(4, n_latents=2, n_hidden=3)
+        >>> z, x = model.sample(np.zeros(model.n_params), 5, np.random.default_rng(0))
+        >>> z.shape, x.shape
+        ((5, 2), (5, 4))
+        """
         parameters = self.unpack(theta)
         z = random_bits(np.broadcast_to(parameters["prior"], (n, self.n_latents)), rng)
         logits, _ = self._network.forward(parameters, z)
         return z, random_bits(logits, rng)
 
-    def natural_parameters(self, theta: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
-        """Return the logits of the columns, ``eta (n, D)``, and ``psi (n,)``."""
-        eta, _ = self._network.forward(self.unpack(theta), z)
-        return eta, softplus(eta).sum(axis=1) - self.log_prior(theta, z)
+    def _conditional(self, theta: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+        logits, _ = self._network.forward(self.unpack(theta), z)
+        return logits, softplus(logits).sum(axis=1)
 
     def natural_vjp(self, theta: NDArray, z: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
-        """Return the gradient of ``sum(ct_eta * eta) + sum(ct_psi * psi)``, of shape ``(n_params,)``."""
         parameters = self.unpack(theta)
         eta, tape = self._network.forward(parameters, z)
         gradient = dict(self._network.vjp(parameters, tape, ct_eta + ct_psi[:, np.newaxis] * expit(eta)))
         return self.pack(prior=-ct_psi @ (z - expit(parameters["prior"])), **gradient)
 
     def log_prior(self, theta: NDArray, z: NDArray) -> NDArray:
-        """Return ``log p(z[n])`` of shape ``(n,)``, in nats."""
         return bernoulli_log_prob(self.unpack(theta)["prior"], z)
 
     def latent_nodes(self, theta: NDArray) -> tuple[NDArray, NDArray]:
-        """Return every state of the latents, ``(2 ** n_latents, n_latents)``, each of log volume zero."""
         z = all_states(self.n_latents, np.dtype(np.float64))
         return z, np.zeros(len(z))
 
     def latent_function(self, z: NDArray) -> NDArray:
-        """Return the latents themselves: their posterior expectations are their probabilities."""
+        """Return the latents themselves: their posterior expectations are their probabilities.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, n_latents)
+            Latents.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_latents)
+            The same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import NeuralDecoder
+        >>> NeuralDecoder(4, n_latents=2).latent_function(np.eye(2)).shape
+        (2, 2)
+        """
         return z

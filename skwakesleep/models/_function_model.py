@@ -2,29 +2,29 @@
 
 import warnings
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from skwakesleep._engine.amortised.units import RELATIVE_STEP
+from skwakesleep._engine.arrays.numerics import differences
+from skwakesleep.models._bases import Model
 from skwakesleep.models._checks import GuardedModel
-from skwakesleep.models._documentation import documented
+from skwakesleep.models._methods import METHODS
+from skwakesleep.models._parameters import check_counts_of
 
 # Parameters beyond which differences are slow: each takes two evaluations of the log joint.
 MANY_PARAMS = 100
 
 
-@documented
-class FunctionModel:
+class FunctionModel(Model):
     """A generative model from functions of your own.
 
     Parameters
     ----------
     sample : callable
         ``sample(theta, n, rng) -> (z, x)``: ``n`` independent pairs of latents, an array or a tuple of arrays of
-        leading length ``n``, and observations ``(n, n_features)``, drawn from the `numpy.random.Generator` handed in.
+        leading length ``n``, and observations ``(n, n_features)``, drawn from the `numpy.random.Generator` passed in.
 
     log_joint : callable or None, default=None
         ``log_joint(theta, z, x) -> (n,)``: log-density of each pair in nats, up to a constant that is free of `theta`.
@@ -32,7 +32,7 @@ class FunctionModel:
 
     grad_log_joint : callable or None, default=None
         ``grad_log_joint(theta, z, x, weights) -> (n_params,)``: weighted sum over pairs of the gradients of the log
-        joint; what JAX or PyTorch give for ``weights @ log_joint(theta, z, x)`` in one backward pass. None takes
+        joint, in JAX or PyTorch one backward pass of ``weights @ log_joint(theta, z, x)``. None takes
         central differences of `log_joint`.
 
     n_params : int
@@ -42,20 +42,28 @@ class FunctionModel:
         Number of columns of the observations.
 
     initial_params : array-like of shape (n_params,), callable or None, default=None
-        Where to start, or a function ``initial_params(X, rng) -> (n_params,)``. None is small random numbers.
+        Parameters to start from, or a function ``initial_params(X, rng) -> (n_params,)``. None is small random numbers.
 
     **optional : callable
-        Any other methods of the protocols in `skwakesleep.models`, by name: ``log_likelihood``, ``project``,
-        ``latent_function``, ``log_prob_x_given_z`` and so on.
+        Optional methods of a model by name, such as ``log_likelihood``, ``project`` or ``latent_function``. The
+        :ref:`user guide <optional-methods>` lists them.
+
+    Raises
+    ------
+    TypeError
+        When a function is missing, is not callable, or has no place in a model.
+
+    ValueError
+        When a number is not a positive int.
 
     Warns
     -----
     UserWarning
-        When more than 100 parameters are left to central differences.
+        When there are more than 100 parameters and no `grad_log_joint`.
 
     Examples
     --------
-    A coin ``z``, observed with normal noise around ``theta`` or around zero:
+    The latent ``z`` is 0 or 1, and the observation is normal around ``theta * z``:
 
     >>> import numpy as np
     >>> from skwakesleep import AmortisedWakeSleep
@@ -84,48 +92,113 @@ class FunctionModel:
         initial_params: ArrayLike | Callable[..., NDArray] | None = None,
         **optional: Callable[..., Any],
     ) -> None:
-        for name, count in {"n_params": n_params, "n_features": n_features}.items():
-            if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
-                raise ValueError(f"{name} of FunctionModel must be an int, at least 1. Got {count!r} instead.")
+        check_counts_of("FunctionModel", n_params=n_params, n_features=n_features)
         functions = {"sample": sample, "log_joint": log_joint, "grad_log_joint": grad_log_joint, **optional}
         functions = {name: function for name, function in functions.items() if function is not None}
         for name, function in functions.items():
+            if name not in METHODS:
+                raise TypeError(f"FunctionModel has no method {name!r}. The methods are {', '.join(METHODS)}.")
             if not callable(function):
                 raise TypeError(f"{name} of FunctionModel must be callable. Got {function!r} instead.")
+        if "sample" not in functions:
+            raise TypeError("FunctionModel needs sample.")
         if log_joint is None and grad_log_joint is None:
             raise TypeError("FunctionModel needs log_joint, or grad_log_joint, or both.")
-        self.n_params = int(n_params)
-        self.n_features = int(n_features)
-        self._initial_params = initial_params
-        if grad_log_joint is None and self.n_params > MANY_PARAMS:
+        if grad_log_joint is None and n_params > MANY_PARAMS:
             warnings.warn(
-                f"The gradient in n_params={self.n_params} parameters is taken by central differences, which are slow "
+                f"The gradient in n_params={n_params} parameters is taken by central differences, which are slow "
                 f"beyond about {MANY_PARAMS}. Pass grad_log_joint.",
                 UserWarning,
                 stacklevel=2,
             )
-        vars(self).update(functions)  # a gradient among them hides the one below
+        self.n_params = n_params
+        self.n_features = n_features
+        self._start = initial_params
+        self.__dict__.update(functions)  # the method grad_log_joint below is hidden if there is a function of this name
 
-    def __repr__(self) -> str:
-        name = getattr(vars(self)["sample"], "__name__", "sample")
-        return f"FunctionModel({name}, n_params={self.n_params}, n_features={self.n_features})"
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters of the model.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Ignored: no parameter has parameters of its own.
+
+        Returns
+        -------
+        params : dict of str to object
+            Arguments of the constructor by name, with the optional functions that were given.
+
+        Examples
+        --------
+        >>> from skwakesleep.models import FunctionModel
+        >>> model = FunctionModel(print, print, n_params=1, n_features=2, project=abs)
+        >>> sorted(model.get_params())
+        ['grad_log_joint', 'initial_params', 'log_joint', 'n_features', 'n_params', 'project', 'sample']
+        """
+        functions = {name: vars(self)[name] for name in METHODS if name in vars(self)}
+        numbers = {"n_params": self.n_params, "n_features": self.n_features}
+        return {"log_joint": None, "grad_log_joint": None, **functions, **numbers, "initial_params": self._start}
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return where to start, ``(n_params,)``."""
-        if callable(self._initial_params):
-            return self._initial_params(X, rng)
-        if self._initial_params is None:
+        """Return parameters to start from.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, n_features)
+            Data.
+        rng : numpy.random.Generator
+            Draws them, unless they were given.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_params,)
+            Parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import FunctionModel
+        >>> model = FunctionModel(print, print, n_params=2, n_features=1, initial_params=[1.0, 0.5])
+        >>> model.initial_params(np.zeros((3, 1)), np.random.default_rng(0))
+        array([1. , 0.5])
+        """
+        if callable(self._start):
+            return self._start(X, rng)
+        if self._start is None:
             return 0.1 * rng.standard_normal(self.n_params)
-        return np.array(self._initial_params, dtype=np.float64)
+        return np.array(self._start, dtype=np.float64)
 
     def grad_log_joint(self, theta: NDArray, z: Any, x: NDArray, weights: NDArray) -> NDArray:
-        """Return the weighted sum of scores as differences of the log joint, two evaluations for each parameter."""
+        """Return the weighted sum of scores, ``sum_n weights[n] * grad log p(z[n], x[n])``.
+
+        This is the function that was given. Without one, it is computed by central differences of the log joint, which
+        take two evaluations for each parameter.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Parameters.
+        z : ndarray or tuple of ndarray, of leading length n
+            Latents.
+        x : ndarray of shape (n, n_features)
+            Observations.
+        weights : ndarray of shape (n,)
+            Real numbers, of either sign.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_params,)
+            In nats per unit of each parameter.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import FunctionModel
+        >>> model = FunctionModel(print, lambda theta, z, x: theta * z, n_params=1, n_features=1)
+        >>> model.grad_log_joint(np.ones(1), np.arange(3.0), np.zeros((3, 1)), np.ones(3)).round(6)
+        array([3.])
+        """
         log_joint = GuardedModel(self).log_joint  # which checks the shape
-        gradient = np.empty(self.n_params)
-        for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):
-            ends = np.stack([theta, theta])
-            ends[0, index] += step
-            ends[1, index] -= step
-            upper, lower = (log_joint(end, z, x) for end in ends)
-            gradient[index] = weights @ (upper - lower) / (ends[0, index] - ends[1, index])
-        return gradient
+        changes = differences(lambda end: log_joint(end, z, x), theta)
+        return np.array([weights @ change / length for change, length in changes])

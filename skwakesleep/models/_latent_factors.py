@@ -1,26 +1,20 @@
 """Linear latent-factor models: factor analysis, rings, mixtures, independent components, matrix factorization."""
 
-from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.arrays.numerics import log_sum_exp
-from skwakesleep.models._bases import available_if
-from skwakesleep.models._documentation import documented
-from skwakesleep.models._latents import MAX_NODES, PRIORS, Normal, Prior
-from skwakesleep.models._observations import BernoulliColumns, CorrelatedNoise, IndependentNoise, Observation, gaussian
+from skwakesleep._engine.arrays.numerics import LOG_2_PI
+from skwakesleep.models._densities import SummableModel, available_if, needs_summable
+from skwakesleep.models._observations import NOISES, OBSERVATIONS, Noise, Observation
+from skwakesleep.models._parameters import check_choice, check_counts_of, check_positive
+from skwakesleep.models._priors import PRIORS, Prior
 
-NOISES = ("spherical", "diagonal", "full")
-OBSERVATIONS = ("gaussian", "bernoulli")
-# Rows whose likelihood is summed over the nodes at a time: a few megabytes of scratch.
-BLOCK = 64
+needs_normal_noise = available_if("has_normal_noise", "its columns are binary and have no units")
 
 
-@documented
-class LatentFactors:
+class LatentFactors(SummableModel):
     """Columns around a linear map of latent factors, ``x = loadings @ h(z) + intercept + noise``.
 
     The prior of the factors decides which model it is:
@@ -48,15 +42,15 @@ class LatentFactors:
         Prior of the factors.
 
     observations : {"gaussian", "bernoulli"}, default="gaussian"
-        Distribution of the columns: the map plus normal noise, or zeros and ones of which it gives the logits.
+        Distribution of the columns: the map plus normal noise, or zeros and ones with the map as logits.
 
     noise : {"spherical", "diagonal", "full"}, default="diagonal"
         Covariance of normal noise. Ignored with Bernoulli observations.
 
     noise_floor : float, default=1e-3
-        Lower bound of the noise's standard deviations, in the units of the columns that the model is given. These are
-        standardized by `AmortisedWakeSleep`, where it is a part of the columns' own standard deviations (of their
-        root mean square for spherical noise).
+        Lower bound of the noise's standard deviations, in the units of the columns that the model is given.
+        `AmortisedWakeSleep` standardizes the columns: there it is a fraction of their standard deviations (of the root
+        mean square of these for spherical noise).
 
     Attributes
     ----------
@@ -66,10 +60,8 @@ class LatentFactors:
     Notes
     -----
     The log-likelihood is in closed form for normal latents with normal noise, a sum over all configurations of binary
-    or categorical latents, and elsewhere a quadrature over one or two factors. The methods `log_likelihood` and
+    or categorical latents, and otherwise a quadrature over one or two factors. The methods `log_likelihood` and
     `grad_log_likelihood` exist in these cases only (up to 14 binary factors).
-
-    Parameters of normal noise start from the standard deviations of the columns.
 
     Examples
     --------
@@ -95,151 +87,143 @@ class LatentFactors:
         noise: str = "diagonal",
         noise_floor: float = 1e-3,
     ) -> None:
-        _check_count("n_features", n_features)
-        _check_count("n_components", n_components)
-        _check_choice("latents", latents, tuple(PRIORS))
-        _check_choice("observations", observations, OBSERVATIONS)
-        _check_choice("noise", noise, NOISES)
-        _check_positive("noise_floor", noise_floor)
-        self.n_features = int(n_features)
-        self.n_components = int(n_components)
+        check_counts_of("LatentFactors", n_features=n_features, n_components=n_components)
+        check_choice("LatentFactors", "latents", latents, tuple(PRIORS))
+        check_choice("LatentFactors", "observations", observations, tuple(OBSERVATIONS))
+        check_choice("LatentFactors", "noise", noise, NOISES)
+        check_positive("LatentFactors", "noise_floor", noise_floor)
+        self.n_features = n_features
+        self.n_components = n_components
         self.latents = latents
         self.observations = observations
         self.noise = noise
         self.noise_floor = noise_floor
-        self._prior: Prior = PRIORS[latents](self.n_components)
-        self._observation: Observation = (
-            BernoulliColumns() if observations == "bernoulli" else gaussian(self.n_features, noise, float(noise_floor))
-        )
-        n_map = self.n_features * (self._prior.n_features + 1)
-        self._slices = np.cumsum([n_map - self.n_features, self.n_features, self._observation.n_params])
-        self.n_params = n_map + self._observation.n_params + self._prior.n_params
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters."""
+        n_map = int(self.n_features) * (self._prior.n_features + 1)
+        return n_map + self._observation.n_params + self._prior.n_params
 
     @property
     def observation_range(self) -> tuple[float, float]:
         """Smallest and largest value of the columns."""
-        return (0.0, 1.0) if self.observations == "bernoulli" else (-np.inf, np.inf)
+        return self._observation.range
 
-    def __repr__(self) -> str:
-        noise = f", noise={self.noise!r}" if self.observations == "gaussian" else ""
-        return (
-            f"LatentFactors({self.n_features}, {self.n_components}, latents={self.latents!r}, "
-            f"observations={self.observations!r}{noise})"
-        )
+    @property
+    def has_normal_noise(self) -> bool:
+        """Whether columns are real, with normal noise, and so have units."""
+        return self._observation.is_normal
 
-    # ------------------------------------------------------------------ required
+    @property
+    def summable(self) -> bool:
+        return self._is_normal or self._prior.summable
+
+    @property
+    def _prior(self) -> Prior:
+        return PRIORS[self.latents](int(self.n_components))
+
+    @property
+    def _observation(self) -> Observation:
+        return OBSERVATIONS[self.observations](int(self.n_features), self.noise, float(self.noise_floor))
+
+    @property
+    def _noise(self) -> Noise:
+        return cast("Noise", self._observation)
+
+    @property
+    def _is_normal(self) -> bool:
+        return self._prior.is_normal and self._observation.is_normal
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return small random loadings, the columns' means, and noise as wide as the columns."""
+        """Return small random loadings, the columns' means, and noise as wide as the columns.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, n_features)
+            Data.
+        rng : numpy.random.Generator
+            Draws the loadings.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> LatentFactors(3, 1).initial_params(np.eye(3), np.random.default_rng(0)).shape
+        (9,)
+        """
+        prior = self._prior
         location, spread, observation = self._observation.initial(X)
-        shape = (self.n_features, self._prior.n_features)
-        loadings = 0.5 * spread[:, np.newaxis] * rng.standard_normal(shape)
-        if self.latents == "uniform":
+        loadings = 0.5 * spread[:, np.newaxis] * rng.standard_normal((len(spread), prior.n_features))
+        if not prior.has_signed_loadings:
             loadings = np.abs(loadings)
             location = location - loadings.sum(axis=1) / 2
-        return np.concatenate([loadings.ravel(), location, observation, np.zeros(self._prior.n_params)])
+        return np.concatenate([loadings.ravel(), location, observation, np.zeros(prior.n_params)])
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        """Return ``n`` independent pairs of latents and observations."""
+        """Return ``n`` independent pairs of latents and observations.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+        n : int
+            Number of pairs.
+        rng : numpy.random.Generator
+            The only source of random numbers.
+
+        Returns
+        -------
+        z : ndarray of shape (n, n_components), or (n,) for categories
+            Latents.
+        x : ndarray of shape (n, n_features)
+            Observations.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model, rng = LatentFactors(3, 1), np.random.default_rng(0)
+        >>> z, x = model.sample(np.zeros(model.n_params), 5, rng)
+        >>> z.shape, x.shape
+        ((5, 1), (5, 3))
+        """
         _, _, observation, prior = self._split(theta)
         z = self._prior.sample(prior, n, rng)
         return z, self._observation.sample(observation, self._map(theta, self._prior.features(z)), rng)
 
-    def grad_log_joint(self, theta: NDArray, z: NDArray, x: NDArray, weights: NDArray) -> NDArray:
-        """Return the weighted sum of scores, ``(P,)``."""
-        return self.natural_vjp(theta, z, weights[:, np.newaxis] * self.sufficient_statistics(x), -weights)
-
-    # ------------------------------------------------------------------ exponential family
-
     def sufficient_statistics(self, x: NDArray) -> NDArray:
-        """Return the columns, and for normal noise their squares (with full covariance, all products)."""
         return self._observation.statistics(x)
 
-    def natural_parameters(self, theta: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
-        """Return ``eta (n, S)`` and ``psi (n,)``; the log prior is inside ``-psi``."""
-        _, _, observation, prior = self._split(theta)
-        eta, psi = self._observation.natural(observation, self._map(theta, self._prior.features(z)))
-        return eta, psi - self._prior.log_prob(prior, z)
+    def _conditional(self, theta: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+        _, _, observation, _ = self._split(theta)
+        return self._observation.natural(observation, self._map(theta, self._prior.features(z)))
+
+    def log_prior(self, theta: NDArray, z: NDArray) -> NDArray:
+        return self._prior.log_prob(self._split(theta)[3], z)
 
     def natural_vjp(self, theta: NDArray, z: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
-        """Return the gradient of ``sum(ct_eta * eta) + sum(ct_psi * psi)``, ``(P,)``."""
         _, _, observation, prior = self._split(theta)
         features = self._prior.features(z)
         grad_map, grad_observation = self._observation.vjp(observation, self._map(theta, features), ct_eta, ct_psi)
         grad_prior = self._prior.vjp(prior, z, -ct_psi)
         return np.concatenate([(grad_map.T @ features).ravel(), grad_map.sum(axis=0), grad_observation, grad_prior])
 
-    # ------------------------------------------------------------------ densities
+    def latent_nodes(self, theta: NDArray) -> tuple[NDArray, NDArray]:
+        return self._prior.nodes()
 
-    def log_joint(self, theta: NDArray, z: NDArray, x: NDArray) -> NDArray:
-        """Return the log-density of each pair, ``(n,)``, in nats."""
-        eta, psi = self.natural_parameters(theta, z)
-        return np.vecdot(eta, self.sufficient_statistics(x)) - psi
+    @needs_summable
+    def log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
+        return self._normal_log_likelihood(theta, X) if self._is_normal else super().log_likelihood(theta, X)
 
-    def log_prob_x_given_z(self, theta: NDArray, z: NDArray, x: NDArray) -> NDArray:
-        """Return the log-density of each observation given each latent, ``(n, m)``, in nats."""
-        _, _, observation, _ = self._split(theta)
-        eta, psi = self._observation.natural(observation, self._map(theta, self._prior.features(z)))
-        return eta @ self.sufficient_statistics(x).T - psi[:, np.newaxis]
-
-    @property
-    def log_likelihood(self) -> Callable[[NDArray, NDArray], NDArray]:
-        """Log-likelihood of each row, ``(theta, X) -> (m,)``, in nats; exact or by quadrature."""
-        return self._tractable("log_likelihood", self._normal_log_likelihood, self._summed_log_likelihood)
-
-    @property
-    def grad_log_likelihood(self) -> Callable[[NDArray, NDArray], NDArray]:
-        """Gradient of the mean log-likelihood of the rows in nats, ``(theta, X) -> (P,)``."""
-        return self._tractable("grad_log_likelihood", self._normal_gradient, self._summed_gradient)
-
-    def _tractable(self, name: str, closed: Callable[..., NDArray], summed: Callable[..., NDArray]) -> Any:
-        if isinstance(self._prior, Normal) and self.observations == "gaussian":
-            return closed
-        if self._prior.n_nodes() <= MAX_NODES:
-            return summed
-        raise AttributeError(f"{self!r} has no {name}: its latents are too many to sum or integrate over.")
-
-    # ------------------------------------------------------------------ bounds and names
-
-    def project(self, theta: NDArray) -> NDArray:
-        """Return the parameters with noise at or above the floor and, for uniform latents, loadings not negative."""
-        loadings, intercept, observation, prior = self._split(theta)
-        if self.latents == "uniform":
-            loadings = np.maximum(loadings, 0)
-        return np.concatenate([loadings.ravel(), intercept, self._observation.project(observation), prior])
-
-    def unpack(self, theta: NDArray) -> dict[str, NDArray]:
-        """Return "loadings" ``(D, H)``, "intercept" ``(D,)``, the noise, and the probabilities of discrete latents."""
-        loadings, intercept, observation, prior = self._split(theta)
-        named = {"loadings": loadings, "intercept": intercept, **self._observation.unpack(observation)}
-        if self._prior.n_params:
-            named["probabilities"] = self._prior.probabilities(prior)  # type: ignore[attr-defined]
-        return named
-
-    def latent_function(self, z: NDArray) -> NDArray:
-        """Return what the loadings multiply, ``h(z)`` of shape ``(n, H)``."""
-        return self._prior.features(z)
-
-    # ------------------------------------------------------------------ units of the columns
-
-    @property
-    def has_normal_noise(self) -> bool:
-        """Whether columns are real, with normal noise, and so have units."""
-        return self.observations == "gaussian"
-
-    @available_if("has_normal_noise")
-    def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
-        """Return the means and standard deviations; for spherical noise, the root mean square of the latter."""
-        return mean, self._noise.common_scale(std)
-
-    @available_if("has_normal_noise")
-    def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
-        """Return the parameters of ``location + scale * x``; spherical noise takes one scale for all columns."""
-        loadings, intercept, observation, prior = self._split(theta)
-        rescaled = [(scale[:, np.newaxis] * loadings).ravel(), location + scale * intercept]
-        return np.concatenate([*rescaled, self._noise.rescaled(observation, scale), prior])
-
-    # ------------------------------------------------------------------ likelihood
+    @needs_summable
+    def grad_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
+        return self._normal_gradient(theta, X) if self._is_normal else super().grad_log_likelihood(theta, X)
 
     def _normal_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
         try:
@@ -247,7 +231,7 @@ class LatentFactors:
         except np.linalg.LinAlgError:  # not finite, or singular to working precision
             return np.full(len(X), np.nan)
         whitened = np.linalg.solve(factor, (X - self._split(theta)[1]).T)
-        log_scales = np.log(factor.diagonal()).sum() + 0.5 * self.n_features * np.log(2 * np.pi)
+        log_scales = np.log(factor.diagonal()).sum() + 0.5 * self.n_features * LOG_2_PI
         return -0.5 * np.square(whitened).sum(axis=0) - log_scales
 
     def _normal_gradient(self, theta: NDArray, X: NDArray) -> NDArray:
@@ -263,54 +247,146 @@ class LatentFactors:
         loadings, _, observation, _ = self._split(theta)
         return loadings @ loadings.T + self._noise.covariance(observation)
 
-    @property
-    def _noise(self) -> IndependentNoise | CorrelatedNoise:
-        assert isinstance(self._observation, IndependentNoise | CorrelatedNoise)
-        return self._observation
+    def project(self, theta: NDArray) -> NDArray:
+        """Return the parameters with noise at or above the floor and, for uniform latents, loadings not negative.
 
-    def _summed_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        z, log_weights = self._prior.nodes(self._split(theta)[3])
-        blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        return np.concatenate(
-            [
-                log_sum_exp(self.log_prob_x_given_z(theta, z, block) + log_weights[:, np.newaxis], axis=0)
-                for block in blocks
-            ]
-        )
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Any parameters.
 
-    def _summed_gradient(self, theta: NDArray, X: NDArray) -> NDArray:
-        """Weigh the scores at the nodes by their posterior probabilities: Fisher's identity."""
-        z, log_weights = self._prior.nodes(self._split(theta)[3])
-        gradient = np.zeros(self.n_params)
-        for start in range(0, len(X), BLOCK):
-            x = X[start : start + BLOCK]
-            log_posterior = self.log_prob_x_given_z(theta, z, x) + log_weights[:, np.newaxis]
-            posterior = np.exp(log_posterior - log_sum_exp(log_posterior, axis=0)) / len(X)
-            statistics = posterior @ self.sufficient_statistics(x)
-            gradient += self.natural_vjp(theta, z, statistics, -posterior.sum(axis=1))
-        return gradient
+        Returns
+        -------
+        theta : ndarray of shape (n_params,)
+            Parameters within bounds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model = LatentFactors(2, 1, noise_floor=0.1)
+        >>> theta = model.project(np.full(model.n_params, -50.0))
+        >>> model.unpack(theta)["noise_variance"].round(9)
+        array([0.01, 0.01])
+        """
+        loadings, intercept, observation, prior = self._split(theta)
+        if not self._prior.has_signed_loadings:
+            loadings = np.maximum(loadings, 0)
+        return np.concatenate([loadings.ravel(), intercept, self._observation.project(observation), prior])
+
+    def unpack(self, theta: NDArray) -> dict[str, NDArray]:
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+
+        Returns
+        -------
+        params : dict of str to ndarray
+            "loadings" ``(n_features, H)``, "intercept" ``(n_features,)``, "noise_variance" or "noise_covariance" of
+            normal noise, and "probabilities" of discrete latents.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model = LatentFactors(3, 1)
+        >>> list(model.unpack(np.zeros(model.n_params)))
+        ['loadings', 'intercept', 'noise_variance']
+        """
+        loadings, intercept, observation, prior = self._split(theta)
+        named = {"loadings": loadings, "intercept": intercept}
+        return {**named, **self._observation.unpack(observation), **self._prior.unpack(prior)}
+
+    def latent_function(self, z: NDArray) -> NDArray:
+        """Return ``h(z)``, which the loadings multiply.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, n_components), or (n,) for categories
+            Latents.
+
+        Returns
+        -------
+        features : ndarray of shape (n, H)
+            Features of each.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> LatentFactors(6, 1, latents="angle").latent_function(np.array([[0.0]]))
+        array([[1., 0.]])
+        """
+        return self._prior.features(z)
+
+    @needs_normal_noise
+    def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the means and standard deviations; for spherical noise, the root mean square of the latter.
+
+        Parameters
+        ----------
+        mean : ndarray of shape (n_features,)
+            Mean of each column of the data.
+        std : ndarray of shape (n_features,)
+            Standard deviation of each column, zero where it is constant.
+
+        Returns
+        -------
+        location : ndarray of shape (n_features,)
+            Constants to subtract from the columns.
+        scale : ndarray of shape (n_features,)
+            Constants to divide them by.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> LatentFactors(2, 1, noise="spherical").column_units(np.zeros(2), np.array([1.0, 7.0]))
+        (array([0., 0.]), array([5., 5.]))
+        """
+        return mean, self._noise.common_scale(std)
+
+    @needs_normal_noise
+    def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
+        """Return the parameters of the model of ``location + scale * x``, given those of the model of ``x``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Parameters of the model of ``x``.
+        location : ndarray of shape (n_features,)
+            Real numbers.
+        scale : ndarray of shape (n_features,)
+            Positive numbers, all equal for spherical noise.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_params,)
+            Parameters of the model of ``location + scale * x``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import LatentFactors
+        >>> model = LatentFactors(2, 1, noise="spherical")
+        >>> theta = model.params_in_units(np.ones(model.n_params), np.full(2, 100.0), np.full(2, 10.0))
+        >>> model.unpack(theta)["intercept"]
+        array([110., 110.])
+        """
+        loadings, intercept, observation, prior = self._split(theta)
+        rescaled = [(scale[:, np.newaxis] * loadings).ravel(), location + scale * intercept]
+        return np.concatenate([*rescaled, self._noise.rescaled(observation, scale), prior])
 
     def _split(self, theta: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        loadings, intercept, observation, prior = np.split(theta, self._slices)
-        return loadings.reshape(self.n_features, self._prior.n_features), intercept, observation, prior
+        """Return loadings ``(D, H)``, intercept ``(D,)``, and the parameters of the observation and of the prior."""
+        n_features = int(self.n_features)
+        lengths = [n_features * self._prior.n_features, n_features, self._observation.n_params]
+        loadings, intercept, observation, prior = np.split(theta, np.cumsum(lengths))
+        return loadings.reshape(n_features, -1), intercept, observation, prior
 
     def _map(self, theta: NDArray, features: NDArray) -> NDArray:
         loadings, intercept, _, _ = self._split(theta)
         return features @ loadings.T + intercept
-
-
-def _check_count(name: str, value: Any) -> None:
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} of LatentFactors must be an int, at least 1. Got {value!r} instead.")
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(
-            f"{name} of LatentFactors must be one of {', '.join(map(repr, choices))}. Got {value!r} instead."
-        )
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < np.inf:
-        raise ValueError(f"{name} of LatentFactors must be a float in (0, inf). Got {value!r} instead.")

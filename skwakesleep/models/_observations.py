@@ -1,97 +1,114 @@
 """Distributions of the columns around a linear map of the latents, as exponential families.
 
-Given the map's value ``m (n, D)`` and parameters of its own, the log-density of an observation is
-``eta . s(x) - psi``, with all constants inside ``psi``.
+Given the value of the map ``m (n, D)`` and parameters of its own, the log-density of an observation is
+``eta . s(x) - a``, with all constants inside ``a``.
 """
 
-from functools import cached_property
-from typing import Protocol
+from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.arrays.numerics import LOG_2_PI, sigmoid
 from skwakesleep._engine.machine.moments import measure
+from skwakesleep.models._binary import random_bits
 
-# Data that are all zeros or all ones have finite logits all the same.
-CONTINUITY = 0.01
+# Initial probabilities of binary columns are kept this far from 0 and 1, where the logits are infinite.
+MIN_PROBABILITY = 0.01
 
 
-class Observation(Protocol):
-    """Distribution of the columns, with parameters ``(n_params,)`` of its own."""
+class Observation:
+    """Distribution of the columns, with parameters ``(n_params,)`` of its own.
 
-    n_params: int
+    Attributes
+    ----------
+    n_params : int
+        Number of parameters.
+    range : tuple of float
+        Smallest and largest value of a column.
+    is_normal : bool
+        Whether it is normal noise around the map, see `Noise`.
+    """
+
+    n_params = 0
+    range = (-np.inf, np.inf)
+    is_normal = False
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """Return the location ``(D,)`` and spread ``(D,)`` of the map's value, and parameters to start from."""
+        raise NotImplementedError
 
     def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
         """Return an observation for each value of the map, ``(n, D)``."""
+        raise NotImplementedError
 
     def statistics(self, x: NDArray) -> NDArray:
         """Return the sufficient statistics ``(n, S)``."""
+        return x
 
     def natural(self, params: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
-        """Return ``eta (n, S)`` and ``psi (n,)``."""
+        """Return ``eta (n, S)`` and the log-normalizer ``a (n,)``."""
+        raise NotImplementedError
 
-    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
-        """Return the gradients of ``sum(ct_eta * eta) + sum(ct_psi * psi)`` in ``m (n, D)`` and in the parameters."""
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_a: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the gradients of ``sum(ct_eta * eta) + sum(ct_a * a)`` in ``m (n, D)`` and in the parameters."""
+        raise NotImplementedError
 
     def project(self, params: NDArray) -> NDArray:
         """Return the nearest admissible parameters."""
+        return params
 
     def unpack(self, params: NDArray) -> dict[str, NDArray]:
         """Return the parameters by name."""
+        return {}
 
 
-class Noise(Observation, Protocol):
+class Noise(Observation):
     """Normal noise around the map."""
+
+    is_normal = True
 
     def common_scale(self, std: NDArray) -> NDArray:
         """Return scales by which the columns can be multiplied, ``(D,)``, from their standard deviations."""
+        return std
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
-        """Return the parameters once the columns are multiplied by a scale ``(D,)``."""
+        """Return the parameters after the columns are multiplied by a scale ``(D,)``."""
+        raise NotImplementedError
 
     def covariance(self, params: NDArray) -> NDArray:
         """Return the covariance of the noise, ``(D, D)``."""
+        raise NotImplementedError
 
     def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
         """Return the gradient of ``sum(ct * covariance)`` in the parameters."""
+        raise NotImplementedError
 
 
-class BernoulliColumns:
-    """Zeros and ones, the map being their logits."""
+class BernoulliColumns(Observation):
+    """Zeros and ones; the map is their logits."""
 
-    n_params = 0
+    range = (0.0, 1.0)
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        means = np.clip(X.mean(axis=0), CONTINUITY, 1 - CONTINUITY)
+        means = np.clip(X.mean(axis=0), MIN_PROBABILITY, 1 - MIN_PROBABILITY)
         return np.log(means) - np.log1p(-means), np.ones(X.shape[1]), np.zeros(0)
 
     def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
-        return (rng.random(m.shape) < 0.5 * (1 + np.tanh(0.5 * m))).astype(float)
-
-    def statistics(self, x: NDArray) -> NDArray:
-        return x
+        return random_bits(m, rng)
 
     def natural(self, params: NDArray, m: NDArray) -> tuple[NDArray, NDArray]:
         return m, np.logaddexp(0, m).sum(axis=1)
 
-    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
-        means = np.tanh(0.5 * m)
-        means += 1
-        means *= 0.5 * ct_psi[:, np.newaxis]
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_a: NDArray) -> tuple[NDArray, NDArray]:
+        means = sigmoid(m, np.empty_like(m))
+        means *= ct_a[:, np.newaxis]
         return ct_eta + means, np.zeros(0)
 
-    def project(self, params: NDArray) -> NDArray:
-        return params
 
-    def unpack(self, params: NDArray) -> dict[str, NDArray]:
-        return {}
-
-
-class IndependentNoise:
-    """Normal noise, independent between columns; its parameters are log standard deviations, one or one per column."""
+class IndependentNoise(Noise):
+    """Independent normal noise; its parameters are log standard deviations, one for all columns or one for each."""
 
     def __init__(self, n_features: int, floor: float, *, spherical: bool) -> None:
         self.n_params = 1 if spherical else n_features
@@ -114,15 +131,15 @@ class IndependentNoise:
         precision = self._precision(params)
         location = m * precision
         eta = np.concatenate([location, np.broadcast_to(-0.5 * precision, m.shape)], axis=1)
-        log_scales = self._n_features * (params.mean() + 0.5 * np.log(2 * np.pi))
+        log_scales = self._n_features * (params.mean() + 0.5 * LOG_2_PI)
         return eta, 0.5 * np.vecdot(location, m) + log_scales
 
-    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_a: NDArray) -> tuple[NDArray, NDArray]:
         linear, quadratic = ct_eta[:, : self._n_features], ct_eta[:, self._n_features :]
         precision = self._precision(params)
-        weighted = ct_psi[:, np.newaxis] * m
+        weighted = ct_a[:, np.newaxis] * m
         grad_precision = np.vecdot((linear + 0.5 * weighted).T, m.T) - 0.5 * quadratic.sum(axis=0)
-        grad = ct_psi.sum() - 2 * precision * grad_precision
+        grad = ct_a.sum() - 2 * precision * grad_precision
         return (linear + weighted) * precision, grad.sum(keepdims=True) if self.n_params == 1 else grad
 
     def covariance(self, params: NDArray) -> NDArray:
@@ -149,7 +166,7 @@ class IndependentNoise:
         return np.broadcast_to(np.exp(-2 * params), (self._n_features,))
 
 
-class CorrelatedNoise:
+class CorrelatedNoise(Noise):
     """Normal noise with any covariance; its parameters are the Cholesky factor of the precision, diagonal in logs."""
 
     def __init__(self, n_features: int, floor: float) -> None:
@@ -157,13 +174,14 @@ class CorrelatedNoise:
         self.n_params = n_features * (n_features + 1) // 2
         self._log_ceiling = -np.log(floor)
 
-    @cached_property
+    @property
     def _lower(self) -> tuple[NDArray, NDArray]:
-        return np.tril_indices(self._n_features)
+        return _lower_triangle(self._n_features)
 
-    @cached_property
+    @property
     def _diagonal(self) -> NDArray:
-        return np.flatnonzero(self._lower[0] == self._lower[1])
+        index = np.arange(self._n_features)
+        return index * (index + 3) // 2  # places of the diagonal in the rows of the triangle
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         spread = _spread(X)
@@ -182,16 +200,16 @@ class CorrelatedNoise:
         precision = factor @ factor.T
         location = m @ precision
         quadratic = np.broadcast_to(-0.5 * precision.ravel(), (len(m), self._n_features**2))
-        log_scales = 0.5 * self._n_features * np.log(2 * np.pi) - params[self._diagonal].sum()
+        log_scales = 0.5 * self._n_features * LOG_2_PI - params[self._diagonal].sum()
         return np.concatenate([location, quadratic], axis=1), 0.5 * np.vecdot(location, m) + log_scales
 
-    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> tuple[NDArray, NDArray]:
+    def vjp(self, params: NDArray, m: NDArray, ct_eta: NDArray, ct_a: NDArray) -> tuple[NDArray, NDArray]:
         linear, quadratic = ct_eta[:, : self._n_features], ct_eta[:, self._n_features :].sum(axis=0)
         factor = self._factor(params)
-        weighted = ct_psi[:, np.newaxis] * m
+        weighted = ct_a[:, np.newaxis] * m
         grad_precision = (linear + 0.5 * weighted).T @ m - 0.5 * quadratic.reshape(factor.shape)
         grad = self._factor_vjp(factor, grad_precision)
-        grad[self._diagonal] -= ct_psi.sum()
+        grad[self._diagonal] -= ct_a.sum()
         return (linear + weighted) @ (factor @ factor.T), grad
 
     def covariance(self, params: NDArray) -> NDArray:
@@ -210,9 +228,6 @@ class CorrelatedNoise:
     def unpack(self, params: NDArray) -> dict[str, NDArray]:
         return {"noise_covariance": self.covariance(params)}
 
-    def common_scale(self, std: NDArray) -> NDArray:
-        return std
-
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
         rescaled = params / scale[self._lower[0]]
         rescaled[self._diagonal] = params[self._diagonal] - np.log(scale)
@@ -225,7 +240,7 @@ class CorrelatedNoise:
         return factor
 
     def _factor_vjp(self, factor: NDArray, grad_precision: NDArray) -> NDArray:
-        """Carry a gradient in the precision ``factor @ factor.T`` over to the parameters."""
+        """Return the gradient in the parameters from that in the precision ``factor @ factor.T``."""
         grad_factor = (grad_precision + grad_precision.T) @ factor
         grad = grad_factor[self._lower]
         grad[self._diagonal] *= factor.diagonal()
@@ -243,8 +258,21 @@ def _root_mean_square(values: NDArray) -> float:
     return float(largest * np.sqrt(np.square(values / largest).mean())) if largest > 0 else 0.0
 
 
-def gaussian(n_features: int, noise: str, floor: float) -> IndependentNoise | CorrelatedNoise:
-    """Return normal noise of a kind: "spherical", "diagonal" or "full"."""
+@lru_cache(8)
+def _lower_triangle(n: int) -> tuple[NDArray, NDArray]:
+    return np.tril_indices(n)
+
+
+def _bernoulli(n_features: int, noise: str, floor: float) -> Observation:
+    return BernoulliColumns()
+
+
+def _gaussian(n_features: int, noise: str, floor: float) -> Observation:
     if noise == "full":
         return CorrelatedNoise(n_features, floor)
     return IndependentNoise(n_features, floor, spherical=noise == "spherical")
+
+
+NOISES = ("spherical", "diagonal", "full")
+# Functions of the number of columns, the kind of noise and the lower bound of its standard deviations.
+OBSERVATIONS: dict[str, Callable[[int, str, float], Observation]] = {"gaussian": _gaussian, "bernoulli": _bernoulli}

@@ -12,7 +12,7 @@ Views = dict[str, NDArray]
 class Perceptron:
     """Affine maps with `tanh` between them.
 
-    It holds no numbers: parameters come in by name, ``weights_0``, ``intercept_0`` and so on from the input.
+    It holds no parameters: these are arguments, named ``weights_0``, ``intercept_0`` and so on from the input.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Perceptron:
         }
 
     def forward(self, parameters: Views, inputs: NDArray) -> tuple[NDArray, list[NDArray]]:
-        """Return the outputs ``(n, sizes[-1])``, and what each layer got, for `vjp`."""
+        """Return the outputs ``(n, sizes[-1])``, and the inputs of each layer, for `vjp`."""
         tape = []
         for layer in range(self.n_layers):
             tape.append(inputs)

@@ -1,29 +1,29 @@
-"""What a generative model must offer to be fitted, and what it may offer besides.
+"""Protocols of generative models: the required methods, and two groups of optional ones.
 
 Parameters are one flat vector ``theta (P,)`` of float64. Latents ``z`` are an array, or a tuple of arrays, of leading
-length ``n``, of any type and meaning: the estimator hands them back to the model and looks at nothing but their number.
-Observations ``x (n, D)`` are float64. Every log-probability is in nats. A model keeps no state between calls and draws
-from the generator that it is handed, and from no other.
+length ``n`` and of any type: the estimator only passes them back to the model. Observations ``x (n, D)`` are float64.
+Every log-probability is in nats. A model keeps no state between calls and draws from the generator that is passed in,
+and from no other.
 
-`GenerativeModel` is required. Each of the other protocols is optional and unlocks something; a model obeys it by having
-its methods, no base class is needed.
+No base class is needed: a model has the methods. All methods, those outside of the protocols included, are in the table
+`skwakesleep.models._methods.METHODS`.
 """
 
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-Latents: TypeAlias = NDArray | tuple[NDArray, ...]
+Latents: TypeAlias = Any  # an array or a tuple of arrays, as the model decides
 
 
 @runtime_checkable
 class GenerativeModel(Protocol):
     """A latent-variable model that can be simulated, and whose score can be computed at its own samples.
 
-    This is all that the direct form of the gradient needs: Fisher's identity,
-    ``grad log p(x) = E[grad log p(z, x) | x]``, turns the gradient of the likelihood into a conditional expectation,
-    which is learned by regression.
+    These methods are required. They are enough for the direct form of the gradient: by Fisher's identity,
+    ``grad log p(x) = E[grad log p(z, x) | x]``, the gradient of the likelihood is a conditional expectation, which is
+    learned by regression. Optional methods are listed in the :ref:`user guide <optional-methods>`.
 
     Attributes
     ----------
@@ -36,12 +36,17 @@ class GenerativeModel(Protocol):
 
     See Also
     --------
-    FunctionModel : Such a model from plain functions.
-    check_generative_model : Tests whether a model keeps the promises made here.
+    FunctionModel : A model from plain functions.
+    check_generative_model : Tests a model of your own.
+
+    Notes
+    -----
+    If a model has scikit-learn's ``get_params`` and ``set_params``, its parameters can be searched, as in
+    ``GridSearchCV(AmortisedWakeSleep(model), {"model__n_components": [1, 2, 3]})``.
 
     Examples
     --------
-    Pairs whose sum is known: a coin ``z``, observed with normal noise around ``theta`` or around zero.
+    The latent ``z`` is 0 or 1 with equal probability. The observation is normal around ``theta * z``:
 
     >>> import numpy as np
     >>> from skwakesleep.models import GenerativeModel
@@ -67,15 +72,15 @@ class GenerativeModel(Protocol):
         """Number of parameters, ``P``."""
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return where to start, ``theta (P,)``.
+        """Return parameters to start from.
 
         Parameters
         ----------
         X : ndarray of shape (m, D), float64
-            The data to be fitted. Start with noise about as wide as the data: it narrows as the model learns to
-            explain, while dreams that miss the data have nothing to teach.
+            The data to be fitted. Start with noise about as wide as the data: it narrows during training, and dreams
+            far from the data are of no use.
         rng : numpy.random.Generator
-            Breaks symmetries; restarts differ by what it gives.
+            Breaks symmetries; restarts have different generators.
 
         Returns
         -------
@@ -101,12 +106,12 @@ class GenerativeModel(Protocol):
         n : int
             Number of pairs, at least 1.
         rng : numpy.random.Generator
-            Where all randomness comes from.
+            The only source of random numbers.
 
         Returns
         -------
         z : ndarray or tuple of ndarray, of leading length n
-            Latents, of any type and meaning.
+            Latents, of any type.
         x : ndarray of shape (n, D), float64
             Observations.
 
@@ -123,14 +128,14 @@ class GenerativeModel(Protocol):
     def grad_log_joint(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
         """Return the weighted sum of scores, ``sum_n weights[n] * grad log p(z[n], x[n])``.
 
-        One backward pass of the weighted sum of log joints serves, where there is automatic differentiation.
+        With automatic differentiation, this is one backward pass of the weighted sum of log joints.
 
         Parameters
         ----------
         theta : ndarray of shape (P,)
             Parameters.
         z : ndarray or tuple of ndarray, of leading length n
-            Latents, some of those that `sample` gave.
+            Latents, as `sample` returns them.
         x : ndarray of shape (n, D)
             Observations; with importance weighting, data.
         weights : ndarray of shape (n,)
@@ -155,9 +160,11 @@ class GenerativeModel(Protocol):
 
 @runtime_checkable
 class ExponentialFamily(Protocol):
-    """Unlocks the exponential-family form of the gradient, which combines sleep latents with the data themselves.
+    """A model whose observations are an exponential family given its latents.
 
-    The log joint is ``eta(z) . s(x) - psi(z)``, up to a term free of the parameters; the log prior is inside ``-psi``.
+    These methods allow the exponential-family form of the gradient, which combines dreamed latents with the data
+    themselves. The log joint is ``eta(z) . s(x) - psi(z)``, up to a term free of the parameters. The log prior is part
+    of ``-psi``.
 
     Examples
     --------
@@ -246,359 +253,18 @@ class ExponentialFamily(Protocol):
 
 
 @runtime_checkable
-class JointDensity(Protocol):
-    """Unlocks checks of the gradient, and central differences in its place.
-
-    Examples
-    --------
-    >>> from skwakesleep.models import JointDensity, LatentFactors
-    >>> isinstance(LatentFactors(4), JointDensity)
-    True
-    """
-
-    def log_joint(self, theta: NDArray, z: Latents, x: NDArray) -> NDArray:
-        """Return ``log p(z[n], x[n])``.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Parameters.
-        z : ndarray or tuple of ndarray, of leading length n
-            Latents.
-        x : ndarray of shape (n, D)
-            Observations.
-
-        Returns
-        -------
-        log_joint : ndarray of shape (n,)
-            Of each pair, in nats.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import SigmoidBeliefNetwork
-        >>> model = SigmoidBeliefNetwork(2, 1)  # three fair coins, when all parameters are zero
-        >>> z, x = (np.zeros((1, 1)),), np.ones((1, 2))
-        >>> np.exp(model.log_joint(np.zeros(model.n_params), z, x)).round(6)
-        array([0.125])
-        """
-
-
-@runtime_checkable
-class ConditionalDensity(Protocol):
-    """Unlocks importance weighting, and the effective sample size that says whether it can be trusted.
-
-    Examples
-    --------
-    >>> from skwakesleep.models import ConditionalDensity, HodgkinHuxley, LatentFactors
-    >>> isinstance(LatentFactors(4), ConditionalDensity), isinstance(HodgkinHuxley(), ConditionalDensity)
-    (True, False)
-    """
-
-    def log_prob_x_given_z(self, theta: NDArray, z: Latents, x: NDArray) -> NDArray:
-        """Return ``log p(x[m] | z[n])`` for all pairs.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Parameters.
-        z : ndarray or tuple of ndarray, of leading length n
-            Latents.
-        x : ndarray of shape (m, D)
-            Observations, which have nothing to do with the latents.
-
-        Returns
-        -------
-        log_prob : ndarray of shape (n, m)
-            Log-density of each observation given each latent, in nats.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import SigmoidBeliefNetwork
-        >>> model = SigmoidBeliefNetwork(2, 1)  # fair coins, when all parameters are zero
-        >>> z, x = (np.zeros((1, 1)),), np.ones((3, 2))
-        >>> np.exp(model.log_prob_x_given_z(np.zeros(model.n_params), z, x)).round(6)
-        array([[0.25, 0.25, 0.25]])
-        """
-
-
-@runtime_checkable
-class Likelihood(Protocol):
-    """Unlocks `score`, `score_samples`, the choice among restarts, and so grid searches.
-
-    Examples
-    --------
-    Up to 14 binary latents, the states are listed:
-
-    >>> from skwakesleep.models import SigmoidBeliefNetwork
-    >>> few, many = SigmoidBeliefNetwork(30, 8), SigmoidBeliefNetwork(30, 80)
-    >>> hasattr(few, "log_likelihood"), hasattr(many, "log_likelihood")
-    (True, False)
-    """
-
-    def log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        """Return ``log p(X[m])``.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Parameters.
-        X : ndarray of shape (m, D)
-            Data.
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (m,)
-            Of each row, in nats.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import SigmoidBeliefNetwork
-        >>> model = SigmoidBeliefNetwork(2, 1)  # fair coins, when all parameters are zero
-        >>> np.exp(model.log_likelihood(np.zeros(model.n_params), np.eye(2))).round(6)
-        array([0.25, 0.25])
-        """
-
-
-@runtime_checkable
-class LikelihoodGradient(Protocol):
-    """Unlocks the exact gradient.
-
-    Examples
-    --------
-    >>> from skwakesleep.models import LikelihoodGradient, SigmoidBeliefNetwork
-    >>> isinstance(SigmoidBeliefNetwork(30, 8), LikelihoodGradient)
-    True
-    """
-
-    def grad_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
-        """Return the gradient of the mean over rows of ``log p(X[m])``.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Parameters.
-        X : ndarray of shape (m, D)
-            Data.
-
-        Returns
-        -------
-        gradient : ndarray of shape (P,)
-            In nats per row and unit of each parameter.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import SigmoidBeliefNetwork
-        >>> model = SigmoidBeliefNetwork(2, 1)
-        >>> gradient = model.grad_log_likelihood(np.zeros(model.n_params), np.ones((4, 2)))
-        >>> model.unpack(gradient)["intercept_0"]  # ones, where fair coins expect a half
-        array([0.5, 0.5])
-        """
-
-
-@runtime_checkable
-class Projection(Protocol):
-    """Keeps parameters within bounds, such as floors of noise scales.
-
-    Examples
-    --------
-    Noise has a floor:
-
-    >>> import numpy as np
-    >>> from skwakesleep.models import LatentFactors, Projection
-    >>> model = LatentFactors(2, 1, noise="spherical", noise_floor=0.1)
-    >>> isinstance(model, Projection)
-    True
-    >>> float(model.unpack(model.project(np.full(model.n_params, -50.0)))["noise_variance"][0].round(9))
-    0.01
-    """
-
-    def project(self, theta: NDArray) -> NDArray:
-        """Return the nearest admissible parameters; applied after each step.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Any parameters.
-
-        Returns
-        -------
-        theta : ndarray of shape (P,)
-            Parameters within bounds.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import LatentFactors
-        >>> model = LatentFactors(2, 1, noise_floor=0.1)
-        >>> theta = model.project(np.full(model.n_params, -50.0))
-        >>> model.unpack(theta)["noise_variance"].round(9)
-        array([0.01, 0.01])
-        """
-
-
-@runtime_checkable
-class ColumnUnits(Protocol):
-    """Has the columns standardized for training, so that their scales do not matter.
-
-    Only a model that stays in its family when columns are shifted and rescaled can offer this. It is trained on
-    ``(X - location) / scale``; parameters, scores and samples are in the units of `X` nevertheless. What bounds a model
-    has, such as floors of noise scales, are then in units of the standardized columns.
-
-    Examples
-    --------
-    >>> from skwakesleep.models import LatentFactors
-    >>> real, binary = LatentFactors(4), LatentFactors(4, observations="bernoulli")
-    >>> hasattr(real, "column_units"), hasattr(binary, "column_units")
-    (True, False)
-    """
-
-    def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
-        """Return the constants by which columns are to be standardized.
-
-        Parameters
-        ----------
-        mean : ndarray of shape (D,)
-            Mean of each column of the data.
-        std : ndarray of shape (D,)
-            Standard deviation of each column, zero where it is constant.
-
-        Returns
-        -------
-        location : ndarray of shape (D,)
-            What is subtracted from the columns.
-        scale : ndarray of shape (D,)
-            What they are divided by then; columns with zero are not divided.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import LatentFactors
-        >>> LatentFactors(2, 1, noise="spherical").column_units(np.zeros(2), np.array([1.0, 7.0]))
-        (array([0., 0.]), array([5., 5.]))
-        """
-
-    def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
-        """Return the parameters of the model of ``location + scale * x``, given those of the model of ``x``.
-
-        Latents stay what they are: log-densities change by ``-sum(log(scale))``, and by nothing else.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Parameters of the model of ``x``.
-        location : ndarray of shape (D,)
-            Real numbers.
-        scale : ndarray of shape (D,)
-            Positive numbers, quotients of what `column_units` returned.
-
-        Returns
-        -------
-        theta : ndarray of shape (P,)
-            Parameters of the model of ``location + scale * x``.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import LatentFactors
-        >>> model = LatentFactors(2, 1, noise="spherical")
-        >>> theta = model.params_in_units(np.ones(model.n_params), np.full(2, 100.0), np.full(2, 10.0))
-        >>> model.unpack(theta)["intercept"]
-        array([110., 110.])
-        """
-
-
-@runtime_checkable
-class NamedParameters(Protocol):
-    """Gives parameters names: what it returns becomes `params_`, in place of ``{"theta": theta}``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skwakesleep.models import LatentFactors, NamedParameters
-    >>> model = LatentFactors(3, 1)
-    >>> isinstance(model, NamedParameters)
-    True
-    >>> list(model.unpack(np.zeros(model.n_params)))
-    ['loadings', 'intercept', 'noise_variance']
-    """
-
-    def unpack(self, theta: NDArray) -> dict[str, NDArray]:
-        """Return the parameters by name, in their own shapes and units.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Flat parameters.
-
-        Returns
-        -------
-        params : dict of str to ndarray
-            Named parameters.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import HodgkinHuxley
-        >>> HodgkinHuxley().unpack(np.arange(6.0))
-        {'means': array([0., 1., 2.]), 'log_scales': array([3., 4., 5.])}
-        """
-
-
-@runtime_checkable
-class LatentFunction(Protocol):
-    """Unlocks `transform`, which is the posterior expectation of this function.
-
-    Examples
-    --------
-    An angle acts through its cosine and sine:
-
-    >>> import numpy as np
-    >>> from skwakesleep.models import LatentFactors, LatentFunction
-    >>> ring = LatentFactors(6, 1, latents="angle")
-    >>> isinstance(ring, LatentFunction)
-    True
-    >>> ring.latent_function(np.array([[0.0]]))
-    array([[1., 0.]])
-    """
-
-    def latent_function(self, z: Latents) -> NDArray:
-        """Return the features of the latents that are of interest.
-
-        Parameters
-        ----------
-        z : ndarray or tuple of ndarray, of leading length n
-            Latents.
-
-        Returns
-        -------
-        features : ndarray of shape (n, F)
-            What `transform` gives the expectation of.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import LatentFactors
-        >>> LatentFactors(6, 1, latents="angle").latent_function(np.array([[0.0]]))
-        array([[1., 0.]])
-        """
-
-
-@runtime_checkable
 class LocalFactors(Protocol):
-    """Unlocks regression of local factors, for models whose log joint is a sum of local terms, such as time series.
+    """A model whose log joint is a sum of local terms, such as a time series.
 
-    The scores of the factors are regressed on local inputs, simulated one step from the *observed* history, instead of
-    on whole observations. Nothing else changes. A local row holds what the factor is conditioned on, and the factor's
-    own observation.
+    The score of each factor is regressed on its local row, simulated one step from the *observed* history, instead of
+    on a whole observation. A local row holds the values that a factor is conditioned on, and its own observation. The
+    optional method ``local_features(theta, rows)`` reduces the rows to the inputs of this regression.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skwakesleep.models import BlowflyDynamics, LocalFactors
+    >>> from skwakesleep.models import LocalFactors
+    >>> from skwakesleep.simulators import BlowflyDynamics
     >>> model = BlowflyDynamics(20, delay=2)
     >>> isinstance(model, LocalFactors)
     True
@@ -617,18 +283,18 @@ class LocalFactors(Protocol):
         Returns
         -------
         rows : ndarray of shape (m, L)
-            What each factor is conditioned on, and its own observation.
+            The values that each factor is conditioned on, and its own observation.
 
         Examples
         --------
         >>> import numpy as np
-        >>> from skwakesleep.models import BlowflyDynamics
+        >>> from skwakesleep.simulators import BlowflyDynamics
         >>> BlowflyDynamics(20, delay=2).local_inputs(np.ones((1, 20))).shape
         (17, 3)
         """
 
     def sample_local(self, theta: NDArray, rows: NDArray, n: int, rng: np.random.Generator) -> tuple[Latents, NDArray]:
-        """Simulate one step from the conditioning part of each row; return the latents and the rows that result.
+        """Simulate one step from the conditioning part of each row.
 
         Parameters
         ----------
@@ -639,7 +305,7 @@ class LocalFactors(Protocol):
         n : int
             Number of rows to simulate, spread evenly over those given.
         rng : numpy.random.Generator
-            Where all randomness comes from.
+            The only source of random numbers.
 
         Returns
         -------
@@ -651,7 +317,7 @@ class LocalFactors(Protocol):
         Examples
         --------
         >>> import numpy as np
-        >>> from skwakesleep.models import BlowflyDynamics
+        >>> from skwakesleep.simulators import BlowflyDynamics
         >>> model, rng = BlowflyDynamics(20, delay=2), np.random.default_rng(0)
         >>> X = rng.uniform(50, 100, size=(1, 20))
         >>> theta = model.initial_params(X, rng)
@@ -682,48 +348,11 @@ class LocalFactors(Protocol):
         Examples
         --------
         >>> import numpy as np
-        >>> from skwakesleep.models import BlowflyDynamics
+        >>> from skwakesleep.simulators import BlowflyDynamics
         >>> model, rng = BlowflyDynamics(20, delay=2), np.random.default_rng(0)
         >>> X = rng.uniform(50, 100, size=(1, 20))
         >>> theta = model.initial_params(X, rng)
         >>> z, rows = model.sample_local(theta, model.local_inputs(X), 34, rng)
         >>> model.local_grad_log_joint(theta, z, rows, np.ones(34)).shape == theta.shape
         True
-        """
-
-
-@runtime_checkable
-class LocalFeatures(Protocol):
-    """Reduces the inputs of a local regression to what the factors' scores depend on.
-
-    Examples
-    --------
-    >>> from skwakesleep.models import BlowflyDynamics, LocalFeatures
-    >>> isinstance(BlowflyDynamics(20, delay=2), LocalFeatures)
-    True
-    """
-
-    def local_features(self, theta: NDArray, rows: NDArray) -> NDArray:
-        """Return the inputs of the regression; without this method, they are the rows.
-
-        Parameters
-        ----------
-        theta : ndarray of shape (P,)
-            Current parameters.
-        rows : ndarray of shape (m, L)
-            Local rows.
-
-        Returns
-        -------
-        features : ndarray of shape (m, F)
-            What the scores depend on.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skwakesleep.models import BlowflyDynamics
-        >>> model, rng = BlowflyDynamics(20, delay=2), np.random.default_rng(0)
-        >>> X = rng.uniform(50, 100, size=(1, 20))
-        >>> len(model.local_features(model.initial_params(X, rng), model.local_inputs(X)))
-        17
         """

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep.replicas import average, replicate
+from skwakesleep.contrib.replicas import average, replicate
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own making
 

@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep.replicas import average, replicate
+from skwakesleep.contrib.replicas import average, replicate
 
 TRAINING, HELD_OUT = train_test_split((load_digits().data > 7.5).astype(np.float32), test_size=0.25, random_state=0)
 N_EPOCHS, N_WORKERS = 20, 2

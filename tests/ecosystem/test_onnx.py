@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-import skwakesleep.onnx
+import skwakesleep.contrib.onnx
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 
 BINARY = (np.random.default_rng(0).random((60, 12)) < 0.3).astype(np.float64)
@@ -28,7 +28,7 @@ each_precision = pytest.mark.parametrize("dtype", TOLERANCE)
 
 
 def fitted(parameters, X):
-    # The lateral weights start at zero, and a few epochs leave them small: some more make them matter.
+    # Enough epochs for autoregressive weights that change the features: they start at zero.
     machine = HelmholtzMachine(**({"hidden_layer_sizes": 6, "random_state": 0, "tol": None} | parameters))
     return machine.set_params(max_iter=20, learning_rate_init=1.0, batch_size=10).fit(X)
 
@@ -38,7 +38,7 @@ def export():
     """Convert an estimator, and return a function that evaluates the graph on rows."""
     skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    skwakesleep.onnx.register()
+    skwakesleep.contrib.onnx.register()
 
     def exported(estimator, X, **options):
         graph = skl2onnx.to_onnx(estimator, X[:1], **options)
@@ -93,7 +93,7 @@ def test_whole_numbers_are_taken_too(export):
     assert_allclose(export(machine, X)(X)[0], machine.transform(X), atol=1e-5)
 
 
-def test_what_is_computed_by_the_model_itself_is_refused(export):
+def test_amortised_estimator_is_refused(export):
     estimator = AmortisedWakeSleep(n_sleep=60, max_iter=2, random_state=0).fit(REAL[:, 3:])
     with pytest.raises(NotImplementedError, match="AmortisedWakeSleep cannot be exported"):
         export(estimator, REAL[:, 3:])
@@ -102,4 +102,4 @@ def test_what_is_computed_by_the_model_itself_is_refused(export):
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match="pip install skl2onnx"):
-        skwakesleep.onnx.register()
+        skwakesleep.contrib.onnx.register()

@@ -1,4 +1,4 @@
-"""Slopes by central differences, and the promises of a generative model, as the tests of every model state them."""
+"""Central differences, and errors of the identities that hold for every generative model."""
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def rows_of_pairs(model, theta, rng, n=5, m=4):
 
 
 class Wrapped:
-    """A model but for what a subclass does otherwise."""
+    """A model of which a subclass replaces some methods."""
 
     def __init__(self, model):
         self.model = model

@@ -1,4 +1,4 @@
-"""Parameters in other units of the columns: what a change of variables makes of densities and draws."""
+"""Parameters in other units of the columns: densities and draws obey the change of variables."""
 
 from itertools import product
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, Pinwheel, check_generative_model
+from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, check_generative_model
+from skwakesleep.simulators import Pinwheel
 
 LATENTS = {"normal": 2, "angle": 1, "bernoulli": 3, "categorical": 3, "laplace": 2, "uniform": 2}
 MODELS = {
@@ -58,8 +59,8 @@ def without_noise(theta, rescaled):
 
 
 BROKEN = {
-    with_old_noise: "log_joint is not what the change of variables makes it",
-    a_little_off: "does not lead back",
+    with_old_noise: "log_joint does not obey the change of variables",
+    a_little_off: "is not undone by the inverse change of units",
     without_noise: r"params_in_units must return an array of shape \(4,\). Got shape \(3,\)",
 }
 
@@ -77,7 +78,7 @@ def test_broken_units_are_found(broken):
 
 
 def test_draws_in_other_units_are_checked_without_a_density():
-    """The score's density is none of the check's business here: what is drawn is."""
+    """A model without a density, whose draws alone can be compared."""
 
     def model(scale_of_noise):
         return FunctionModel(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
+from skwakesleep._engine.arrays.numerics import differences
 from skwakesleep._engine.machine.moments import Moments
 
 # Columns whose values differ by at most this many units in the last place of float64 are constant up to rounding.
@@ -19,8 +20,6 @@ TOLERATED_CHANGE = 0.1
 FIRST_SPREAD = 2.0
 # Bound on standardized values, whose squares must not overflow.
 MAX_STANDARDIZED = 1e140
-# Step of central differences, relative to the size of a parameter: the cube root of the machine epsilon of float64.
-RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
 
 
 @dataclass(frozen=True)
@@ -100,11 +99,5 @@ def gradient_in_units(gradient: NDArray, theta: NDArray, standardized_params: Ca
     standardized_params : callable
         Maps parameters in the units of the columns to standardized parameters.
     """
-    result = np.empty_like(gradient)
-    for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):
-        ends = np.stack([theta, theta])
-        ends[0, index] += step
-        ends[1, index] -= step
-        upper, lower = (standardized_params(end) for end in ends)
-        result[index] = gradient @ (upper - lower) / (ends[0, index] - ends[1, index])
-    return result
+    changes = differences(standardized_params, theta)
+    return np.array([gradient @ change / length for change, length in changes])

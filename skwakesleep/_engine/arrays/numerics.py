@@ -1,9 +1,16 @@
-"""Element-wise functions and reductions that neither overflow nor allocate."""
+"""Element-wise functions, reductions, log-densities and differences, none of which overflow."""
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.caching import cached
+
+LOG_2_PI = float(np.log(2 * np.pi))
+# Step of central differences, relative to a parameter's size: the cube root of the resolution of float64 balances the
+# errors of truncation and of rounding.
+RELATIVE_STEP = np.finfo(np.float64).eps ** (1 / 3)
 
 
 def sigmoid(logits: NDArray, out: NDArray) -> NDArray:
@@ -50,6 +57,34 @@ def bounded_mean(scores: NDArray) -> float:
     """
     low, high = np.quantile(scores, [0.25, 0.75])
     return float(np.maximum(scores, low - 10 * max(high - low, 1.0)).mean())
+
+
+def softplus(logits: NDArray) -> NDArray:
+    """Return ``log(1 + exp(logits))``: the log-normalizer of a Bernoulli variable."""
+    return np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+
+
+def bernoulli_log_prob(logits: NDArray, units: NDArray) -> NDArray:
+    """Return the log-probability of binary units, summed over the last axis, in nats."""
+    return np.vecdot(units, logits) - softplus(logits).sum(axis=-1)
+
+
+def normal_log_prob(values: NDArray, mean: NDArray, log_scale: NDArray) -> NDArray:
+    """Return the log-density of independent normal variables, summed over the last axis, in nats."""
+    standard = (values - mean) * np.exp(-log_scale)
+    return -0.5 * np.vecdot(standard, standard) - np.sum(log_scale + 0.5 * LOG_2_PI, axis=-1)
+
+
+def differences(function: Callable[[NDArray], NDArray], theta: NDArray) -> Iterator[tuple[NDArray, float]]:
+    """Yield, for each parameter, the change of a function over a step around it, and the length of the step.
+
+    Their quotient is the central difference. Callers divide after contracting the change.
+    """
+    for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):
+        ends = np.stack([theta, theta])
+        ends[0, index] += step
+        ends[1, index] -= step
+        yield function(ends[0]) - function(ends[1]), ends[0, index] - ends[1, index]
 
 
 @cached(2**20)

@@ -15,13 +15,13 @@ from skwakesleep._engine.posterior.particles import Estimate, estimate_of
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """Bounds of the log-likelihood of dreams of a machine.
+    """Bounds of the mean log-likelihood of dreams of a machine, as `HelmholtzMachine.certify` returns them.
 
     The lower bound is the estimate of `score_samples`. The upper bound is the same with one of the particles drawn from
     the exact posterior. For dreams this is possible: their own causes are such a draw [1]_. Both hold on average over
-    the particles, which are drawn anew for each dream.
+    the particles, which are drawn anew for each dream. The parameters are attributes.
 
-    Attributes
+    Parameters
     ----------
     lower : float
         Mean lower bound of the dreams, in nats per row.
@@ -58,6 +58,19 @@ class Certificate:
     ----------
     .. [1] R. B. Grosse, Z. Ghahramani, R. P. Adams. "Sandwiching the marginal likelihood using bidirectional Monte
        Carlo". arXiv:1511.02543, 2015.
+
+    Examples
+    --------
+    With few latents, the likelihood is computed exactly:
+
+    >>> from skwakesleep import Certificate, HelmholtzMachine
+    >>> from skwakesleep.datasets import make_bars
+    >>> X, _ = make_bars(100, random_state=0)
+    >>> certificate = HelmholtzMachine(3, max_iter=2, tol=None, random_state=0).fit(X).certify(10, random_state=0)
+    >>> isinstance(certificate, Certificate)
+    True
+    >>> print(certificate)
+    The score is exact.
     """
 
     lower: float

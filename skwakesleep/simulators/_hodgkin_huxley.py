@@ -1,41 +1,40 @@
-"""Spiking neurons that can be simulated and no more: a model whose density nobody knows."""
+"""Spiking neurons that can only be simulated: the density of the observations is not known."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, exprel
 
-from skwakesleep.models._bases import NamedParameterModel, normal_log_prob
-from skwakesleep.models._documentation import documented
+from skwakesleep._engine.arrays.numerics import normal_log_prob
+from skwakesleep.models._bases import Model, NamedParameters
 
 # The squid's giant axon (Hodgkin & Huxley 1952, potentials relative to a rest at -65 mV).
 CAPACITANCE = 1.0  # uF / cm^2
 CONDUCTANCES = np.array([120.0, 36.0, 0.3])  # mS / cm^2: sodium, potassium, leak
 REVERSALS = np.array([50.0, -77.0, -54.4])  # mV
 REST = -65.0  # mV
-# A step of current, and quiet before and after.
+# Begin and end of the step of current, and of the recording.
 ONSET, OFFSET, DURATION = 10.0, 50.0, 60.0  # ms
-TIME_STEP = 0.05  # ms: exponential Euler is stable there, and spikes are in place to a tenth of a millisecond
-# The standard deviation of the conductances' logarithms: where it starts, and its bounds.
+TIME_STEP = 0.05  # ms: exponential Euler is stable, and the times of spikes are correct to a tenth of a millisecond
+# The standard deviation of the conductances' logarithms: its initial value, and its bounds.
 SCALE = 0.4
 SCALE_BOUNDS = (0.05, 1.0)
-SPIKE_THRESHOLD = 0.0  # mV
-# Summaries are divided by these, so that each varies by about one.
+SPIKE_THRESHOLD = 0.0  # mV, crossed upward by every spike and by nothing else
+# Scales of the summaries, so that each varies by about one.
 SUMMARY_UNITS = np.array([2.0, 4.0, 6.0, 12.0, 2.0, 0.4, 0.6, 3.0])
 
 
-@documented
-class HodgkinHuxley(NamedParameterModel):
+class HodgkinHuxley(NamedParameters, Model):
     """Neurons after Hodgkin and Huxley, whose conductances vary from cell to cell.
 
-    Each observation is a neuron [1]_ that got a step of current: eight summaries of its membrane potential. Latents
+    Each observation is a neuron [1]_ under a step of current: eight summaries of its membrane potential. Latents
     ``z (n, 3)`` are the logarithms of its conductances for sodium, potassium and leak, in units of those of the
-    squid's giant axon; they are normal with the mean and the scales that are the parameters. A noisy current makes
-    every trial another one. The density of the summaries is not known, nor needed: being free of the parameters, it has
-    no part in the gradient.
+    squid's giant axon. They are normal; the parameters are their means and scales. A noisy current makes every trial
+    different. The density of the summaries is not known. It is free of the parameters, and so has no part in the
+    gradient.
 
     Fitted to many neurons, the parameters describe their population. Fitted to a single one, the scales shrink to their
-    floor and the means become an estimate of its conductances; `AmortisedWakeSleep.expect` and `transform`
-    then say what the model believes of it.
+    lower bound and the means become an estimate of its conductances; `AmortisedWakeSleep.expect` and `transform`
+    then give its posterior expectations.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ class HodgkinHuxley(NamedParameterModel):
     Examples
     --------
     >>> import numpy as np
-    >>> from skwakesleep.models import HodgkinHuxley
+    >>> from skwakesleep.simulators import HodgkinHuxley
     >>> model = HodgkinHuxley()
     >>> rng = np.random.default_rng(0)
     >>> potentials = model.simulate(np.zeros((2, 3)), rng)
@@ -75,13 +74,17 @@ class HodgkinHuxley(NamedParameterModel):
     (2, 8)
     """
 
+    n_features = len(SUMMARY_UNITS)
+
     def __init__(self, current: float = 10.0, noise: float = 1.0) -> None:
         if not noise >= 0:
             raise ValueError(f"noise must be a number >= 0. Got {noise!r}.")
         self.current = current
         self.noise = noise
-        n_latents = len(CONDUCTANCES)
-        super().__init__(len(SUMMARY_UNITS), {"means": (n_latents,), "log_scales": (n_latents,)})
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"means": CONDUCTANCES.shape, "log_scales": CONDUCTANCES.shape}
 
     @property
     def times(self) -> NDArray:
@@ -89,34 +92,162 @@ class HodgkinHuxley(NamedParameterModel):
         return np.arange(round(DURATION / TIME_STEP)) * TIME_STEP
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return the squid's conductances, each within a tenth, with wide scales; `X` is not looked at."""
+        """Return the squid's conductances, each within about a tenth, with wide scales.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, 8)
+            Not used.
+        rng : numpy.random.Generator
+            Draws the conductances.
+
+        Returns
+        -------
+        theta : ndarray of shape (6,)
+            Flat parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import HodgkinHuxley
+        >>> theta = HodgkinHuxley().initial_params(np.zeros((1, 8)), np.random.default_rng(0))
+        >>> np.exp(theta[3:]).round(6)
+        array([0.4, 0.4, 0.4])
+        """
         return self.pack(means=0.1 * rng.standard_normal(len(CONDUCTANCES)), log_scales=np.log(SCALE))
 
     def project(self, theta: NDArray) -> NDArray:
-        """Return the parameters with scales between 0.05 and 1."""
+        """Return the parameters with scales between 0.05 and 1.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (6,)
+            Any parameters.
+
+        Returns
+        -------
+        theta : ndarray of shape (6,)
+            Parameters within bounds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import HodgkinHuxley
+        >>> np.exp(HodgkinHuxley().project(np.array([0.0, 0.0, 0.0, -9.0, -1.0, 9.0]))[3:]).round(4)
+        array([0.05  , 0.3679, 1.    ])
+        """
         theta = theta.copy()
         log_scales = self.unpack(theta)["log_scales"]
         np.clip(log_scales, *np.log(SCALE_BOUNDS), out=log_scales)
         return theta
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        """Return ``n`` neurons: logarithms of relative conductances ``(n, 3)``, and summaries ``(n, 8)``."""
+        """Return ``n`` neurons.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (6,)
+            Flat parameters.
+        n : int
+            Number of neurons.
+        rng : numpy.random.Generator
+            The only source of random numbers.
+
+        Returns
+        -------
+        z : ndarray of shape (n, 3)
+            Logarithms of their conductances, in units of the squid's.
+        x : ndarray of shape (n, 8)
+            Summaries of their potentials.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import HodgkinHuxley
+        >>> z, x = HodgkinHuxley().sample(np.zeros(6), 2, np.random.default_rng(0))
+        >>> z.shape, x.shape
+        ((2, 3), (2, 8))
+        """
         means, scales = theta[:3], np.exp(theta[3:])
         z = means + scales * rng.standard_normal((n, len(means)))
         return z, self.summarize(self.simulate(z, rng))
 
     def grad_log_joint(self, theta: NDArray, z: NDArray, x: NDArray, weights: NDArray) -> NDArray:
-        """Return ``sum_n weights[n] * grad log p(z[n], x[n])`` of shape ``(6,)``: that of the prior alone."""
+        """Return the weighted sum of scores, to which the prior alone contributes.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (6,)
+            Flat parameters.
+        z : ndarray of shape (n, 3)
+            Latents.
+        x : ndarray of shape (n, 8)
+            Not used.
+        weights : ndarray of shape (n,)
+            Real numbers, of either sign.
+
+        Returns
+        -------
+        gradient : ndarray of shape (6,)
+            In nats per unit of each parameter.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import HodgkinHuxley
+        >>> HodgkinHuxley().grad_log_joint(np.zeros(6), np.ones((1, 3)), np.zeros((1, 8)), np.ones(1))
+        array([1., 1., 1., 0., 0., 0.])
+        """
         scales = np.exp(theta[3:])
         standard = (z - theta[:3]) / scales
         return self.pack(means=weights @ standard / scales, log_scales=weights @ (standard**2 - 1))
 
     def log_joint(self, theta: NDArray, z: NDArray, x: NDArray) -> NDArray:
-        """Return ``log p(z[n], x[n])`` of shape ``(n,)``, in nats, up to a term that is free of the parameters."""
+        """Return ``log p(z[n], x[n])`` up to a term that is free of the parameters.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (6,)
+            Flat parameters.
+        z : ndarray of shape (n, 3)
+            Latents.
+        x : ndarray of shape (n, 8)
+            Not used.
+
+        Returns
+        -------
+        log_prob : ndarray of shape (n,)
+            Log-density of the latents, in nats.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import HodgkinHuxley
+        >>> HodgkinHuxley().log_joint(np.zeros(6), np.zeros((1, 3)), np.zeros((1, 8))).round(4)
+        array([-2.7568])
+        """
         return normal_log_prob(z, theta[:3], theta[3:])
 
     def latent_function(self, z: NDArray) -> NDArray:
-        """Return the logarithms of the conductances, in units of the squid's."""
+        """Return the latents themselves.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, 3)
+            Logarithms of conductances, in units of the squid's.
+
+        Returns
+        -------
+        features : ndarray of shape (n, 3)
+            The same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import HodgkinHuxley
+        >>> HodgkinHuxley().latent_function(np.zeros((1, 3)))
+        array([[0., 0., 0.]])
+        """
         return z
 
     # ------------------------------------------------------------------ the neuron
@@ -141,7 +272,7 @@ class HodgkinHuxley(NamedParameterModel):
         The squid's own conductances, and the highest potential of a spike in mV:
 
         >>> import numpy as np
-        >>> from skwakesleep.models import HodgkinHuxley
+        >>> from skwakesleep.simulators import HodgkinHuxley
         >>> model = HodgkinHuxley()
         >>> potentials = model.simulate(np.zeros((1, 3)), np.random.default_rng(0))
         >>> bool(30 < potentials.max() < 50)
@@ -168,7 +299,7 @@ class HodgkinHuxley(NamedParameterModel):
         return potentials.T
 
     def summarize(self, potentials: NDArray) -> NDArray:
-        """Summarize potentials, as the notes of the class say.
+        """Summarize potentials, see the notes of the class.
 
         Parameters
         ----------
@@ -183,7 +314,7 @@ class HodgkinHuxley(NamedParameterModel):
         Examples
         --------
         >>> import numpy as np
-        >>> from skwakesleep.models import HodgkinHuxley
+        >>> from skwakesleep.simulators import HodgkinHuxley
         >>> model = HodgkinHuxley()
         >>> potentials = model.simulate(np.zeros((1, 3)), np.random.default_rng(0))
         >>> model.summarize(potentials).shape

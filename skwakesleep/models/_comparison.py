@@ -1,23 +1,21 @@
-"""Whether two generative models are the same, so that a training can continue with the one where the other was."""
+"""Comparison of models by their parameters."""
 
 from typing import Any
 
 import numpy as np
 
-from skwakesleep._adapters.plain import to_plain
-
 
 def same_model(first: Any, second: Any) -> bool:
     """Return whether two models are of one class and have equal parameters.
 
-    Parameters are those of ``get_params``. Arrays are compared by value, functions by ``==``. Without ``get_params``,
-    the models themselves must be equal, except that models of this package are compared by what a file would hold.
+    Parameters are those of ``get_params``. Arrays are compared by value, functions by ``==``. Models without
+    ``get_params`` are compared by ``==``.
     """
-    return type(first) is type(second) and _are_equal(_parameters(first), _parameters(second))
-
-
-def _parameters(model: Any) -> Any:
-    return model.get_params(deep=False) if hasattr(model, "get_params") else to_plain(model)
+    if type(first) is not type(second):
+        return False
+    if hasattr(first, "get_params"):
+        return _are_equal(first.get_params(deep=False), second.get_params(deep=False))
+    return _are_equal(first, second)
 
 
 def _are_equal(first: Any, second: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The thorough check of a model: whether it keeps the promises that the regression relies on."""
+"""The thorough check of a model: shapes, random numbers, gradients, identities and the mean score."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,25 +7,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Pairs, finite_pairs
-from skwakesleep.models._checks import EXPONENTIAL, UNITS, GuardedModel, ModelError, check_protocol
+from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, EXPONENTIAL_FAMILY
+from skwakesleep._engine.arrays.numerics import differences
+from skwakesleep.models._checks import (
+    GuardedModel,
+    ModelError,
+    check_protocol,
+    natural_form,
+    parts,
+)
 
-RELATIVE_STEP = 1e-5
-# Relative errors beyond these are mistakes: of central differences, and of identities.
+# Relative errors beyond these are mistakes: of central differences, and of identities that hold to rounding.
 DIFFERENCE_TOLERANCE = 1e-5
 IDENTITY_TOLERANCE = 1e-8
-# Standard errors beyond which a mean is not zero.
+# Standard errors beyond which a mean is not zero: a correct model fails once in a million tests.
 N_STANDARD_ERRORS = 5.0
+# Pairs at which gradients and identities are compared.
 N_PAIRS = 8
+# Batches from which the standard error of the mean score is found.
+N_BATCHES = 100
 
 
 def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator, *, n_draws: int = 20_000) -> None:
-    """Check that a generative model keeps the promises of its protocol, at given parameters.
+    """Check the methods of a generative model at given parameters.
 
-    In turn: that it has the required methods and returns the promised shapes; that equal generators give equal draws;
-    that gradients agree with central differences of ``log_joint`` and of ``log_likelihood``, where there are these;
-    that the natural parameters reproduce the log joint and its gradient; that parameters in other units of the columns
-    give the densities and draws that a change of variables gives; and that the mean score at the model's own
-    draws is zero, as it is for every correct density.
+    Checks, in this order: that the required methods are there and return the documented shapes; that equal generators
+    give equal draws; that gradients agree with central differences of ``log_joint`` and of ``log_likelihood``; that the
+    natural parameters reproduce the log joint and its gradient; that ``params_in_units`` gives the densities and draws
+    of a change of variables; and that the mean score at the model's own draws is zero, as it is for every correct
+    density. Checks of optional methods are left out where a model does not have them.
 
     Parameters
     ----------
@@ -33,7 +43,7 @@ def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator,
         The model.
 
     theta : array-like of shape (n_params,)
-        Parameters to check at. Choose some without symmetry: mistakes hide at zero.
+        Parameters to check at. Choose some without symmetry: mistakes are hidden at zero.
 
     rng : numpy.random.Generator
         Draws the pairs.
@@ -47,7 +57,10 @@ def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator,
         If the model lacks required methods.
 
     ValueError
-        Naming the first promise that is broken, and by how much.
+        If `theta` is not ``n_params`` finite numbers.
+
+    ModelError
+        If a check fails. The message names the method, and says by how much it is wrong.
 
     Examples
     --------
@@ -59,33 +72,22 @@ def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator,
     """
     check_protocol(model, model.n_features if hasattr(model, "n_features") else 0)
     guarded = GuardedModel(model)
-    theta = guarded._finite("theta", guarded._shaped("theta", theta, (guarded.n_params,)))
+    theta = np.asarray(theta, dtype=np.float64)
+    if theta.shape != (guarded.n_params,) or not np.isfinite(theta).all():
+        raise ValueError(f"theta must be n_params={guarded.n_params} finite numbers. Got {theta}.")
     _check_draws(guarded, theta, rng)
     z, x = guarded.sample(theta, N_PAIRS, rng)
-    weights = rng.standard_normal(N_PAIRS)
-    if hasattr(guarded, "log_joint") and hasattr(guarded, "grad_log_joint"):
-        _check_slope(
-            guarded,
-            "grad_log_joint",
-            "log_joint",
-            guarded.grad_log_joint(theta, z, x, weights),
-            lambda t: weights @ guarded.log_joint(t, z, x),
-            theta,
-        )
-    if hasattr(guarded, "log_likelihood") and hasattr(guarded, "grad_log_likelihood"):
-        _check_slope(
-            guarded,
-            "grad_log_likelihood",
-            "log_likelihood",
-            guarded.grad_log_likelihood(theta, x),
-            lambda t: guarded.log_likelihood(t, x).mean(),
-            theta,
-        )
-    if all(hasattr(guarded, name) for name in EXPONENTIAL):
+    _check_gradients(guarded, theta, z, x, rng.standard_normal(N_PAIRS))
+    if _has(guarded, *EXPONENTIAL_FAMILY):
         _check_exponential_family(guarded, theta, z, x, rng)
-    if all(hasattr(guarded, name) for name in UNITS):
+    if _has(guarded, *COLUMN_UNITS):
         _check_units(guarded, theta, n_draws, rng)
-    _check_mean_score(guarded, theta, n_draws, rng)
+    if hasattr(guarded, "grad_log_joint") or _has(guarded, *EXPONENTIAL_FAMILY):
+        _check_mean_score(guarded, theta, n_draws, rng)
+
+
+def _has(model: Any, *names: str) -> bool:
+    return all(hasattr(model, name) for name in names)
 
 
 def _check_draws(model: GuardedModel, theta: NDArray, rng: np.random.Generator) -> None:
@@ -99,12 +101,26 @@ def _check_draws(model: GuardedModel, theta: NDArray, rng: np.random.Generator) 
             f"{model.label('sample')} draws something else from an equal generator: it must draw from the generator "
             "that is passed in, and from no other."
         )
-    if np.array_equal(first, other, equal_nan=True) and all(map(np.array_equal, _parts(z), _parts(z_other))):
+    if np.array_equal(first, other, equal_nan=True) and all(map(np.array_equal, parts(z), parts(z_other))):
         raise ModelError(f"{model.label('sample')} draws the same whatever the generator that is passed in.")
 
 
-def _parts(z: Any) -> tuple[NDArray, ...]:
-    return z if isinstance(z, tuple) else (z,)
+def _check_gradients(model: GuardedModel, theta: NDArray, z: Any, x: NDArray, weights: NDArray) -> None:
+    if _has(model, "log_joint", "grad_log_joint"):
+        gradient = model.grad_log_joint(theta, z, x, weights)
+        _check_slope(
+            model, "grad_log_joint", "log_joint", gradient, lambda t: weights @ model.log_joint(t, z, x), theta
+        )
+    if _has(model, "log_likelihood", "grad_log_likelihood"):
+        gradient = model.grad_log_likelihood(theta, x)
+        _check_slope(
+            model,
+            "grad_log_likelihood",
+            "log_likelihood",
+            gradient,
+            lambda t: model.log_likelihood(t, x).mean(),
+            theta,
+        )
 
 
 def _check_slope(
@@ -112,41 +128,24 @@ def _check_slope(
     name: str,
     primitive: str,
     gradient: NDArray,
-    function: Callable[[NDArray], float],
+    function: Callable[[NDArray], Any],
     theta: NDArray,
 ) -> None:
-    """Compare a gradient with the central differences of what it is the gradient of."""
+    """Compare a gradient with the central differences of its primitive."""
     _check_equal(
         f"{model.label(name)} disagrees with central differences of {primitive}",
         gradient,
-        central_differences(function, theta),
+        np.array([change / length for change, length in differences(function, theta)]),
         DIFFERENCE_TOLERANCE,
     )
-
-
-def central_differences(function: Callable[[NDArray], float], theta: NDArray) -> NDArray:
-    """Return the central differences of a function of the parameters, in each of these."""
-    slopes = np.empty_like(theta)
-    for index, step in enumerate(RELATIVE_STEP * np.maximum(1.0, np.abs(theta))):
-        ends = np.stack([theta, theta])
-        ends[0, index] += step
-        ends[1, index] -= step
-        slopes[index] = (function(ends[0]) - function(ends[1])) / (ends[0, index] - ends[1, index])
-    return slopes
 
 
 def _check_exponential_family(
     model: GuardedModel, theta: NDArray, z: Any, x: NDArray, rng: np.random.Generator
 ) -> None:
-    eta, psi = model.natural_parameters(theta, z)
-    statistics = model.sufficient_statistics(x)
-    if eta.shape != statistics.shape:
-        raise ModelError(
-            f"{model.label('natural_parameters')} and sufficient_statistics must have equally many columns. "
-            f"Got {eta.shape[1]} and {statistics.shape[1]}."
-        )
+    (eta, psi), statistics = natural_form(model, theta, z, x)
     if hasattr(model, "log_joint"):
-        # The identity holds up to a function of the observations, so it is the change with theta that is compared.
+        # The identity holds up to a function of the observations, so the change with theta is compared.
         other = theta + 0.1 * rng.standard_normal(len(theta))
         eta_other, psi_other = model.natural_parameters(other, z)
         _check_equal(
@@ -167,30 +166,34 @@ def _check_exponential_family(
 
 
 def _check_units(model: GuardedModel, theta: NDArray, n_draws: int, rng: np.random.Generator) -> None:
-    """Compare densities, draws and the way back with what follows from a change of variables."""
+    """Compare densities, draws and the inverse map with a change of variables."""
     D = model.n_features
     location, scale = model.column_units(rng.standard_normal(D), np.exp(rng.standard_normal(D)))
     scale = np.where(scale > 0, scale, 1.0)
     rescaled = model.params_in_units(theta, location, scale)
-    label = model.label("params_in_units")
     back = model.params_in_units(rescaled, -location / scale, 1 / scale)
-    _check_equal(f"{label} does not lead back to where it came from", back, theta, IDENTITY_TOLERANCE)
+    label = model.label("params_in_units")
+    _check_equal(f"{label} is not undone by the inverse change of units", back, theta, IDENTITY_TOLERANCE)
     z, x = model.sample(theta, N_PAIRS, rng)
     for name in ("log_joint", "log_likelihood"):
         if hasattr(model, name):
-            between = (z,) if name == "log_joint" else ()
+            latents = (z,) if name == "log_joint" else ()
             density = getattr(model, name)
             _check_equal(
-                f"{label} gives parameters at which {name} is not what the change of variables makes it",
-                density(rescaled, *between, location + scale * x),
-                density(theta, *between, x) - np.log(scale).sum(),
+                f"{label} gives parameters at which {name} does not obey the change of variables",
+                density(rescaled, *latents, location + scale * x),
+                density(theta, *latents, x) - np.log(scale).sum(),
                 IDENTITY_TOLERANCE,
             )
     (_, x), (_, other) = model.sample(theta, n_draws, rng), model.sample(rescaled, n_draws, rng)
-    other = (other - location) / scale
+    _check_moments(label, x, (other - location) / scale)
+
+
+def _check_moments(label: str, x: NDArray, other: NDArray) -> None:
+    """Compare draws with standardized draws in other units by their first two moments."""
     for name, power in (("means", 1), ("mean squares", 2)):
         difference = (other**power).mean(axis=0) - (x**power).mean(axis=0)
-        error = np.sqrt(((x**power).var(axis=0) + (other**power).var(axis=0)) / n_draws)
+        error = np.sqrt(((x**power).var(axis=0) + (other**power).var(axis=0)) / len(x))
         beyond = np.abs(difference) > N_STANDARD_ERRORS * error + 1e-12
         if beyond.any():
             raise ModelError(
@@ -210,12 +213,11 @@ def _check_equal(complaint: str, got: NDArray, expected: NDArray, tolerance: flo
 
 def _check_mean_score(model: GuardedModel, theta: NDArray, n_draws: int, rng: np.random.Generator) -> None:
     """Check that the mean score is zero, within standard errors found from batches."""
-    n_batches = 100
-    size = max(1, n_draws // n_batches)
+    size = max(1, n_draws // N_BATCHES)
     weights = np.full(size, 1 / size)
-    batches = [finite_pairs(Pairs(*model.sample(theta, size, rng)), model.label("sample"))[0] for _ in range(n_batches)]
+    batches = [finite_pairs(Pairs(*model.sample(theta, size, rng)), model.label("sample"))[0] for _ in range(N_BATCHES)]
     means = np.stack([_score(model, theta, z, x, weights[: len(x)]) for z, x in batches])
-    mean, error = means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(n_batches)
+    mean, error = means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(N_BATCHES)
     beyond = np.abs(mean) > N_STANDARD_ERRORS * error + 1e-12
     if beyond.any():
         worst = int(np.argmax(np.abs(mean) - N_STANDARD_ERRORS * error))

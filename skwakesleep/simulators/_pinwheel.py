@@ -1,35 +1,38 @@
-"""The hierarchical pinwheel: a mixture of normal latents, bent into shape by a neural network."""
+"""The hierarchical pinwheel: a mixture of normal latents, mapped to the data by a neural network."""
 
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
-from skwakesleep.models._bases import (
-    LOG_2_PI,
-    SummableModel,
-    check_counts,
-    normal_log_prob,
-)
-from skwakesleep.models._documentation import documented
+from skwakesleep._engine.arrays.numerics import LOG_2_PI, normal_log_prob
+from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._densities import SummableModel
+from skwakesleep.models._parameters import check_counts
 from skwakesleep.models._perceptron import Perceptron
 
+# The points are in a plane.
+LATENT_DIM = 2
 # The grid reaches this many standard deviations to each side: beyond is less than 1e-8 of a normal's mass.
 GRID_REACH = 6.0
-# Where training starts, in units of the latent plane: categories on a circle of this radius, and their scale.
+# Initial parameters, in units of the latent plane: categories on a circle of this radius, and their scale.
 CIRCLE = 1.5
 INITIAL_SCALE = 0.5
+# Smallest scale of a category. The network can stretch the plane, so a narrower category is never needed.
 MIN_SCALE = 0.2
+# Points at which the initial network is fitted to a linear map, and the standard deviation of its weights' prior.
+N_POINTS = 500
+RIDGE = 0.05
 
 
-@documented
-class Pinwheel(SummableModel):
+class Pinwheel(NamedParameters, SummableModel):
     """A category, a normal latent for each category, a neural network of it, and normal noise.
 
     Latents ``z`` are a tuple: the category ``(n,)``, and a point of the plane ``(n, 2)``, normal with the category's
     mean and scales. Observations are ``tanh(point @ weights_0 + intercept_0) @ weights_1 + intercept_1`` with normal
-    noise. Mixed latents, of which the category is discrete and the point is not, are of no more trouble here than
-    others. The likelihood is a sum over categories of quadratures in the plane.
+    noise. The category is discrete and the point is not. The likelihood is a sum over categories of quadratures in the
+    plane.
 
     Parameters
     ----------
@@ -40,9 +43,9 @@ class Pinwheel(SummableModel):
     n_hidden : int, default=20
         Number of hidden units of the network.
     min_noise_scale : float, default=0.02
-        Floor of the scale of the observation noise, in the units of the columns that the model is given. These are
-        standardized by `AmortisedWakeSleep`, where it is a part of their standard deviations. A regression of the score
-        that is slightly too small lets the noise shrink, and dreams of a noiseless model teach nothing.
+        Lower bound of the scale of the observation noise, in the units of the columns that the model is given.
+        `AmortisedWakeSleep` standardizes the columns: there it is a fraction of their standard deviations. Errors of
+        the regression can let the noise shrink, and dreams without noise cannot be learned from.
     n_nodes : int, default=81
         Nodes along each side of the square grid, one for each category, on which the likelihood is computed.
 
@@ -71,7 +74,7 @@ class Pinwheel(SummableModel):
     --------
     >>> import numpy as np
     >>> from skwakesleep.datasets import make_pinwheel
-    >>> from skwakesleep.models import Pinwheel
+    >>> from skwakesleep.simulators import Pinwheel
     >>> X, _ = make_pinwheel(100, random_state=0)
     >>> model = Pinwheel()
     >>> rng = np.random.default_rng(0)
@@ -80,8 +83,6 @@ class Pinwheel(SummableModel):
     >>> category.shape, point.shape, x.shape
     ((4,), (4, 2), (4, 2))
     """
-
-    LATENT_DIM = 2
 
     def __init__(
         self,
@@ -94,37 +95,48 @@ class Pinwheel(SummableModel):
         check_counts(n_features=n_features, n_categories=n_categories, n_hidden=n_hidden, n_nodes=n_nodes)
         if not min_noise_scale > 0:
             raise ValueError(f"min_noise_scale must be a positive number. Got {min_noise_scale!r}.")
+        self.n_features = n_features
         self.n_categories = n_categories
         self.n_hidden = n_hidden
         self.min_noise_scale = min_noise_scale
         self.n_nodes = n_nodes
-        self._network = Perceptron(self.LATENT_DIM, n_hidden, n_features)
-        components = (n_categories, self.LATENT_DIM)
-        super().__init__(
-            n_features,
-            {
-                "logits": (n_categories,),
-                "means": components,
-                "log_scales": components,
-                **self._network.shapes(),
-                "log_noise": (n_features,),
-            },
-        )
+
+    @property
+    def _network(self) -> Perceptron:
+        return Perceptron(LATENT_DIM, self.n_hidden, self.n_features)
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        components = (self.n_categories, LATENT_DIM)
+        return {
+            "logits": (self.n_categories,),
+            "means": components,
+            "log_scales": components,
+            **self._network.shapes(),
+            "log_noise": (self.n_features,),
+        }
 
     def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
-        """Return categories on a circle, which the network lays into the plane of the data's principal components.
+        """Return categories on a circle, which the network maps to the plane of the data's principal components.
 
         Parameters
         ----------
-        X : ndarray of shape (m, D)
+        X : ndarray of shape (m, n_features)
             Data: the circle is as wide as they are, the noise half as wide.
         rng : numpy.random.Generator
-            Turns the circle, and draws the weights of the hidden units.
+            Draws the rotation of the circle and the weights of the hidden units.
 
         Returns
         -------
         theta : ndarray of shape (n_params,)
             Flat parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import Pinwheel
+        >>> Pinwheel(2, n_categories=3).initial_params(np.eye(2), np.random.default_rng(0)).shape
+        (119,)
         """
         angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(self.n_categories) / self.n_categories
         return self.pack(
@@ -136,13 +148,13 @@ class Pinwheel(SummableModel):
         )
 
     def _initial_network(self, X: NDArray, rng: np.random.Generator) -> dict[str, NDArray]:
-        """Return a network with random hidden units that is about linear, fitted on points around the origin."""
+        """Return a network with random hidden units, fitted to a linear map at points around the origin."""
         network = self._network.initial(rng)
         network["intercept_0"] = rng.standard_normal(self.n_hidden)
-        points = CIRCLE * rng.standard_normal((500, self.LATENT_DIM))
+        points = CIRCLE * rng.standard_normal((N_POINTS, LATENT_DIM))
         hidden = np.tanh(points @ network["weights_0"] + network["intercept_0"])
-        ridge = np.sqrt(len(points)) * 0.05 * np.eye(self.n_hidden)
-        targets = points @ _principal_components(X, self.LATENT_DIM) / CIRCLE
+        ridge = np.sqrt(N_POINTS) * RIDGE * np.eye(self.n_hidden)
+        targets = points @ _principal_components(X, LATENT_DIM) / CIRCLE
         network["weights_1"] = np.linalg.lstsq(
             np.vstack([hidden, ridge]), np.vstack([targets, np.zeros((self.n_hidden, self.n_features))])
         )[0]
@@ -150,9 +162,25 @@ class Pinwheel(SummableModel):
         return network
 
     def project(self, theta: NDArray) -> NDArray:
-        """Return the parameters with noise and latent scales at their floors or above.
+        """Return the parameters with noise and latent scales at their lower bounds or above.
 
-        The network can stretch the plane as it likes: a narrow category is never needed, and hard to learn from.
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Any parameters.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_params,)
+            Parameters within bounds.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import Pinwheel
+        >>> model = Pinwheel(min_noise_scale=0.5)
+        >>> np.exp(model.unpack(model.project(np.full(model.n_params, -5.0)))["log_noise"]).round(9)
+        array([0.5, 0.5])
         """
         theta = theta.copy()
         parameters = self.unpack(theta)
@@ -161,11 +189,57 @@ class Pinwheel(SummableModel):
         return theta
 
     def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
-        """Return the means and standard deviations."""
+        """Return the means and standard deviations, by which the columns can be standardized.
+
+        Parameters
+        ----------
+        mean : ndarray of shape (n_features,)
+            Mean of each column of the data.
+        std : ndarray of shape (n_features,)
+            Standard deviation of each column, zero where it is constant.
+
+        Returns
+        -------
+        location : ndarray of shape (n_features,)
+            The means.
+        scale : ndarray of shape (n_features,)
+            The standard deviations.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import Pinwheel
+        >>> Pinwheel().column_units(np.zeros(2), np.array([1.0, 7.0]))
+        (array([0., 0.]), array([1., 7.]))
+        """
         return mean, std
 
     def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
-        """Return the parameters of ``location + scale * x``."""
+        """Return the parameters of the model of ``location + scale * x``, given those of the model of ``x``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Parameters of the model of ``x``.
+        location : ndarray of shape (n_features,)
+            Real numbers.
+        scale : ndarray of shape (n_features,)
+            Positive numbers.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_params,)
+            Parameters of the model of ``location + scale * x``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import Pinwheel
+        >>> model = Pinwheel()
+        >>> theta = model.params_in_units(np.ones(model.n_params), np.full(2, 100.0), np.full(2, 10.0))
+        >>> model.unpack(theta)["intercept_1"]
+        array([110., 110.])
+        """
         theta = theta.copy()
         parameters = self.unpack(theta)
         parameters["weights_1"] *= scale
@@ -175,29 +249,51 @@ class Pinwheel(SummableModel):
         return theta
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[tuple[NDArray, NDArray], NDArray]:
-        """Return ``n`` pairs: categories ``(n,)`` and points ``(n, 2)``, and observations ``(n, D)``."""
+        """Return ``n`` independent pairs of latents and observations.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+        n : int
+            Number of pairs.
+        rng : numpy.random.Generator
+            The only source of random numbers.
+
+        Returns
+        -------
+        z : tuple of ndarray of shapes (n,) and (n, 2)
+            Categories, and points of the plane.
+        x : ndarray of shape (n, n_features)
+            Observations.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import Pinwheel
+        >>> model = Pinwheel()
+        >>> (category, point), x = model.sample(np.zeros(model.n_params), 4, np.random.default_rng(0))
+        >>> category.shape, point.shape, x.shape
+        ((4,), (4, 2), (4, 2))
+        """
         parameters = self.unpack(theta)
-        category = rng.choice(self.n_categories, size=n, p=np.exp(_log_softmax(parameters["logits"])))
+        category = rng.choice(self.n_categories, size=n, p=np.exp(log_softmax(parameters["logits"])))
         scale = np.exp(parameters["log_scales"][category])
-        point = parameters["means"][category] + scale * rng.standard_normal((n, self.LATENT_DIM))
+        point = parameters["means"][category] + scale * rng.standard_normal((n, LATENT_DIM))
         mean, _ = self._network.forward(parameters, point)
         return (category, point), mean + np.exp(parameters["log_noise"]) * rng.standard_normal(mean.shape)
 
     def sufficient_statistics(self, x: NDArray) -> NDArray:
-        """Return the observations and their squares, ``(m, 2 D)``."""
         return np.hstack([x, x**2])
 
-    def natural_parameters(self, theta: NDArray, z: tuple[NDArray, NDArray]) -> tuple[NDArray, NDArray]:
-        """Return ``eta (n, 2 D)``, mean times precision and minus half the precision, and ``psi (n,)``."""
+    def _conditional(self, theta: NDArray, z: tuple[NDArray, NDArray]) -> tuple[NDArray, NDArray]:
         parameters = self.unpack(theta)
         precision = np.exp(-2 * parameters["log_noise"])
         mean, _ = self._network.forward(parameters, z[1])
-        psi = 0.5 * mean**2 @ precision + np.sum(parameters["log_noise"] + 0.5 * LOG_2_PI)
-        eta = np.hstack([mean * precision, np.broadcast_to(-0.5 * precision, mean.shape)])
-        return eta, psi - self.log_prior(theta, z)
+        log_normalizer = 0.5 * mean**2 @ precision + np.sum(parameters["log_noise"] + 0.5 * LOG_2_PI)
+        return np.hstack([mean * precision, np.broadcast_to(-0.5 * precision, mean.shape)]), log_normalizer
 
     def natural_vjp(self, theta: NDArray, z: tuple[NDArray, NDArray], ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
-        """Return the gradient of ``sum(ct_eta * eta) + sum(ct_psi * psi)``, of shape ``(n_params,)``."""
         parameters = self.unpack(theta)
         precision = np.exp(-2 * parameters["log_noise"])
         mean, tape = self._network.forward(parameters, z[1])
@@ -211,11 +307,10 @@ class Pinwheel(SummableModel):
         )
 
     def log_prior(self, theta: NDArray, z: tuple[NDArray, NDArray]) -> NDArray:
-        """Return ``log p(category, point)`` of shape ``(n,)``, in nats."""
         parameters = self.unpack(theta)
         category, point = z
         mean, log_scale = parameters["means"][category], parameters["log_scales"][category]
-        return _log_softmax(parameters["logits"])[category] + normal_log_prob(point, mean, log_scale)
+        return log_softmax(parameters["logits"])[category] + normal_log_prob(point, mean, log_scale)
 
     def _prior_vjp(
         self, parameters: dict[str, NDArray], z: tuple[NDArray, NDArray], weights: NDArray
@@ -226,33 +321,47 @@ class Pinwheel(SummableModel):
         scale = np.exp(parameters["log_scales"])
         standard = (point - parameters["means"][category]) / scale[category]
         return {
-            "logits": own.sum(axis=1) - weights.sum() * np.exp(_log_softmax(parameters["logits"])),
+            "logits": own.sum(axis=1) - weights.sum() * np.exp(log_softmax(parameters["logits"])),
             "means": own @ standard / scale,
             "log_scales": own @ (standard**2 - 1),
         }
 
     def latent_nodes(self, theta: NDArray) -> tuple[tuple[NDArray, NDArray], NDArray]:
-        """Return a square grid about each category as latents, and the log of the area of the cells, ``(J,)``."""
+        # A square grid around each category, in units of its scales.
         parameters = self.unpack(theta)
         side, step = np.linspace(-GRID_REACH, GRID_REACH, self.n_nodes, retstep=True)
-        grid = np.array(list(product(side, repeat=self.LATENT_DIM)))
+        grid = np.array(list(product(side, repeat=LATENT_DIM)))
         category = np.repeat(np.arange(self.n_categories), len(grid))
         log_scale = parameters["log_scales"][category]
         point = parameters["means"][category] + np.exp(log_scale) * np.tile(grid, (self.n_categories, 1))
-        return (category, point), self.LATENT_DIM * np.log(step) + log_scale.sum(axis=1)
+        return (category, point), LATENT_DIM * np.log(step) + log_scale.sum(axis=1)
 
     def latent_function(self, z: tuple[NDArray, NDArray]) -> NDArray:
-        """Return which category it is, one-hot ``(n, n_categories)``: the expectations are their probabilities."""
+        """Return the indicators of the categories: their posterior expectations are probabilities.
+
+        Parameters
+        ----------
+        z : tuple of ndarray of shapes (n,) and (n, 2)
+            Categories, and points of the plane.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_categories)
+            One for the category, zero elsewhere.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.simulators import Pinwheel
+        >>> Pinwheel(n_categories=3).latent_function((np.array([2, 0]), np.zeros((2, 2))))
+        array([[0., 0., 1.],
+               [1., 0., 0.]])
+        """
         return (z[0][:, np.newaxis] == np.arange(self.n_categories)).astype(np.float64)
 
 
-def _log_softmax(logits: NDArray) -> NDArray:
-    peak = logits.max()
-    return logits - peak - np.log(np.exp(logits - peak).sum())
-
-
 def _principal_components(X: NDArray, n_components: int) -> NDArray:
-    """Return the leading principal components, each as long as its standard deviation; zeros where there are fewer."""
+    """Return the leading principal components, each of the length of its standard deviation; zeros beyond the rank."""
     _, singular, axes = np.linalg.svd((X - X.mean(axis=0)) / np.sqrt(len(X)), full_matrices=False)
     components = np.zeros((n_components, X.shape[1]))
     n_found = min(n_components, len(singular))

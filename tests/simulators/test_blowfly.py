@@ -7,7 +7,8 @@ from scipy.stats import gamma, kstest
 
 from skwakesleep import AmortisedWakeSleep
 from skwakesleep.datasets import load_blowfly
-from skwakesleep.models import BlowflyDynamics
+from skwakesleep.simulators import BlowflyDynamics
+from skwakesleep.simulators._population_steps import log_densities, summed_out
 from tests.models import difference
 
 # Counts in thousands, as everywhere in this file.
@@ -95,25 +96,17 @@ def test_each_series_has_its_own_likelihood():
     np.testing.assert_allclose(together, apart, rtol=1e-12)
 
 
-def test_weighted_gradient_is_the_slope_of_the_log_joint(model, rng):
-    assert difference.gradient_error(model, PARAMETERS["typical"], rng) < 1e-6
-
-
 def test_local_gradient_is_the_slope_of_the_log_joint_of_the_steps(rng):
     model, theta = BlowflyDynamics(180, 7), PARAMETERS["typical"]
     z, rows = model.sample_local(theta, model.local_inputs(X), 300, rng)
     weights = rng.normal(size=300)
-    expected = difference.slope(lambda t: weights @ model._log_densities(t, z, np.exp(rows[:, 2])), theta)
+    expected = difference.slope(lambda t: weights @ log_densities(t, z, np.exp(rows[:, 2])), theta)
     assert difference.relative_error(model.local_grad_log_joint(theta, z, rows, weights), expected) < 1e-6
 
 
 @every_parameters
 def test_exact_gradient_is_the_slope_of_the_likelihood(theta):
     assert difference.likelihood_gradient_error(BlowflyDynamics(180, 7), theta, X) < 1e-6
-
-
-def test_scores_are_zero_on_average(model, rng):
-    assert np.abs(difference.score_in_standard_errors(model, PARAMETERS["typical"], rng)).max() < 5
 
 
 def test_scores_of_the_steps_are_zero_on_average(rng):
@@ -186,7 +179,7 @@ def test_features_are_all_that_the_posterior_depends_on():
     model = BlowflyDynamics(3, delay=1)
     np.testing.assert_allclose(*model.local_features(theta, rows), rtol=1e-12)
     series = np.exp(rows[:, [2, 1, 0]])
-    _, posterior, (recruits, losses) = model._summed_out(theta, series)
+    _, posterior, (recruits, losses) = summed_out(theta, *model._windows(series), model.n_nodes)
     expected_recruits = np.sum(posterior * np.exp(recruits), axis=-1)[:, 0] / births
     expected_losses = np.sum(posterior * np.exp(losses), axis=-1)[:, 0]
     assert expected_recruits[0] == pytest.approx(expected_recruits[1], rel=1e-6)
@@ -206,7 +199,7 @@ def test_transform_is_the_expected_survival_of_each_step():
         model, n_sleep=1000, max_iter=1, learning_rate_init=1e-9, feature_map=None, random_state=0
     )
     fitted = estimator.fit(X)
-    _, posterior, z = model._summed_out(theta, X)
+    _, posterior, z = summed_out(theta, *model._windows(X), model.n_nodes)
     exact = np.sum(posterior * model.latent_function(z).reshape(posterior.shape), axis=-1)[0]
     expected = fitted.transform(X)[:, 0]
     assert np.sqrt(np.mean((expected - exact) ** 2)) < 0.8 * exact.std()

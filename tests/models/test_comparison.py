@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 
-from skwakesleep._adapters.model_comparison import same_model
 from skwakesleep.models import LatentFactors, NeuralDecoder
+from skwakesleep.models._comparison import same_model
 
 
 class Model(BaseEstimator):

@@ -1,0 +1,37 @@
+"""Deprecated protocols of one or two optional methods each, kept for ``isinstance``."""
+
+from collections.abc import Sequence
+from types import new_class
+from typing import Any, Protocol, runtime_checkable
+
+from skwakesleep._deprecation import Deprecated
+
+METHODS = {
+    "ColumnUnits": ("column_units", "params_in_units"),
+    "ConditionalDensity": ("log_prob_x_given_z",),
+    "JointDensity": ("log_joint",),
+    "LatentFunction": ("latent_function",),
+    "Likelihood": ("log_likelihood",),
+    "LikelihoodGradient": ("grad_log_likelihood",),
+    "LocalFeatures": ("local_features",),
+    "NamedParameters": ("unpack",),
+    "Projection": ("project",),
+}
+
+
+def _method(self: Any, *args: Any) -> Any:
+    """Stand for a method of a protocol."""
+
+
+def _protocol(name: str, methods: Sequence[str]) -> Any:
+    namespace = {"__doc__": "Deprecated protocol.", "__module__": __name__, **dict.fromkeys(methods, _method)}
+    return runtime_checkable(new_class(name, (Protocol,), exec_body=lambda body: body.update(namespace)))
+
+
+globals().update({name: _protocol(name, methods) for name, methods in METHODS.items()})
+
+
+def deprecated_protocol(name: str) -> Deprecated:
+    """Return the entry of a protocol among the deprecated names."""
+    checks = " and ".join(f"hasattr(model, {method!r})" for method in METHODS[name])
+    return Deprecated(__name__, f"Optional methods need no protocol: test {checks}")

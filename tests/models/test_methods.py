@@ -1,0 +1,85 @@
+"""The table of methods: the user guide prints it, and calls are checked against it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skwakesleep.models import ExponentialFamily, GenerativeModel, LatentFactors, LocalFactors, ModelError
+from skwakesleep.models._checks import GuardedModel
+from skwakesleep.models._methods import EXPONENTIAL, LOCAL, METHODS, arrays
+from skwakesleep.simulators import BlowflyDynamics
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "black_box.rst"
+
+
+def table():
+    """Return the table as the user guide shows it."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 40 22 38", ""]
+    rows = [("method", "returns", "used for")]
+    rows += [
+        (f"``{name}({arguments})``", f"``{returns}``", use) for name, (arguments, returns, use, _) in METHODS.items()
+    ]
+    for method, returns, use in rows:
+        lines += [f"   * - {method}", f"     - {returns}", f"     - {use}"]
+    return "\n".join(lines)
+
+
+def test_user_guide_has_the_table():
+    assert table() in GUIDE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "names"),
+    [
+        (GenerativeModel, ("initial_params", "sample", "grad_log_joint")),
+        (ExponentialFamily, EXPONENTIAL),
+        (LocalFactors, LOCAL),
+    ],
+)
+def test_methods_of_protocols_are_in_the_table(protocol, names):
+    methods = {name for name, value in vars(protocol).items() if callable(value) and not name.startswith("_")}
+    assert methods == set(names) <= METHODS.keys()
+
+
+def test_arguments_of_the_table_are_those_of_the_models():
+    """The same number in the same order, of those that the models of this package have."""
+    for model in LatentFactors(3), BlowflyDynamics(12, 2):
+        for name, method in METHODS.items():
+            if hasattr(model, name):
+                code = getattr(model, name).__func__.__code__
+                assert code.co_argcount - 1 == len(arrays(method.arguments)), name
+
+
+WRONG = {
+    "P": ("grad_log_joint", np.zeros(3)),
+    "n": ("log_joint", np.zeros(3)),
+    "m": ("log_likelihood", np.zeros(3)),
+    "n and m": ("log_prob_x_given_z", np.zeros((2, 5))),
+    "n of two results": ("natural_parameters", (np.zeros((5, 2)), np.zeros(4))),
+    "D": ("column_units", (np.zeros(2), np.zeros(2))),
+    "two results": ("column_units", np.zeros(2)),
+    "finite": ("params_in_units", np.full(9, np.nan)),
+    "any number of features": ("latent_function", np.zeros(5)),
+    "names": ("unpack", [1]),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_shapes_are_found(case):
+    """And the right ones are not."""
+    name, result = WRONG[case]
+    model = LatentFactors(3, 1)
+    theta, z, x, rows = np.zeros(model.n_params), np.zeros((5, 1)), np.zeros((5, 3)), np.zeros((2, 3))
+    x = rows if name == "log_prob_x_given_z" else x
+    values = {"theta": theta, "z": z, "x": x, "X": rows, "weights": np.ones(5)}
+    values |= {"mean": np.ones(3), "std": np.ones(3), "location": np.ones(3), "scale": np.ones(3)}
+    args = [values[argument] for argument in arrays(METHODS[name].arguments)]
+    getattr(GuardedModel(model), name)(*args)
+
+    class Wrong(LatentFactors):
+        pass
+
+    setattr(Wrong, name, lambda self, *args: result)
+    with pytest.raises(ModelError, match=f"^Wrong.{name} "):
+        getattr(GuardedModel(Wrong(3, 1)), name)(*args)
