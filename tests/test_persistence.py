@@ -95,10 +95,10 @@ def log_joint(theta, z, x):
     return -50 * np.square(x - theta - z).sum(axis=1)
 
 
-def test_model_saved_twice_is_one_object_after_loading(binary):
+def test_training_of_a_loaded_estimator_continues_with_its_model(binary):
     model = FunctionModel(draw, log_joint, n_params=1, n_features=6)
     loaded = pickle.loads(pickle.dumps(amortised(model).set_params(warm_start=True).fit(binary)))
-    assert loaded.model is loaded.model_  # else a warm start would be refused, as with another model
+    assert loaded.model == loaded.model_ == model
     assert loaded.fit(binary).n_iter_ == 4
 
 

@@ -151,7 +151,7 @@ def test_replicas_with_different_units_are_averaged_in_common_units():
     machine = HelmholtzMachine(4, visible="gaussian", random_state=0).partial_fit(rows)
     one, other = replicate(machine, 2)
     one.partial_fit(rows), other.partial_fit(3 * rows + 5)
-    assert not np.array_equal(*(replica._fitted.machine.visible.location for replica in (one, other)))
+    assert not np.array_equal(*(replica._fitted.machine.columns.location for replica in (one, other)))
     same = average([other, other])
     np.testing.assert_allclose(same.score_samples(rows), other.score_samples(rows), rtol=1e-9)
     between = average([one, other]).inverse_transform(np.zeros((1, 4)))
