@@ -305,14 +305,20 @@ def test_log_odds_are_right_to_third_order(name, network):
     assert worst[0] < 0.2
 
 
+@pytest.mark.parametrize("n_rows", [1, 2])
 @pytest.mark.parametrize("network", ["model", "recognition"])
-def test_results_do_not_depend_on_how_many_rows_are_computed_at_a_time(network, monkeypatch):
-    machine, flat = untaught("autoregressive")
-    _, x = dreams(machine, flat, 5)
-    units = random_states(machine, 5, 6)
+@pytest.mark.parametrize("autoregressive", [(), EVERYWHERE], ids=["plain", "autoregressive"])
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "mixed"])
+def test_results_do_not_depend_on_how_many_rows_are_computed_at_a_time(
+    kind, autoregressive, network, n_rows, monkeypatch
+):
+    machine, flat = random_machine((300, 17, 4), 14, kind=kind, autoregressive=autoregressive, scale=0.3)
+    _, x = dreams(machine, flat, 9)
+    units = random_states(machine, 9, 6)
     distribution = distributions(machine, flat)[network]
     log_prob, expansion = distribution.log_prob(x, units), distribution.expand(x, units)
-    monkeypatch.setattr(annealing, "CACHED_UNITS", 2 * 6 * machine.columns.n_units)  # two rows
+    widest = 300 if network == "model" else 17
+    monkeypatch.setattr(annealing, "CACHED_UNITS", n_rows * 6 * widest)
     np.testing.assert_array_equal(distribution.log_prob(x, units), log_prob)
     for part, whole in zip(distribution.expand(x, units), expansion, strict=True):
         np.testing.assert_array_equal(part, whole)

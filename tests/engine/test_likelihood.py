@@ -154,7 +154,7 @@ def test_scores_depend_on_the_row_alone(sizes):
 
 def test_scores_do_not_depend_on_the_place_in_a_block():
     """A block has 51 rows here, and is computed in parts of two rows: the last part has one row."""
-    _, machine, flat = oracle_machine((400, 20), seed=19, scale=0.1)
+    _, machine, flat = oracle_machine((400, 20), seed=19)
     X = (np.random.default_rng(20).random((10, 400)) < 0.3).astype(float)
     scores = score(machine, flat, np.repeat(X, 51, axis=0), n_particles=128).reshape(10, 51)
     np.testing.assert_array_equal(scores, np.repeat(scores[:, :1], 51, axis=1))
