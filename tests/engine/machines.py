@@ -123,14 +123,19 @@ def taught_machine(
     """Return a random machine whose recognition network was trained on dreams."""
     machine, flat = random_machine(sizes, seed, scale=scale, autoregressive=autoregressive)
     machine.recognition_part(flat)[...] = 0
+    teach(machine, flat, seed=seed, n_lessons=n_lessons)
+    return machine, flat
+
+
+def teach(machine: Machine, flat: np.ndarray, *, seed: int = 0, n_lessons: int = 200) -> None:
+    """Train the recognition network on dreams, in place."""
     objective = wake_sleep(machine, flat, "sleep", 1, seed=seed)
     optimizer = Adam(0.1, np.ones_like(flat))
     for _ in range(n_lessons):
-        objective(Batch.dense(np.zeros((100, sizes[0]))))
+        objective(Batch.dense(np.zeros((100, machine.columns.n_units))))
         gradient = np.zeros_like(flat)
         machine.recognition_part(gradient)[...] = machine.recognition_part(objective.gradient)
         optimizer.ascend(flat, gradient, NumpyBackend())
-    return machine, flat
 
 
 # ---------------------------------------------------------------------- use of machines

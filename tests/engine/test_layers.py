@@ -1,5 +1,7 @@
 """Layers compared with their definition: natural parameters, gradients by differences, frequencies of samples."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -8,10 +10,14 @@ from skwakesleep._engine.arrays.random import CoarseNoise, FineNoise
 from skwakesleep._engine.machine.families import Bernoulli, Gaussian
 from skwakesleep._engine.machine.layers import Layer, Units
 from tests import oracle
-from tests.engine.machines import VARIANCE_FLOOR
+from tests.engine.machines import VARIANCE_FLOOR, columns_of
 
 B, K, N_PARENTS, N_UNITS = 4, 3, 2, 3
-FAMILIES = {"bernoulli": Bernoulli(), "gaussian": Gaussian(np.full(N_UNITS, VARIANCE_FLOOR))}
+FAMILIES = {
+    "bernoulli": Bernoulli(),
+    "gaussian": Gaussian(np.full(N_UNITS, VARIANCE_FLOOR)),
+    "mixed": columns_of("mixed", N_UNITS),
+}
 # Shapes of parents and targets: the prior, a recognition layer over data, a deeper layer, the visible layer.
 ROLES = {
     "prior": (None, (B, K)),
@@ -37,7 +43,7 @@ def build(family, role, seed=0):
 
 every_kind = pytest.mark.parametrize(
     ("family", "role"),
-    [("bernoulli", role) for role in ROLES] + [("gaussian", "visible"), ("gaussian", "hidden")],
+    [("bernoulli", role) for role in ROLES] + list(product(["gaussian", "mixed"], ["visible", "hidden"])),
 )
 
 

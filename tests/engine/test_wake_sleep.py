@@ -19,7 +19,15 @@ from skwakesleep._engine.machine.wake_sleep import THINNED_SHARE, skip_small_res
 from skwakesleep._engine.training.loop import LOST_EPOCH
 from skwakesleep._engine.training.optimizers import SGD, Adam
 from tests import oracle
-from tests.engine.machines import EVERYWHERE, model_of, oracle_machine, random_machine, wake_sleep
+from tests.engine.machines import (
+    EVERYWHERE,
+    dreams,
+    exact_log_likelihood,
+    model_of,
+    oracle_machine,
+    random_machine,
+    wake_sleep,
+)
 
 THRESHOLD = 5.0
 N_BATCHES = 30
@@ -95,6 +103,32 @@ def test_gradients_are_the_enumerated_expectations(sizes, gaussian, case):
     assert largest_z(recognition, flat(expected[other[case.recognition[0]]])) > THRESHOLD
     assert largest_z(generative, 1.1 * flat(expected[case.generative])) > THRESHOLD
     assert largest_z(recognition, -recognition_expected) > THRESHOLD
+
+
+@pytest.mark.parametrize("autoregressive", [(), EVERYWHERE], ids=["plain", "autoregressive"])
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "mixed"])
+def test_the_generative_gradient_is_the_slope_of_the_enumerated_likelihood(kind, autoregressive):
+    machine, parameters = random_machine((3, 2, 2), 13, kind=kind, autoregressive=autoregressive, scale=0.7)
+    x = dreams(machine, parameters, 4)[1]
+
+    def slope(index):
+        ends = []
+        for step in (1e-5, -1e-5):
+            moved = parameters.copy()
+            moved[index] += step
+            ends.append(exact_log_likelihood(machine, moved, x).mean())
+        return (ends[0] - ends[1]) / 2e-5
+
+    n_generative = parameters.size - machine.recognition_part(parameters).size
+    free = machine.layout.mask({"weights", "intercept", "log_variance"}, float)[:n_generative] > 0
+    expected = np.array([slope(index) for index in range(n_generative)])[free]
+    objective = wake_sleep(machine, parameters, "wake", 5000, seed=1)
+    samples = []
+    for _ in range(N_BATCHES):
+        objective(Batch.dense(x[:, 0]))
+        samples.append(objective.gradient[:n_generative][free])
+    assert largest_z(np.array(samples), expected) < THRESHOLD
+    assert largest_z(np.array(samples), 1.1 * expected) > THRESHOLD  # negative control
 
 
 def test_error_falls_with_the_particles():
