@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models
 from skwakesleep._adapters.plain import CLASS, NAMES, PATHS, fits, from_plain
-from skwakesleep._engine.machine import families
+from skwakesleep._engine.machine import codecs
 from skwakesleep._engine.machine.networks import MAX_LAYERS, Machine
 from skwakesleep.models import BlowflyDynamics, LatentFactors
 from skwakesleep.reference import IndependentBernoulli
@@ -96,6 +96,15 @@ def cycle():
     return value
 
 
+# A machine as earlier versions wrote it.
+EARLIER = {
+    CLASS: "machine",
+    "sizes": (6, 4, 2),
+    "visible": {CLASS: "bernoulli"},
+    "n_active": 2.0,
+    "autoregressive": ["prior"],
+}
+CODEC = {CLASS: "unit-interval", "column_means": np.zeros(6), "n_rows": 1}
 WIDE = put("model_.n_features", 10**6)
 OF_A_CLASS = "cannot be an attribute of a saved estimator"
 DEEP = "nested more than 100 levels deep"
@@ -105,8 +114,8 @@ CLASSES = {
         put(f"_fitted.machine.{CLASS}", "os.system"),
         "class 'os.system', which is none of this package",
     ),
-    "a path": (MACHINE, put(f"_fitted.machine.{CLASS}", PATHS["machine"]), "none of this package"),
-    "no text": (MACHINE, put(f"_fitted.machine.{CLASS}", ["machine"]), "none of this package"),
+    "a path": (MACHINE, put(f"_fitted.machine.{CLASS}", PATHS["machine/2"]), "none of this package"),
+    "no text": (MACHINE, put(f"_fitted.machine.{CLASS}", ["machine/2"]), "none of this package"),
     "not registered": (
         MACHINE,
         put(f"_fitted.machine.{CLASS}", "layer"),
@@ -114,9 +123,9 @@ CLASSES = {
     ),
     "another class": (MACHINE, put(f"_fitted.machine.{CLASS}", "adam"), "of 'adam' is missing"),
     "a class alone": (MACHINE, put("_fitted.state", {CLASS: "training-state/2"}), "of 'training-state/2' is missing"),
-    "a machine that is none": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
-    "a state that is none": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
-    "an optimizer that is none": (MACHINE, put("_fitted.state.optimizer", {CLASS: "bernoulli"}), "optimizer of"),
+    "a machine that is none": (MACHINE, put("_fitted.machine", CODEC), "fitted-machine|_fitted"),
+    "a state that is none": (MACHINE, put("_fitted.state", CODEC), "fitted-machine|_fitted"),
+    "an optimizer that is none": (MACHINE, put("_fitted.state.optimizer", CODEC), "optimizer of"),
     "a state of the other estimator": (
         AMORTISED,
         put("_fitted.state", MACHINE.__getstate__()["_fitted"]["state"]),
@@ -126,7 +135,7 @@ CLASSES = {
 ATTRIBUTES = {
     "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state/2' is missing"),
     "no moments": (MACHINE, drop("_fitted.state.optimizer._first"), "_first of 'adam' is missing"),
-    "no widths": (MACHINE, drop("_fitted.machine.sizes"), "sizes of 'machine' is missing"),
+    "no widths": (MACHINE, drop("_fitted.machine.hidden_sizes"), "hidden_sizes of 'machine/2' is missing"),
     "no machine": (MACHINE, drop("_fitted.machine"), "machine of .fitted-machine. is missing"),
     "no state": (MACHINE, drop("_fitted.state"), "state of .fitted-machine. is missing"),
     "no kind of columns": (MACHINE, drop("visible_"), "visible_ is missing"),
@@ -135,7 +144,7 @@ ATTRIBUTES = {
     "unknown form": (AMORTISED, put("gradient_", "none"), "gradient_"),
     "one too many": (MACHINE, put("_fitted.state.x", 0), "'training-state/2' has no 'x'"),
     "a method hidden": (MACHINE, put("_fitted.state.copy", 0), "'training-state/2' has no 'copy'"),
-    "an argument too many": (MACHINE, put("_fitted.machine.x", 0), "'machine' has no 'x'"),
+    "an argument too many": (MACHINE, put("_fitted.machine.x", 0), "'machine/2' has no 'x'"),
     "transform hidden": (MACHINE, put("transform", 0), f"'transform' {OF_A_CLASS}"),
     "a property hidden": (MACHINE, put("components_", 0), f"'components_' {OF_A_CLASS}"),
     "constraints hidden": (MACHINE, put("_parameter_constraints", {}), f"'_parameter_constraints' {OF_A_CLASS}"),
@@ -167,9 +176,24 @@ TYPES = {
     "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state/2' .* type 'dict'"),
     "bounds as text": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
     "a number as text": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
-    "widths as text": (MACHINE, put("_fitted.machine.sizes", "642"), "sizes of 'machine' .* type 'str'"),
-    "fractional widths": (MACHINE, put("_fitted.machine.sizes", (6.0, 4.5)), "sizes of 'machine' .* type 'tuple'"),
-    "a family as text": (MACHINE, put("_fitted.machine.visible", "gaussian"), "visible of 'machine' .* type 'str'"),
+    "widths as text": (MACHINE, put("_fitted.machine.hidden_sizes", "42"), "hidden_sizes of 'machine/2' .* type 'str'"),
+    "fractional widths": (
+        MACHINE,
+        put("_fitted.machine.hidden_sizes", (4.0, 2.5)),
+        "hidden_sizes of 'machine/2' .* type 'tuple'",
+    ),
+    "columns as text": (MACHINE, put("_fitted.machine.columns", "gaussian"), "columns of 'machine/2' .* type 'str'"),
+    "an unknown kind of columns": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks", lambda blocks: {"magic": blocks["gaussian"]}),
+        "magic",
+    ),
+    "the codec of another kind": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec", CODEC),
+        "",
+    ),
+    "no block": (MACHINE, put("_fitted.machine.columns.blocks", {}), ""),
     "a feature map as text": (
         AMORTISED,
         put("_fitted.state.regression.feature_map", "none"),
@@ -186,15 +210,42 @@ ARRAYS = {
     ),
     "short moments": (MACHINE, put("_fitted.state.optimizer._first", short), r"_first has shape \(5,\)"),
     "short step sizes": (MACHINE, put("_fitted.state.optimizer._scales", short), r"_scales has shape \(5,\)"),
-    "short locations": (MACHINE, put("_fitted.machine.visible.location", short), "not one of 6 columns"),
+    "short locations": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.location", short),
+        r"parameters has shape \(92,\)",
+    ),
+    "short scales": (MACHINE, put("_fitted.machine.columns.blocks.gaussian.codec.scale", short), "not of 6 columns"),
+    "a column twice": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.columns", first(3)),
+        "the blocks are not of 6 columns",
+    ),
+    "a column that is not there": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.columns", first(7)),
+        "the blocks are not of 6 columns",
+    ),
     "no numbers": (DISCARDED, put("_fitted.state.average", np.zeros(0)), r"average has shape \(0,\)"),
     "a table": (MACHINE, put("_fitted.state.average", lambda array: array[:, np.newaxis]), "average has shape"),
     "NaN": (MACHINE, put("_fitted.state.best_parameters", first(np.nan)), "best_parameters is not finite"),
     "infinity": (MACHINE, put("_fitted.state.parameters", first(np.inf)), "parameters is not finite"),
     "NaN for inference": (DISCARDED, put("_fitted.state.average", first(np.nan)), "average is not finite"),
-    "NaN for a location": (MACHINE, put("_fitted.machine.visible.location", first(np.nan)), "no finite location"),
-    "scale of zero": (MACHINE, put("_fitted.machine.visible.scale", first(0.0)), "no finite location and scale"),
-    "negative scale": (MACHINE, put("_fitted.machine.visible.scale", first(-1.0)), "no finite location and scale"),
+    "NaN for a location": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.location", first(np.nan)),
+        "no finite location",
+    ),
+    "scale of zero": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.scale", first(0.0)),
+        "no finite location and scale",
+    ),
+    "negative scale": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.scale", first(-1.0)),
+        "no finite location and scale",
+    ),
     "short theta": (AMORTISED, put("theta_", short), r"theta_ has shape \(5,\)"),
     "NaN in theta": (AMORTISED, put("theta_", first(np.nan)), "theta_ is not finite"),
     "short iterate": (AMORTISED, put("_fitted.state.parameters", short), r"parameters has shape \(5,\)"),
@@ -203,19 +254,14 @@ ARRAYS = {
     "short history": (BLOWFLY, put("model.history", lambda array: array[:1]), "history must have"),
 }
 NUMBERS = {
-    "a negative width": (MACHINE, put("_fitted.machine.sizes", (6, -4, 2)), "the smallest of -4 units"),
-    "no hidden layer": (MACHINE, put("_fitted.machine.sizes", (6,)), "Got 0 layers"),
-    "300 000 layers": (MACHINE, put("_fitted.machine.sizes", (6,) * 300_000), "Got 299999 layers"),
-    "a wide layer": (MACHINE, put("_fitted.machine.sizes", (6, 10**12, 2)), r"parameters has .* not \d+ floats"),
-    "many columns": (
+    "a negative width": (MACHINE, put("_fitted.machine.hidden_sizes", (-4, 2)), "the smallest of -4 units"),
+    "no hidden layer": (MACHINE, put("_fitted.machine.hidden_sizes", ()), "Got 0 layers"),
+    "300 000 layers": (MACHINE, put("_fitted.machine.hidden_sizes", (6,) * 300_000), "Got 300000 layers"),
+    "a wide layer": (MACHINE, put("_fitted.machine.hidden_sizes", (10**12, 2)), r"parameters has .* not \d+ floats"),
+    "many columns in a file of an earlier version": (
         MACHINE,
-        put("_fitted.machine.sizes", (10**12, 4, 2)),
-        "has 1000000000000 columns, but n_features_in_=6",
-    ),
-    "many columns, twice": (
-        MACHINE,
-        both(put("_fitted.machine.sizes", (10**12, 4, 2)), put("n_features_in_", 10**12)),
-        r"parameters has .* not \d+ floats",
+        put("_fitted.machine", EARLIER | {"sizes": (10**12, 4, 2)}),
+        "columns|floats",
     ),
     "other columns": (MACHINE, put("n_features_in_", 7), "the machine has 6 columns, but n_features_in_=7"),
     "negative steps": (MACHINE, put("_fitted.state.n_steps", -1), "n_steps is negative: -1"),
@@ -233,7 +279,7 @@ NUMBERS = {
 }
 NESTING = {
     "deep attribute": (MACHINE, put("note", nested(5000)), DEEP),
-    "deep machine": (MACHINE, put("_fitted.machine.visible", nested(5000)), DEEP),
+    "deep machine": (MACHINE, put("_fitted.machine.columns", nested(5000)), DEEP),
     "cycle": (MACHINE, put("note", cycle()), DEEP),
 }
 HOSTILE = {**CLASSES, **ATTRIBUTES, **TYPES, **ARRAYS, **NUMBERS, **NESTING}
@@ -322,12 +368,16 @@ def test_registered_classes_are_where_they_are_said_to_be(name):
     assert (cls.__module__, cls.__qualname__) == (module, attribute)
 
 
-def test_all_models_and_families_are_registered():
+def test_all_models_and_codecs_are_registered():
     """Those but `FunctionModel`, which is made of functions of users."""
-    shipped = [getattr(models, name) for name in models.__all__] + list(vars(families).values())
-    own = (models.__name__, families.__name__)
+    shipped = [getattr(models, name) for name in models.__all__] + list(vars(codecs).values())
+    own = (models.__name__, codecs.__name__)
     classes = {cls for cls in shipped if isinstance(cls, type) and cls.__module__.startswith(own)}
-    concrete = {cls for cls in classes if not getattr(cls, "_is_protocol", False) and hasattr(cls, "sample")}
+    concrete = {
+        cls
+        for cls in classes
+        if not getattr(cls, "_is_protocol", False) and (hasattr(cls, "sample") or hasattr(cls, "encode"))
+    }
     assert len(concrete) >= 8
     assert {f"{cls.__module__}.{cls.__qualname__}" for cls in concrete - {models.FunctionModel}} <= NAMES.keys()
 
@@ -357,7 +407,7 @@ def test_values_of_annotated_types(value, annotation, expected):
 
 
 def test_a_machine_has_so_many_layers():
-    assert len(Machine(MACHINE._fitted.machine.visible, (6,) * (MAX_LAYERS + 1), 6.0).layers) == 2 * MAX_LAYERS + 1
+    assert len(Machine(MACHINE._fitted.machine.columns, (6,) * MAX_LAYERS).layers) == 2 * MAX_LAYERS + 1
     with pytest.raises(ValueError, match="hidden_layer_sizes must have 1 to 1000 layers"):
         HelmholtzMachine((1,) * (MAX_LAYERS + 1)).fit(X)
 

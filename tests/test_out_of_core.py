@@ -109,7 +109,7 @@ def test_the_measurement_detects_memory_that_grows():
 
 @pytest.mark.parametrize(("rule", "n_particles"), [("both", 5), ("sleep", 1)], ids=["default", "classic"])
 def test_a_step_allocates_a_fraction_of_the_arrays_it_computes_with(rule, n_particles):
-    """Scratch arrays are allocated in the first two steps; the room for particles without weight, once there are some."""
+    """Scratch arrays are allocated in the first two steps."""
     n_rows, n_columns = 500, 300
     x = (np.random.default_rng(0).random((n_rows, n_columns)) < 0.3).astype(np.float32)
     machine = Machine(Columns.of_table("bernoulli", x), [100])

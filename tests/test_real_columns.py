@@ -34,7 +34,7 @@ CONTAINERS = {"C": np.ascontiguousarray, "Fortran": np.asfortranarray, "CSR": sp
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_constant_column_adds_a_constant_to_scores(container, dtype):
-    """It does not affect the other columns. A slightly different value is about as likely, a distant one not impossible."""
+    """It does not affect other columns. A slightly different value is about as likely, a distant one possible."""
     real = np.random.default_rng(0).normal(size=(1000, 1)).astype(dtype)
     X = np.column_stack([real, np.full(1000, 0.1)]).astype(dtype)
     alone, fitted = machine().fit(real), machine().fit(CONTAINERS[container](X))

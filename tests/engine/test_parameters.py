@@ -33,4 +33,6 @@ def test_mask(wanted, count):
     mask = LAYOUT.mask({wanted}, np.float32)
     assert mask.dtype == np.float32
     assert mask.sum() == count
-    assert all((view == (name == wanted)).all() for views in LAYOUT.views(mask).values() for name, view in views.items())
+    assert all(
+        (view == (name == wanted)).all() for views in LAYOUT.views(mask).values() for name, view in views.items()
+    )

@@ -213,6 +213,18 @@ def test_a_stream_of_both_kinds_is_followed():
     assert 0.9 < noise_variance(followed, state)[1] < 1.1
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "mixed"])
+def test_a_spread_that_grows_widens_the_noise(kind):
+    """By the variance that is new: a column whose scale grows by 58% has 60% of its new variance unexplained."""
+    columns = {"gaussian": columns_of_table, "mixed": lambda real: mixed_columns_of(mixed_table(real))}[kind]
+    machine, state = machine_and_state((), columns(OLD))
+    before = noise_variance(machine, state)
+    spread = (OLD - OLD.mean(axis=0)) * [1, 2, 1] + OLD.mean(axis=0)
+    followed = follow(machine, state, columns(spread))
+    ratio = np.array([1, np.sqrt(2 / 5), 1])
+    np.testing.assert_allclose(noise_variance(followed, state), before * ratio**2 + 1 - ratio**2, rtol=0.02)
+
+
 def test_replicas_of_both_kinds_are_unified():
     machine, state = machine_and_state((), mixed_columns_of(mixed_table(OLD)))
     other = state.copy()

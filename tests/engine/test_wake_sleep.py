@@ -331,6 +331,6 @@ def test_small_gradients_are_exact_for_sgd_and_zero_for_adam(autoregressive):
     exact, skipped = (visible_gradient(machine, flat, x, optimizer.dead_zone) for optimizer in (SGD, Adam))
     assert exact["intercept"][0] == pytest.approx(-1e-6, rel=1e-5)  # sigmoid(log 1e-6), as all rows are 0
     assert (exact["weights"][:, 0] != 0).any()
-    for name in exact.keys():
+    for name in exact:
         assert (skipped[name][..., 0] == 0).all()
         np.testing.assert_array_equal(skipped[name][..., 1:], exact[name][..., 1:])
