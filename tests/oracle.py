@@ -1,8 +1,8 @@
-"""An independent account of the Helmholtz machine, for the tests to compare the package with.
+"""A second implementation of the Helmholtz machine, with which tests compare the package.
 
-It shares no code with the package and none of its tricks: every joint state of all hidden layers is listed, in
-float64, and expectations are sums over that list. Gradients are central differences of enumerated quantities, so
-that no formula of the learning rule is assumed.
+It shares no code with the package. All joint states of the hidden layers are listed in float64, and expectations are
+sums over this list. Gradients are central differences of enumerated quantities, so that no formula of the learning
+rule is assumed.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from scipy.stats import chi2, norm
 
 
 class Model(NamedTuple):
-    """The numbers of a machine, bottom up, as the estimator's fitted attributes name them."""
+    """The parameters of a machine, bottom up, under the names of the estimator's fitted attributes."""
 
     prior_intercept: np.ndarray
     generative_coefs: list[np.ndarray]
@@ -48,7 +48,7 @@ class Model(NamedTuple):
 
 
 def random_model(sizes: list[int], seed: int, *, scale: float = 1.0, gaussian: bool = False) -> Model:
-    """Return a machine with normal parameters, widths given visible layer first."""
+    """Return a machine with normal parameters; the sizes of its layers start with the visible one."""
     rng = np.random.default_rng(seed)
     pairs = list(pairwise(sizes))
 
@@ -109,7 +109,7 @@ def log_joint(model: Model, hidden: list[np.ndarray], x: np.ndarray) -> np.ndarr
 
 
 def log_proposal(model: Model, hidden: list[np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Return ``log q(h | x)`` for each state, likewise."""
+    """Return ``log q(h | x)`` for each state, with one row ``x`` for all states or one for each."""
     parents = [np.broadcast_to(x, (len(hidden[0]), np.shape(x)[-1])), *hidden[:-1]]
     logits = map(affine, parents, model.recognition_coefs, model.recognition_intercepts)
     return sum(log_bernoulli(target, logit) for target, logit in zip(hidden, logits, strict=True))
@@ -154,7 +154,7 @@ def dreams(model: Model, n_nodes: int = 24) -> tuple[list[np.ndarray], np.ndarra
 
 
 def sample(model: Model, n_rows: int, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-    """Draw from the machine, from the prior down: hidden states, bottom up, and visible rows."""
+    """Draw from the generative network: hidden states, bottom up, and visible rows."""
     state = (rng.random((n_rows, model.sizes[-1])) < np.exp(log_expit(model.prior_intercept))).astype(float)
     hidden = [state]
     for coefs, intercept in zip(model.generative_coefs[:0:-1], model.generative_intercepts[:0:-1], strict=True):
@@ -170,7 +170,7 @@ def sample(model: Model, n_rows: int, rng: np.random.Generator) -> tuple[list[np
 
 
 def differences(function: Callable[[Model], float], model: Model, step: float = 1e-5) -> Model:
-    """Return the central differences of a function of a machine, arranged like the machine."""
+    """Return the central differences of a function of a machine, in a model of the same shape."""
     model, slopes = deepcopy(model), deepcopy(model)
     arrays, results = ([*one.generative, *one.recognition] for one in (model, slopes))
     for array, result in zip(arrays, results, strict=True):
@@ -185,26 +185,26 @@ def differences(function: Callable[[Model], float], model: Model, step: float = 
 
 
 def likelihood_gradient(model: Model, X: np.ndarray) -> Model:
-    """Gradient of the mean of ``log p(x)``: what weighted particles tend to as they grow many."""
+    """Return the gradient of the mean of ``log p(x)``: the limit of weighted particles as their number grows."""
     return differences(lambda moved: log_likelihood(moved, X).mean(), model)
 
 
 def wake_gradient(model: Model, X: np.ndarray) -> Model:
-    """Gradient of the mean of ``E_q[log p(x, h)]``, h from the recognition network: the wake phase of Hinton et al."""
+    """Return the gradient of the mean of ``E_q(h|x)[log p(x, h)]``: the wake phase of Hinton et al. (1995)."""
     hidden = hidden_states(model)
     weights = [(proposal(model, x) / len(X), x) for x in X]
     return differences(lambda moved: sum(q @ log_joint(moved, hidden, x) for q, x in weights), model)
 
 
 def posterior_gradient(model: Model, X: np.ndarray) -> Model:
-    """Gradient of the mean of ``E_p(h|x)[log q(h | x)]``: the limit of the wake-phase recognition update."""
+    """Return the gradient of the mean of ``E_p(h|x)[log q(h | x)]``: the limit of the wake-phase recognition update."""
     hidden = hidden_states(model)
     weights = [(posterior(model, x) / len(X), x) for x in X]
     return differences(lambda moved: sum(p @ log_proposal(moved, hidden, x) for p, x in weights), model)
 
 
 def sleep_gradient(model: Model) -> Model:
-    """Gradient of ``E_p(h, x)[log q(h | x)]``: the sleep phase."""
+    """Return the gradient of ``E_p(h, x)[log q(h | x)]``: the sleep phase."""
     hidden, x, probabilities = dreams(model)
     return differences(lambda moved: probabilities @ log_proposal(moved, hidden, x), model)
 

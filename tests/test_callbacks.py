@@ -1,4 +1,4 @@
-"""Callbacks: the package's own, and progress of both estimators."""
+"""Callbacks of the package, and progress bars of both estimators."""
 
 import re
 
@@ -44,13 +44,13 @@ def test_the_scores_are_those_of_shorter_fits(estimator):
 
 
 @needs_callbacks
-def test_watching_changes_nothing(estimator):
+def test_a_monitor_does_not_change_the_fit(estimator):
     watched = clone(estimator).set_callbacks(ScoreMonitor(HELD_OUT)).fit(X)
     assert watched.score(X) == clone(estimator).fit(X).score(X)
 
 
 @needs_callbacks
-def test_a_fit_that_goes_on_goes_on_with_its_record(estimator):
+def test_a_fit_that_continues_continues_the_record(estimator):
     whole, monitor = ScoreMonitor(HELD_OUT), ScoreMonitor(HELD_OUT)
     clone(estimator).set_callbacks(whole).fit(X)
     estimator.set_params(max_iter=2, warm_start=True).set_callbacks(monitor).fit(X).fit(X)
@@ -60,7 +60,7 @@ def test_a_fit_that_goes_on_goes_on_with_its_record(estimator):
 
 
 @needs_callbacks
-def test_a_fit_that_starts_anew_starts_a_new_record(estimator):
+def test_a_new_fit_starts_a_new_record(estimator):
     monitor = ScoreMonitor(HELD_OUT)
     estimator.set_callbacks(monitor).fit(X)
     first = monitor.scores_
@@ -71,7 +71,7 @@ def test_a_fit_that_starts_anew_starts_a_new_record(estimator):
 
 
 @needs_callbacks
-def test_scores_are_printed_on_demand(estimator, capsys):
+def test_scores_are_printed_if_verbose(estimator, capsys):
     monitor = ScoreMonitor(HELD_OUT, verbose=True)
     estimator.set_callbacks(monitor).fit(X)
     lines = capsys.readouterr().out.splitlines()
@@ -85,7 +85,7 @@ def test_scores_are_printed_on_demand(estimator, capsys):
 
 @needs_callbacks
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_of_a_search_the_final_fit_is_recorded(n_jobs, estimator):
+def test_a_search_records_the_final_fit(n_jobs, estimator):
     monitor = ScoreMonitor(HELD_OUT)
     search = GridSearchCV(estimator.set_callbacks(monitor), {"max_iter": [2, 3]}, cv=2, n_jobs=n_jobs).fit(X)
     assert monitor.epochs_[-1] == search.best_params_["max_iter"]
@@ -93,15 +93,15 @@ def test_of_a_search_the_final_fit_is_recorded(n_jobs, estimator):
 
 
 @needs_callbacks
-def test_it_works_in_a_pipeline():
-    """On rows as the machine sees them."""
+def test_a_monitor_in_a_pipeline():
+    """Held-out rows are taken as they are, without the earlier steps."""
     monitor = ScoreMonitor(HELD_OUT)
     pipeline = make_pipeline(MinMaxScaler(), clone(ESTIMATORS["HelmholtzMachine"]).set_callbacks(monitor)).fit(X)
     assert monitor.scores_[-1] == pipeline[-1].score(HELD_OUT)
 
 
 @needs_callbacks
-def test_without_a_likelihood_nothing_can_be_recorded():
+def test_a_model_without_likelihood_raises_an_error():
     model = LatentFactors(6, 3, latents="laplace")
     assert not hasattr(model, "log_likelihood")
     estimator = AmortisedWakeSleep(model).set_callbacks(ScoreMonitor(HELD_OUT))
@@ -109,7 +109,7 @@ def test_without_a_likelihood_nothing_can_be_recorded():
         estimator.fit(X)
 
 
-def test_an_old_scikit_learn_is_named(monkeypatch):
+def test_an_old_scikit_learn_raises_an_error(monkeypatch):
     monkeypatch.setattr("skwakesleep.callbacks.HAS_CALLBACKS", False)
     with pytest.raises(ImportError, match=r"needs scikit-learn 1\.9 or later"):
         ScoreMonitor(X)
@@ -120,7 +120,7 @@ def test_an_old_scikit_learn_is_named(monkeypatch):
 
 @pytest.fixture
 def progress_bar(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")  # lest the bar of a long name be cut off
+    monkeypatch.setenv("COLUMNS", "200")  # wide enough for long names
     pytest.importorskip("rich", reason="rich is not installed")
     return pytest.importorskip("sklearn.callback", reason="scikit-learn has no callbacks before 1.9").ProgressBar
 

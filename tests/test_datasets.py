@@ -1,4 +1,4 @@
-"""Data whose causes are known: that they are those."""
+"""Generated data compared with their known causes, and shipped data."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_blowfly_counts():
 
 
 @every_generator
-def test_the_seed_decides(make):
+def test_the_same_seed_gives_the_same_data(make):
     X, again, other = (make(20, random_state=seed)[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(X, again)
     assert not np.array_equal(X, other)
@@ -29,18 +29,18 @@ def test_the_seed_decides(make):
 
 @every_generator
 @pytest.mark.parametrize("n_samples", [0, -1])
-def test_too_few_samples(make, n_samples):
+def test_too_few_samples_raise_an_error(make, n_samples):
     with pytest.raises(ValueError, match=f"n_samples == {n_samples}, must be >= 1"):
         make(n_samples)
 
 
 @every_generator
-def test_samples_are_to_be_a_whole_number(make):
+def test_the_number_of_samples_must_be_an_integer(make):
     with pytest.raises(TypeError, match="n_samples must be an instance of"):
         make(2.5)
 
 
-def test_ring_without_noise_is_its_angles_on_a_circle():
+def test_the_ring_without_noise_is_a_circle_of_its_angles():
     X, truth = make_ring(50, 4, noise=0.0, random_state=0)
     circle = X @ np.linalg.pinv(truth.loadings).T
     np.testing.assert_allclose(circle, np.column_stack([np.cos(truth.angles), np.sin(truth.angles)]), atol=1e-12)
@@ -53,10 +53,10 @@ def test_noise_of_the_ring():
     assert residual.std() == pytest.approx(0.2, rel=0.02)
 
 
-def test_arms_of_the_pinwheel_unwound():
+def test_arms_of_the_pinwheel_are_radial_after_unwinding():
     X, y = make_pinwheel(5000, n_arms=3, radial_scale=0.3, tangential_scale=0.05, rate=0.25, random_state=0)
     assert np.bincount(y).tolist() == [1667, 1667, 1666]
-    # Far from the origin the distance tells the position along the arm, and so by how much the arm is turned there.
+    # Far from the origin, the distance gives the position along the arm, and so its rotation.
     distance = np.hypot(*X.T)
     angle = np.arctan2(-X[:, 1], X[:, 0]) - 0.25 * np.exp(distance) - 2 * np.pi * y / 3
     across = distance * (np.mod(angle + np.pi, 2 * np.pi) - np.pi)
@@ -64,7 +64,7 @@ def test_arms_of_the_pinwheel_unwound():
     assert distance.mean() == pytest.approx(1, abs=0.02)
 
 
-def test_bars_are_where_they_are_said_to_be():
+def test_bars_are_at_their_places():
     X, y = make_bars(200, side=3, random_state=0)
     for image, bars in zip(X.reshape(-1, 3, 3), y, strict=True):
         expected = np.zeros((3, 3))

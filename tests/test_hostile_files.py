@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models, simulators
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models
 from skwakesleep._adapters.plain import CLASS, NAMES, PATHS, fits, from_plain
+from skwakesleep._engine.machine import codecs
 from skwakesleep._engine.machine.networks import MAX_LAYERS, Machine
 from skwakesleep.models import LatentFactors
 from skwakesleep.reference import IndependentBernoulli
@@ -96,6 +97,15 @@ def cycle():
     return value
 
 
+# A machine as earlier versions wrote it.
+EARLIER = {
+    CLASS: "machine",
+    "sizes": (6, 4, 2),
+    "visible": {CLASS: "bernoulli"},
+    "n_active": 2.0,
+    "autoregressive": ["prior"],
+}
+CODEC = {CLASS: "unit-interval", "column_means": np.zeros(6), "n_rows": 1}
 WIDE = put("model_.n_features", 10**6)
 NOT_AN_ATTRIBUTE = "cannot be an attribute of a saved estimator"
 TOO_DEEP = "nested more than 100 levels deep"
@@ -105,8 +115,8 @@ CLASSES = {
         put(f"_fitted.machine.{CLASS}", "os.system"),
         "class 'os.system', which is none of this package",
     ),
-    "a path": (MACHINE, put(f"_fitted.machine.{CLASS}", PATHS["machine"]), "none of this package"),
-    "not a string": (MACHINE, put(f"_fitted.machine.{CLASS}", ["machine"]), "none of this package"),
+    "a path": (MACHINE, put(f"_fitted.machine.{CLASS}", PATHS["machine/2"]), "none of this package"),
+    "not a string": (MACHINE, put(f"_fitted.machine.{CLASS}", ["machine/2"]), "none of this package"),
     "not registered": (
         MACHINE,
         put(f"_fitted.machine.{CLASS}", "layer"),
@@ -114,9 +124,9 @@ CLASSES = {
     ),
     "another class": (MACHINE, put(f"_fitted.machine.{CLASS}", "adam"), "of 'adam' is missing"),
     "no attributes": (MACHINE, put("_fitted.state", {CLASS: "training-state/2"}), "of 'training-state/2' is missing"),
-    "machine of another class": (MACHINE, put("_fitted.machine", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
-    "state of another class": (MACHINE, put("_fitted.state", {CLASS: "bernoulli"}), "fitted-machine|_fitted"),
-    "optimizer of another class": (MACHINE, put("_fitted.state.optimizer", {CLASS: "bernoulli"}), "optimizer of"),
+    "machine of another class": (MACHINE, put("_fitted.machine", CODEC), "fitted-machine|_fitted"),
+    "state of another class": (MACHINE, put("_fitted.state", CODEC), "fitted-machine|_fitted"),
+    "optimizer of another class": (MACHINE, put("_fitted.state.optimizer", CODEC), "optimizer of"),
     "state of the other estimator": (
         AMORTISED,
         put("_fitted.state", MACHINE.__getstate__()["_fitted"]["state"]),
@@ -126,7 +136,7 @@ CLASSES = {
 ATTRIBUTES = {
     "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state/2' is missing"),
     "no moments": (MACHINE, drop("_fitted.state.optimizer._first"), "_first of 'adam' is missing"),
-    "no widths": (MACHINE, drop("_fitted.machine.sizes"), "sizes of 'machine' is missing"),
+    "no widths": (MACHINE, drop("_fitted.machine.hidden_sizes"), "hidden_sizes of 'machine/2' is missing"),
     "no machine": (MACHINE, drop("_fitted.machine"), "machine of .fitted-machine. is missing"),
     "no state": (MACHINE, drop("_fitted.state"), "state of .fitted-machine. is missing"),
     "no kind of columns": (MACHINE, drop("visible_"), "visible_ is missing"),
@@ -135,7 +145,7 @@ ATTRIBUTES = {
     "unknown form": (AMORTISED, put("gradient_", "none"), "gradient_"),
     "unknown attribute": (MACHINE, put("_fitted.state.x", 0), "'training-state/2' has no 'x'"),
     "attribute hides a method": (MACHINE, put("_fitted.state.copy", 0), "'training-state/2' has no 'copy'"),
-    "unknown argument": (MACHINE, put("_fitted.machine.x", 0), "'machine' has no 'x'"),
+    "unknown argument": (MACHINE, put("_fitted.machine.x", 0), "'machine/2' has no 'x'"),
     "attribute hides transform": (MACHINE, put("transform", 0), f"'transform' {NOT_AN_ATTRIBUTE}"),
     "attribute hides a property": (MACHINE, put("components_", 0), f"'components_' {NOT_AN_ATTRIBUTE}"),
     "attribute hides the constraints": (
@@ -169,12 +179,35 @@ TYPES = {
         "optimizer of .* type 'NoneType'",
     ),
     "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state/2' .* type 'dict'"),
-    "bounds as strings": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
-    "number as a string": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
-    "widths as a string": (MACHINE, put("_fitted.machine.sizes", "642"), "sizes of 'machine' .* type 'str'"),
-    "fractional widths": (MACHINE, put("_fitted.machine.sizes", (6.0, 4.5)), "sizes of 'machine' .* type 'tuple'"),
-    "family as a string": (MACHINE, put("_fitted.machine.visible", "gaussian"), "visible of 'machine' .* type 'str'"),
-    "feature map as a string": (
+    "bounds as a string": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
+    "a number as a string": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
+    "widths as a string": (
+        MACHINE,
+        put("_fitted.machine.hidden_sizes", "42"),
+        "hidden_sizes of 'machine/2' .* type 'str'",
+    ),
+    "fractional widths": (
+        MACHINE,
+        put("_fitted.machine.hidden_sizes", (4.0, 2.5)),
+        "hidden_sizes of 'machine/2' .* type 'tuple'",
+    ),
+    "columns as a string": (
+        MACHINE,
+        put("_fitted.machine.columns", "gaussian"),
+        "columns of 'machine/2' .* type 'str'",
+    ),
+    "an unknown kind of columns": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks", lambda blocks: {"magic": blocks["gaussian"]}),
+        "magic",
+    ),
+    "the codec of another kind": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec", CODEC),
+        "",
+    ),
+    "no block": (MACHINE, put("_fitted.machine.columns.blocks", {}), ""),
+    "a feature map as a string": (
         AMORTISED,
         put("_fitted.state.regression.feature_map", "none"),
         "feature_map of .* type 'str'",
@@ -190,15 +223,42 @@ ARRAYS = {
     ),
     "short moments": (MACHINE, put("_fitted.state.optimizer._first", short), r"_first has shape \(5,\)"),
     "short step sizes": (MACHINE, put("_fitted.state.optimizer._scales", short), r"_scales has shape \(5,\)"),
-    "short locations": (MACHINE, put("_fitted.machine.visible.location", short), "not one of 6 columns"),
-    "empty average": (DISCARDED, put("_fitted.state.average", np.zeros(0)), r"average has shape \(0,\)"),
-    "two dimensions": (MACHINE, put("_fitted.state.average", lambda array: array[:, np.newaxis]), "average has shape"),
+    "short locations": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.location", short),
+        r"parameters has shape \(92,\)",
+    ),
+    "short scales": (MACHINE, put("_fitted.machine.columns.blocks.gaussian.codec.scale", short), "not of 6 columns"),
+    "a column twice": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.columns", first(3)),
+        "the blocks are not of 6 columns",
+    ),
+    "a column that is not there": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.columns", first(7)),
+        "the blocks are not of 6 columns",
+    ),
+    "no numbers": (DISCARDED, put("_fitted.state.average", np.zeros(0)), r"average has shape \(0,\)"),
+    "a table": (MACHINE, put("_fitted.state.average", lambda array: array[:, np.newaxis]), "average has shape"),
     "NaN": (MACHINE, put("_fitted.state.best_parameters", first(np.nan)), "best_parameters is not finite"),
     "infinity": (MACHINE, put("_fitted.state.parameters", first(np.inf)), "parameters is not finite"),
-    "NaN without a training state": (DISCARDED, put("_fitted.state.average", first(np.nan)), "average is not finite"),
-    "NaN in locations": (MACHINE, put("_fitted.machine.visible.location", first(np.nan)), "no finite location"),
-    "scale of zero": (MACHINE, put("_fitted.machine.visible.scale", first(0.0)), "no finite location and scale"),
-    "negative scale": (MACHINE, put("_fitted.machine.visible.scale", first(-1.0)), "no finite location and scale"),
+    "NaN for inference": (DISCARDED, put("_fitted.state.average", first(np.nan)), "average is not finite"),
+    "NaN for a location": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.location", first(np.nan)),
+        "no finite location",
+    ),
+    "scale of zero": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.scale", first(0.0)),
+        "no finite location and scale",
+    ),
+    "negative scale": (
+        MACHINE,
+        put("_fitted.machine.columns.blocks.gaussian.codec.scale", first(-1.0)),
+        "no finite location and scale",
+    ),
     "short theta": (AMORTISED, put("theta_", short), r"theta_ has shape \(5,\)"),
     "NaN in theta": (AMORTISED, put("theta_", first(np.nan)), "theta_ is not finite"),
     "short iterate": (AMORTISED, put("_fitted.state.parameters", short), r"parameters has shape \(5,\)"),
@@ -207,19 +267,14 @@ ARRAYS = {
     "short history": (BLOWFLY, put("model.history", lambda array: array[:1]), "history must have"),
 }
 NUMBERS = {
-    "a negative width": (MACHINE, put("_fitted.machine.sizes", (6, -4, 2)), "the smallest of -4 units"),
-    "no hidden layer": (MACHINE, put("_fitted.machine.sizes", (6,)), "Got 0 layers"),
-    "30 000 layers": (MACHINE, put("_fitted.machine.sizes", (6,) * 30_000), "Got 29999 layers"),
-    "a wide layer": (MACHINE, put("_fitted.machine.sizes", (6, 10**12, 2)), r"parameters has .* not \d+ floats"),
-    "many columns": (
+    "a negative width": (MACHINE, put("_fitted.machine.hidden_sizes", (-4, 2)), "the smallest of -4 units"),
+    "no hidden layer": (MACHINE, put("_fitted.machine.hidden_sizes", ()), "Got 0 layers"),
+    "300 000 layers": (MACHINE, put("_fitted.machine.hidden_sizes", (6,) * 300_000), "Got 300000 layers"),
+    "a wide layer": (MACHINE, put("_fitted.machine.hidden_sizes", (10**12, 2)), r"parameters has .* not \d+ floats"),
+    "many columns in a file of an earlier version": (
         MACHINE,
-        put("_fitted.machine.sizes", (10**12, 4, 2)),
-        "has 1000000000000 columns, but n_features_in_=6",
-    ),
-    "many columns, twice": (
-        MACHINE,
-        both(put("_fitted.machine.sizes", (10**12, 4, 2)), put("n_features_in_", 10**12)),
-        r"parameters has .* not \d+ floats",
+        put("_fitted.machine", EARLIER | {"sizes": (10**12, 4, 2)}),
+        "columns|floats",
     ),
     "other columns": (MACHINE, put("n_features_in_", 7), "the machine has 6 columns, but n_features_in_=7"),
     "negative steps": (MACHINE, put("_fitted.state.n_steps", -1), "n_steps is negative: -1"),
@@ -237,7 +292,7 @@ NUMBERS = {
 }
 NESTING = {
     "deep attribute": (MACHINE, put("note", nested(5000)), TOO_DEEP),
-    "deep machine": (MACHINE, put("_fitted.machine.visible", nested(5000)), TOO_DEEP),
+    "deep machine": (MACHINE, put("_fitted.machine.columns", nested(5000)), TOO_DEEP),
     "cycle": (MACHINE, put("note", cycle()), TOO_DEEP),
 }
 HOSTILE = {**CLASSES, **ATTRIBUTES, **TYPES, **ARRAYS, **NUMBERS, **NESTING}
@@ -326,12 +381,17 @@ def test_registered_path_leads_to_the_class(name):
     assert (cls.__module__, cls.__qualname__) == (module, attribute)
 
 
-def test_all_models_and_families_are_registered():
-    """All but `FunctionModel`, which holds functions of the user."""
+def test_all_models_and_codecs_are_registered():
+    """Those but `FunctionModel`, which is made of functions of users."""
     shipped = [getattr(module, name) for module in (models, simulators) for name in module.__all__]
-    own = (models.__name__, simulators.__name__)
+    shipped += list(vars(codecs).values())
+    own = (models.__name__, simulators.__name__, codecs.__name__)
     classes = {cls for cls in shipped if isinstance(cls, type) and cls.__module__.startswith(own)}
-    concrete = {cls for cls in classes if not getattr(cls, "_is_protocol", False) and hasattr(cls, "sample")}
+    concrete = {
+        cls
+        for cls in classes
+        if not getattr(cls, "_is_protocol", False) and (hasattr(cls, "sample") or hasattr(cls, "encode"))
+    }
     assert len(concrete) >= 8
     assert {f"{cls.__module__}.{cls.__qualname__}" for cls in concrete - {models.FunctionModel}} <= NAMES.keys()
 
@@ -360,8 +420,8 @@ def test_fits_compares_a_value_with_its_annotation(value, annotation, expected):
     assert fits(value, annotation) is expected
 
 
-def test_number_of_layers_is_limited():
-    assert len(Machine(MACHINE._fitted.machine.visible, (6,) * (MAX_LAYERS + 1), 6.0).layers) == 2 * MAX_LAYERS + 1
+def test_a_machine_has_so_many_layers():
+    assert len(Machine(MACHINE._fitted.machine.columns, (6,) * MAX_LAYERS).layers) == 2 * MAX_LAYERS + 1
     with pytest.raises(ValueError, match="hidden_layer_sizes must have 1 to 1000 layers"):
         HelmholtzMachine((1,) * (MAX_LAYERS + 1)).fit(X)
 

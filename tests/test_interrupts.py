@@ -1,4 +1,4 @@
-"""An interrupt ends a fit and everything around it; what was learned in whole epochs is kept. So for lack of memory."""
+"""Interrupts and lack of memory end a fit and what called it. The epochs completed so far are kept."""
 
 import pickle
 import sys
@@ -51,7 +51,7 @@ def test_completed_epochs_of_an_interrupted_fit_are_kept(step, n_epochs, table, 
 
 @pytest.mark.parametrize("fit", ["fit", "partial_fit"])
 @pytest.mark.parametrize("step", [0, 1])
-def test_without_a_completed_epoch_the_earlier_fit_stays(step, fit, table, small, interrupt_at):
+def test_without_a_completed_epoch_the_earlier_fit_is_kept(step, fit, table, small, interrupt_at):
     machine, unfitted = small().fit(table), small()
     before = pickle.dumps(machine)
     for one in machine, unfitted:
@@ -63,7 +63,7 @@ def test_without_a_completed_epoch_the_earlier_fit_stays(step, fit, table, small
         check_is_fitted(unfitted)
 
 
-def test_an_interrupted_search_does_not_go_on_with_the_next_fit(binary, small, interrupt_at):
+def test_an_interrupt_ends_a_search(binary, small, interrupt_at):
     fits = []
 
     class Counted(HelmholtzMachine):
@@ -82,7 +82,7 @@ def test_an_interrupted_search_does_not_go_on_with_the_next_fit(binary, small, i
 
 
 def raise_at_line(number, error):
-    """Return a trace function that raises at the given line of the package's, counted as they are executed."""
+    """Return a trace function that raises at the given executed line of the package, and the counter of lines."""
     lines = count()
 
     def trace_lines(frame, event, argument):

@@ -1,4 +1,4 @@
-"""Data that does not fit into memory: files mapped into it, blocks of a Dask array, and memory that stays flat."""
+"""Data larger than memory: memory-mapped files, blocks of a Dask array, and memory that does not grow."""
 
 import gc
 import tracemalloc
@@ -10,11 +10,11 @@ from scipy import sparse
 
 from skwakesleep import HelmholtzMachine
 from skwakesleep._engine.arrays.random import Streams
-from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.columns import Columns
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Batch
-from skwakesleep._engine.machine.wake_sleep import WakeSleep
 from skwakesleep.datasets import make_bars
+from tests.engine.machines import wake_sleep
 
 BLOCK = 50
 X = (np.random.default_rng(0).random((4 * BLOCK, 12)) < 0.3).astype(np.float64)
@@ -55,7 +55,7 @@ def test_a_mapped_file_as_a_whole(machine, tmp_path):
 
 def test_blocks_of_a_dask_array(machine):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Dask's own making
+        warnings.simplefilter("ignore")  # Dask's own warnings
         array = pytest.importorskip("dask.array")
         wrappers = pytest.importorskip("dask_ml.wrappers")
         expected = in_memory(machine)
@@ -71,12 +71,12 @@ def test_blocks_of_a_dask_array(machine):
 # ---------------------------------------------------------------------- memory
 
 
-# Bytes in fifty epochs: each leaves some numbers in the history.
+# Bytes that fifty epochs may add: each adds some numbers to the history.
 SLACK = 50 * 4000
 
 
 def traced(epochs, train):
-    """Return the bytes held, and at most held since the last measurement, after each of the epochs given."""
+    """Return the allocated bytes after each of the given epochs, and the most since the epoch given before."""
     tracemalloc.start()
     try:
         measured = []
@@ -92,7 +92,7 @@ def traced(epochs, train):
 
 
 @pytest.mark.parametrize("kind", ["dense", "csr"])
-def test_memory_stays_flat_over_a_hundred_epochs(kind):
+def test_memory_does_not_grow_over_a_hundred_epochs(kind):
     table = X if kind == "dense" else sparse.csr_array(X)
     machine = HelmholtzMachine(100, random_state=0).partial_fit(table)  # of 20 kB
     held, peak = traced((50, 100), lambda: machine.partial_fit(table)).T
@@ -100,29 +100,28 @@ def test_memory_stays_flat_over_a_hundred_epochs(kind):
     assert peak[1] - peak[0] < SLACK
 
 
-def test_the_measure_of_memory_sees_what_grows():
+def test_the_measurement_detects_memory_that_grows():
     """Negative control: an array kept from each epoch."""
     kept = []
     held, peak = traced((50, 100), lambda: kept.append(np.zeros(1000))).T
     assert min(held[1] - held[0], peak[1] - peak[0]) > SLACK
 
 
-@pytest.mark.parametrize("rule", [{}, {"n_particles": 1, "recognition_update": "sleep"}], ids=["default", "classic"])
-def test_a_step_allocates_a_fraction_of_what_it_works_on(rule):
-    """After the first steps the large arrays are there already: of rows left out there is room once some were."""
-    n_rows, n_columns, n_particles = 500, 300, rule.get("n_particles", 5)
+@pytest.mark.parametrize(("rule", "n_particles"), [("both", 5), ("sleep", 1)], ids=["default", "classic"])
+def test_a_step_allocates_a_fraction_of_the_arrays_it_computes_with(rule, n_particles):
+    """Scratch arrays are allocated in the first two steps."""
+    n_rows, n_columns = 500, 300
     x = (np.random.default_rng(0).random((n_rows, n_columns)) < 0.3).astype(np.float32)
-    machine, streams = Machine(Bernoulli(), (n_columns, 100), n_active=90.0), Streams(0)
-    parameters = machine.initial_parameters(x.mean(axis=0), streams["initialization"], x.dtype)
-    settings = {"n_particles": 5, "recognition_update": "both"} | rule
-    objective = WakeSleep(machine, parameters, alpha=0.0, streams=streams, **settings)
+    machine = Machine(Columns.of_table("bernoulli", x), [100])
+    parameters = machine.initial_parameters(Streams(0)["initialization"], x.dtype)
+    objective = wake_sleep(machine, parameters, rule, n_particles)
     (_, first), (held, _), (_, later) = traced((1, 2, 3), lambda: objective(Batch.dense(x)))
     assert later - held < 0.25 * x.nbytes * n_particles
     assert first > x.nbytes * n_particles  # negative control
 
 
 def test_a_first_row_makes_no_value_impossible():
-    """A stream that begins with one row learns as one that begins with many."""
+    """A stream that begins with one row reaches the score of one that begins with many."""
     rows, fresh = (make_bars(600, random_state=seed)[0] for seed in (0, 1))
     scores = []
     for n_first in 1, 600:

@@ -17,9 +17,9 @@ import pytest
 from scipy.stats import bernoulli
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.arrays.workspace import Workspace
-from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.training.layout import ParameterLayout
 
 N_PARTICLES = {"wake": 4, "sleep": 1, "both": 4}  # by recognition_update
 
@@ -302,43 +302,42 @@ def arrays(views):
 
 @engine_defect
 def recognition_descends(objective, batch):
-    for array in arrays(objective.machine.bind(objective.gradient).recognition):
+    for array in arrays(objective.machine.views(objective.gradient).recognition):
         array *= -1
 
 
 @engine_defect
 def wake_updates_the_recognition_network(objective, batch):
-    x = batch.units
-    theta, extra = objective.machine.bind(objective._parameters).recognition, np.zeros_like(objective.gradient)
-    recognition = objective.machine.recognition
-    q = recognition.draw(theta, x, (1, len(x)), objective._particles, Workspace())
-    weights = np.full((1, len(x)), 1 / len(x))
-    recognition.gradient(theta, q, weights, objective.machine.bind(extra).recognition, Workspace())
+    x, extra = batch.units, np.zeros_like(objective.gradient)
+    recognition = objective.machine.bind(objective._parameters, NumpyBackend()).recognition
+    q = recognition.draw(x, (len(x), 1), objective._particles)
+    recognition.gradient(q, np.full((len(x), 1), 1 / len(x)), objective.machine.views(extra).recognition)
     objective.gradient += extra
 
 
 @engine_defect
 def prior_never_learns(objective, batch):
-    objective.machine.bind(objective.gradient).generative[0]["intercept"][...] = 0
+    objective.machine.views(objective.gradient).generative[0]["intercept"][...] = 0
 
 
 @engine_defect
 def recognition_biases_never_learn(objective, batch):
-    for layer in objective.machine.bind(objective.gradient).recognition:
+    for layer in objective.machine.views(objective.gradient).recognition:
         layer["intercept"][...] = 0
 
 
 def weights_are_tied(monkeypatch):
     """Plant weight sharing, as in a restricted Boltzmann machine: both networks use one matrix."""
-    original = Machine.bind
+    original = ParameterLayout.views
 
-    def bind(self, flat):
-        bound = original(self, flat)
-        for generative, recognition in zip(bound.generative[:0:-1], bound.recognition, strict=True):
-            recognition["weights"] = generative["weights"].T
-        return bound
+    def views(self, flat):
+        by_name = original(self, flat)
+        for name, layer in by_name.items():
+            if name.startswith("recognition"):
+                layer["weights"] = by_name[name.replace("recognition", "generative")]["weights"].T
+        return by_name
 
-    monkeypatch.setattr(Machine, "bind", bind)
+    monkeypatch.setattr(ParameterLayout, "views", views)
     return HelmholtzMachine
 
 

@@ -1,4 +1,4 @@
-"""Real-valued columns as tables have them: constant, rounded, in clusters, with outliers, in streams."""
+"""Real columns as in users' tables: constant, rounded, in clusters, with outliers, in streams."""
 
 import warnings
 
@@ -34,7 +34,7 @@ CONTAINERS = {"C": np.ascontiguousarray, "Fortran": np.asfortranarray, "CSR": sp
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_a_constant_column_adds_a_constant_to_scores(container, dtype):
-    """It says nothing of the rest. A value slightly off is about as likely, one far off is not impossible."""
+    """It does not affect other columns. A slightly different value is about as likely, a distant one possible."""
     real = np.random.default_rng(0).normal(size=(1000, 1)).astype(dtype)
     X = np.column_stack([real, np.full(1000, 0.1)]).astype(dtype)
     alone, fitted = machine().fit(real), machine().fit(CONTAINERS[container](X))
@@ -46,7 +46,7 @@ def test_a_constant_column_adds_a_constant_to_scores(container, dtype):
     assert -1000 < fitted.score(far) < fitted.score(near) - 10
 
 
-def test_a_fold_without_the_one_value_that_differs_still_scores():
+def test_a_fold_whose_column_is_constant_in_training_has_a_score():
     X = np.random.default_rng(0).normal(size=(300, 2))
     X[:, 1] = 0.1
     X[17, 1] = 0.2
@@ -57,7 +57,7 @@ def test_a_fold_without_the_one_value_that_differs_still_scores():
 
 
 def test_a_small_spread_far_from_zero_is_not_constant():
-    """In single precision a normal column of 1.7 billion plus or minus 500 has fewer digits than its mean."""
+    """Values of 1.7 billion plus or minus 500 have a spread near the resolution of single precision."""
     column = np.random.default_rng(0).normal(size=(1000, 1))
     X = (1.7e9 + 500 * column).astype(np.float32)
     expected = machine().fit(column).score(column) - np.log(500)
@@ -105,7 +105,7 @@ def test_one_outlier_does_not_decide_when_to_stop():
         assert fitted.score(correlated(1000, 1)) > -4
 
 
-def test_extreme_values_are_no_news_to_a_stream_that_knew_them():
+def test_a_stream_warns_of_extreme_values_once():
     X = correlated(600, 0)
     X[17, 1] = 1e6
     stream = machine().partial_fit(X[300:])
@@ -117,15 +117,14 @@ def test_extreme_values_are_no_news_to_a_stream_that_knew_them():
 
 
 def test_scores_of_rounded_values_are_bounded():
-    """One-hot columns and three rows were given densities that grow without bound."""
+    """Without a smallest variance, the densities of one-hot columns and of three rows would grow without bound."""
     rng = np.random.default_rng(0)
     X = np.column_stack([np.eye(3)[rng.integers(3, size=500)], rng.normal(size=(500, 2))])
     truth = -np.log(3) - 2 * 1.42
-    assert (
-        machine(max_iter=100).fit(X).score(X) < truth + 3 * 0.33 + 0.2
-    )  # that of a normal density of the width of a step
+    # A normal density as wide as a step of one gives 0.33 nats more than the step's probability.
+    assert machine(max_iter=100).fit(X).score(X) < truth + 3 * 0.33 + 0.2
     three = rng.normal(size=(3, 5))
-    assert machine(max_iter=100).fit(three).score(three) < 2  # it was 23
+    assert machine(max_iter=100).fit(three).score(three) < 2
 
 
 # ---------------------------------------------------------------------- streams
@@ -157,7 +156,7 @@ def test_a_first_batch_of_one_regime_does_not_fix_the_units():
     assert stream.score(fresh) > machine(max_iter=40).fit(X).score(fresh) - 1
 
 
-# ---------------------------------------------------------------------- values too large for anything
+# ---------------------------------------------------------------------- values of extreme size
 
 
 @pytest.mark.parametrize(("dtype", "value"), [(np.float32, 1e36), (np.float64, 1.7e308), (np.float64, -1.7e308)])
@@ -169,7 +168,7 @@ def test_the_largest_values_give_no_nan(dtype, value):
     assert np.isfinite(fitted.score(row))
 
 
-@pytest.mark.filterwarnings("ignore:X holds 3 extreme values")  # the row that is of another size
+@pytest.mark.filterwarnings("ignore:X holds 3 extreme values")  # the row of another scale
 @pytest.mark.parametrize("factor", [1e-300, 1e300])
 def test_a_warm_start_in_other_units(factor):
     X = correlated(40, 0)
@@ -186,7 +185,7 @@ def test_samples_of_the_largest_columns_are_finite():
     fitted = machine().fit(X)
     for dtype in np.float64, np.float32:
         far = np.full((1, 3), 1e6, dtype)
-        assert np.isfinite(fitted._fitted.machine.visible.decode(far)).all()
+        assert np.isfinite(fitted._fitted.machine.columns.decode(far)).all()
 
 
 def test_columns_too_wide_for_float64_are_named():
@@ -197,7 +196,7 @@ def test_columns_too_wide_for_float64_are_named():
 
 
 @pytest.mark.parametrize("parameters", [{"learning_rate_init": 1e300}, {"solver": "sgd", "learning_rate_init": 1e300}])
-def test_a_last_step_that_is_too_long_is_noticed(parameters, binary):
+def test_a_last_step_that_diverges_raises_an_error(parameters, binary):
     fitted = HelmholtzMachine(20, max_iter=1, tol=None, random_state=0, **parameters)
     with pytest.raises(ValueError, match="diverged"):
         fitted.fit(binary)
@@ -223,11 +222,11 @@ def test_values_that_a_scaler_leaves_slightly_outside_are_probabilities():
     fitted = HelmholtzMachine(2, max_iter=2, tol=None).fit(excess)
     assert fitted.visible_ == "bernoulli"
     assert fitted.score(excess) <= 0
-    tiny = correlated(40, 0) * 1e-30  # negative control: negative, if only slightly
+    tiny = correlated(40, 0) * 1e-30  # negative control: values slightly below zero
     assert HelmholtzMachine(2, max_iter=2, tol=None).fit(tiny).visible_ == "gaussian"
 
 
-def test_values_further_outside_say_how_to_clip_them():
+def test_the_error_for_values_outside_says_how_to_clip_them():
     fitted = HelmholtzMachine(2, max_iter=2, tol=None, random_state=0).fit(np.random.default_rng(0).random((20, 2)))
     with pytest.raises(
         ValueError, match=r"holds -0\.0038\..* MinMaxScaler\(clip=True\).* another fold|folds"
@@ -236,7 +235,7 @@ def test_values_further_outside_say_how_to_clip_them():
     assert "float64" not in str(caught.value)
 
 
-def test_a_kind_that_hangs_on_few_values_is_told():
+def test_a_kind_that_depends_on_few_values_gives_a_warning():
     X = np.random.default_rng(0).integers(2, size=(1000, 20)).astype(float)
     X[3, 4], X[700, 0] = 2, 3
     with pytest.warns(UserWarning, match="because of 2 of 20000 values, .* the first is 3 in column 0"):
@@ -244,7 +243,7 @@ def test_a_kind_that_hangs_on_few_values_is_told():
 
 
 @pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
-def test_columns_of_other_kinds_are_told(container):
+def test_columns_of_other_kinds_give_a_warning(container):
     rng = np.random.default_rng(0)
     flag, count, real = rng.integers(2, size=200), rng.poisson(4, size=200), rng.normal(size=200)
     X = container(np.column_stack([real, flag, count, real]).astype(float))
@@ -253,12 +252,12 @@ def test_columns_of_other_kinds_are_told(container):
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        machine(2, max_iter=1).fit(X)  # whoever asks for it needs no warning
+        machine(2, max_iter=1).fit(X)  # no warning if the kind is set
         HelmholtzMachine(2, max_iter=1, tol=None).fit(np.column_stack([real, real, np.full(200, 3.0)]))
         HelmholtzMachine(2, max_iter=1, tol=None).fit((1.7e9 + 500 * real[:, np.newaxis]).astype(np.float32))
 
 
-def test_the_columns_are_called_by_their_names():
+def test_warnings_name_the_columns():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(load_digits().data[:200, 18:22], columns=list("abcd"))
     with pytest.warns(UserWarning, match="also columns 'a', 'b', 'c', 'd' with whole numbers"):

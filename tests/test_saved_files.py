@@ -1,7 +1,7 @@
-"""Files of an earlier version load for ever: they score as they did when they were written, and training goes on.
+"""Files of earlier versions can be loaded: scores are the same as when they were written, and training continues.
 
-They were written by joblib and skops, with the version that is in their names, from the estimators in `ESTIMATORS`
-fitted to `X`. Later versions add files, and leave these as they are.
+The files were written by joblib and skops, by the version in their names, from the estimators in `ESTIMATORS` fitted to
+`X`. Later versions add files and do not change these.
 """
 
 import warnings
@@ -40,7 +40,7 @@ def load(path):
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.*")), ids=lambda path: path.name)
-def test_a_saved_file_loads_scores_and_trains_on(path):
+def test_a_saved_file_is_loaded_scored_and_trained(path):
     name = path.name.split("-")[0]
     estimator = load(path)
     assert_allclose(estimator.score(rows(name)), SCORES[name], rtol=1e-6)

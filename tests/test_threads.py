@@ -1,4 +1,4 @@
-"""The number of threads of the linear algebra library: one for small products, and afterwards what it was."""
+"""The number of threads of the linear algebra library: one during small computations, and restored afterwards."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ def n_threads():
 
 @pytest.fixture
 def two_threads(monkeypatch):
-    """A user who leaves the number of threads to the library, which takes two."""
+    """Set the library to two threads, without any environment variable."""
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
     with threadpool_limits(2, user_api="blas"):
@@ -29,7 +29,7 @@ def two_threads(monkeypatch):
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_small_products_have_one_thread_and_large_ones_all():
+def test_small_products_use_one_thread_and_large_ones_all():
     with limited_threads(SMALL_PRODUCT):
         assert n_threads() == {1}
     assert n_threads() == {2}
@@ -38,7 +38,7 @@ def test_small_products_have_one_thread_and_large_ones_all():
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_the_limit_is_lifted_after_an_error():
+def test_the_limit_ends_after_an_error():
     with pytest.raises(KeyError), limited_threads(1):
         raise KeyError
     assert n_threads() == {2}
@@ -46,14 +46,14 @@ def test_the_limit_is_lifted_after_an_error():
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("variable", VARIABLES)
-def test_whoever_sets_a_variable_decides(variable, monkeypatch):
+def test_environment_variables_take_precedence(variable, monkeypatch):
     monkeypatch.setenv(variable, "2")
     with limited_threads(1):
         assert n_threads() == {2}
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_several_threads_at_once_leave_the_number_as_it_was():
+def test_concurrent_limits_restore_the_number():
     together = Barrier(2)
 
     def limited(_):
@@ -67,7 +67,7 @@ def test_several_threads_at_once_leave_the_number_as_it_was():
 
 @pytest.fixture
 def limits(monkeypatch):
-    """Numbers of threads in the contexts that are asked for."""
+    """Return the list of the numbers of threads in each context so far."""
     seen = []
 
     @contextmanager
@@ -96,7 +96,7 @@ def test_methods_of_small_machines_use_one_thread(method, binary, small, limits)
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_an_interrupt_lifts_the_limit(binary, small, monkeypatch):
+def test_an_interrupt_ends_the_limit(binary, small, monkeypatch):
     def interrupt(objective, batch):
         assert n_threads() == {1}
         raise KeyboardInterrupt
@@ -108,7 +108,7 @@ def test_an_interrupt_lifts_the_limit(binary, small, monkeypatch):
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_so_do_amortised_fits(real, limits):
+def test_amortised_fits_of_small_models_use_one_thread(real, limits):
     AmortisedWakeSleep(n_sleep=20, max_iter=1, random_state=0).fit(real)
     assert limits == [{1}]
     assert n_threads() == {2}

@@ -18,11 +18,11 @@ def x(rng):
 
 @pytest.fixture
 def targets(x, rng):
-    """Return two functions of the inputs, one of them noisy, far from zero."""
+    """Return two functions of the inputs: one far from zero, one with noise."""
     return np.column_stack([np.sin(x[:, 0]) + 5, x[:, 1] ** 2 + 0.5 * rng.normal(size=len(x))])
 
 
 @pytest.fixture
 def x_new(rng):
-    """Return other inputs, further out."""
+    """Return other inputs, with a larger spread."""
     return 2 * rng.normal(size=(11, 3))

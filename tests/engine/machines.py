@@ -1,30 +1,69 @@
-"""Translation between the oracle's models and the engine's machines."""
+"""Machines for the tests: translated from the oracle's models, random, and with a trained recognition network."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from skwakesleep._engine.arrays.random import Streams
-from skwakesleep._engine.machine.families import Bernoulli, Gaussian
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.arrays.random import FineNoise, Streams
+from skwakesleep._engine.machine.codecs import Standardization, UnitInterval
+from skwakesleep._engine.machine.columns import Block, Columns
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Batch
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.posterior.enumeration import Enumeration
 from skwakesleep._engine.training.optimizers import Adam
 from tests.oracle import Model, random_model
 
 VARIANCE_FLOOR = 1e-4
+EVERYWHERE = ("prior", "visible", "hidden", "recognition")
 
 
-def gaussian(location: np.ndarray, scale: np.ndarray) -> Gaussian:
-    """Return Gaussian columns of equal resolution."""
-    return Gaussian(location, scale, np.full(len(scale), VARIANCE_FLOOR))
+# ---------------------------------------------------------------------- columns
+
+
+def bernoulli_columns(n_columns: int) -> Columns:
+    """Return binary columns of mean one half."""
+    return Columns({"bernoulli": Block(UnitInterval(np.full(n_columns, 0.5), 1000), np.arange(n_columns))})
+
+
+def gaussian_columns(location: np.ndarray, scale: np.ndarray) -> Columns:
+    """Return Gaussian columns with the smallest variance `VARIANCE_FLOOR`."""
+    return Columns({"gaussian": Block(standardization(location, scale), np.arange(len(scale)))})
+
+
+def mixed_columns(n_columns: int) -> Columns:
+    """Return columns of which each second one is binary, and the others are Gaussian, from the first on."""
+    real, binary = np.arange(0, n_columns, 2), np.arange(1, n_columns, 2)
+    return Columns(
+        {
+            "bernoulli": Block(UnitInterval(np.full(len(binary), 0.5), 1000), binary),
+            "gaussian": Block(standardization(1.0 - real, 0.5 + real), real),
+        }
+    )
+
+
+def standardization(location: np.ndarray, scale: np.ndarray) -> Standardization:
+    """Return a standardization with the smallest variance `VARIANCE_FLOOR`."""
+    return Standardization(location, scale, np.full(len(scale), VARIANCE_FLOOR))
+
+
+def columns_of(kind: str, n_columns: int) -> Columns:
+    """Return columns that are "bernoulli", "gaussian" (of location zero and scale one) or "mixed"."""
+    if kind == "mixed":
+        return mixed_columns(n_columns)
+    if kind == "gaussian":
+        return gaussian_columns(np.zeros(n_columns), np.ones(n_columns))
+    return bernoulli_columns(n_columns)
+
+
+# ---------------------------------------------------------------------- the oracle's models
 
 
 def machine_of(model: Model) -> tuple[Machine, np.ndarray]:
-    """Return an engine machine and the flat parameters that make it the oracle's model."""
-    n_visible = model.sizes[0]
-    standard = gaussian(np.zeros(n_visible), np.ones(n_visible))
-    machine = Machine(Bernoulli() if model.log_variance is None else standard, model.sizes, n_active=1.0)
+    """Return a machine and the flat parameters that make it the oracle's model."""
+    n_visible, *hidden = model.sizes
+    machine = Machine(columns_of("bernoulli" if model.log_variance is None else "gaussian", n_visible), hidden)
     flat = np.zeros(machine.layout.size)
     for target, source in zip(_arrays(model_of(machine, flat)), _arrays(model), strict=True):
         target[...] = source
@@ -33,7 +72,7 @@ def machine_of(model: Model) -> tuple[Machine, np.ndarray]:
 
 def model_of(machine: Machine, flat: np.ndarray) -> Model:
     """Return views of flat parameters, or of a flat gradient, under the oracle's names."""
-    generative, recognition = machine.bind(flat)
+    generative, recognition = machine.views(flat)
     prior, *downward = generative
     upward = downward[::-1]
     return Model(
@@ -47,39 +86,94 @@ def model_of(machine: Machine, flat: np.ndarray) -> Model:
     )
 
 
-def random_machine(sizes: Sequence[int], seed: int, **options) -> tuple[Model, Machine, np.ndarray]:
-    """Return a random model of the oracle, with the engine's variance floor, and its machine."""
+def oracle_machine(sizes: Sequence[int], seed: int, **options) -> tuple[Model, Machine, np.ndarray]:
+    """Return a random model of the oracle, with the same smallest variance, and its machine."""
     model = random_model(list(sizes), seed, **options)._replace(variance_floor=VARIANCE_FLOOR)
     return model, *machine_of(model)
-
-
-def wake_sleep(machine: Machine, flat: np.ndarray, rule: str, n_particles: int, *, seed: int = 0, alpha: float = 0.0):
-    """Return the objective of a learning rule with streams of its own."""
-    return WakeSleep(
-        machine, flat, n_particles=n_particles, recognition_update=rule, alpha=alpha, streams=Streams(seed)
-    )
 
 
 def _arrays(model: Model) -> list[np.ndarray]:
     return [*model.generative, *model.recognition]
 
 
+# ---------------------------------------------------------------------- other machines
+
+
+def random_machine(
+    sizes: Sequence[int],
+    seed: int | np.random.Generator,
+    *,
+    kind: str = "bernoulli",
+    autoregressive: Sequence[str] = (),
+    scale: float = 1.0,
+) -> tuple[Machine, np.ndarray]:
+    """Return a machine with normal parameters; the sizes of its layers start with the visible one."""
+    n_visible, *hidden = sizes
+    machine = Machine(columns_of(kind, n_visible), hidden, autoregressive)
+    flat = scale * np.random.default_rng(seed).normal(size=machine.layout.size)
+    for views in machine.layout.views(flat).values():
+        if "triangle" in views:
+            views["triangle"][...] = np.triu(views["triangle"], k=1)
+    return machine, flat
+
+
 def taught_machine(
     sizes: Sequence[int], seed: int, *, scale: float = 1.0, autoregressive: Sequence[str] = (), n_lessons: int = 200
 ) -> tuple[Machine, np.ndarray]:
-    """Return a random machine whose recognition network has learned from its dreams, as training would leave it."""
-    rng = np.random.default_rng(seed)
-    machine = Machine(Bernoulli(), sizes, n_active=1.0, autoregressive=autoregressive)
-    flat = scale * rng.standard_normal(machine.layout.size)
-    for views in machine.layout.bind(flat).values():
-        if "triangle" in views:
-            views["triangle"][...] = np.triu(views["triangle"], k=1)
+    """Return a random machine whose recognition network was trained on dreams."""
+    machine, flat = random_machine(sizes, seed, scale=scale, autoregressive=autoregressive)
     machine.recognition_part(flat)[...] = 0
+    teach(machine, flat, seed=seed, n_lessons=n_lessons)
+    return machine, flat
+
+
+def teach(machine: Machine, flat: np.ndarray, *, seed: int = 0, n_lessons: int = 200) -> None:
+    """Train the recognition network on dreams, in place."""
     objective = wake_sleep(machine, flat, "sleep", 1, seed=seed)
     optimizer = Adam(0.1, np.ones_like(flat))
     for _ in range(n_lessons):
-        objective(Batch.dense(np.zeros((100, sizes[0]))))
+        objective(Batch.dense(np.zeros((100, machine.columns.n_units))))
         gradient = np.zeros_like(flat)
         machine.recognition_part(gradient)[...] = machine.recognition_part(objective.gradient)
-        optimizer.ascend(flat, gradient)
-    return machine, flat
+        optimizer.ascend(flat, gradient, NumpyBackend())
+
+
+# ---------------------------------------------------------------------- use of machines
+
+
+def wake_sleep(
+    machine: Machine,
+    flat: np.ndarray,
+    rule: str,
+    n_particles: int,
+    *,
+    seed: int = 0,
+    alpha: float = 0.0,
+    dead_zone: float = 0.0,
+    backend: NumpyBackend | None = None,
+) -> WakeSleep:
+    """Return the objective of a learning rule with streams of its own."""
+    return WakeSleep(
+        machine,
+        flat,
+        backend or NumpyBackend(),
+        n_particles=n_particles,
+        recognition_update=rule,
+        alpha=alpha,
+        dead_zone=dead_zone,
+        streams=Streams(seed),
+    )
+
+
+def dreams(
+    machine: Machine, flat: np.ndarray, n_rows: int, seed: int | np.random.SeedSequence = 2
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return hidden layers, bottom up, and visible units, ``(n_rows, 1, n)``, drawn from the generative network."""
+    noise = FineNoise(np.random.default_rng(seed))
+    *causes, x = machine.bind(flat, NumpyBackend()).generative.sample(None, (n_rows, 1), noise)
+    return causes[::-1], x
+
+
+def exact_log_likelihood(machine: Machine, flat: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of rows of units ``(B, 1, D)`` by enumeration."""
+    return Enumeration(machine.bind(flat, NumpyBackend()))(x).log_likelihood

@@ -1,4 +1,4 @@
-"""Arrays are made once and kept, up to a number of bytes."""
+"""The cache of arrays: each array is made once, and the cache is bounded in bytes."""
 
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ MAX_BYTES = 800
 
 @pytest.fixture
 def counted():
-    """A cached function, and the list of the arguments that it was called with."""
+    """Return a cached function, and the list of arguments that it was called with."""
     calls = []
 
     @cached(MAX_BYTES)
@@ -29,21 +29,21 @@ def counted():
     return counting, calls
 
 
-def test_what_was_made_is_kept(counted):
+def test_an_array_is_made_once(counted):
     make, calls = counted
     assert make(10) is make(10)
     assert calls == [10]
     np.testing.assert_array_equal(make(10), np.arange(10.0))
 
 
-def test_the_oldest_goes_first(counted):
+def test_the_oldest_array_is_removed_first(counted):
     make, calls = counted
     for n in (50, 40, 20, 40, 20, 50):
         make(n)
     assert calls == [50, 40, 20, 50]
 
 
-def test_what_is_too_large_is_not_kept_and_displaces_nothing(counted):
+def test_an_array_that_is_too_large_is_not_kept_and_removes_no_other(counted):
     make, calls = counted
     for n in (100, 101, 100, 101):
         make(n)
@@ -59,7 +59,7 @@ def test_threads_share_a_cache(counted):
 
 
 def still_allocated(use, sizes):
-    """Return the bytes that stay allocated after a function was called with each of some sizes."""
+    """Return the bytes that stay allocated after `use` was called with each of the sizes."""
     tracemalloc.start()
     try:
         for size in sizes:
@@ -82,8 +82,8 @@ def test_large_arrays_do_not_stay_allocated(use, sizes, n_bytes):
     assert still_allocated(use, sizes) < n_bytes + 2**18
 
 
-def test_tables_of_ordinary_sizes_are_made_once(monkeypatch):
-    """Negative control of the above: scoring again must not draw the numbers again."""
+def test_a_table_of_ordinary_size_is_made_once(monkeypatch):
+    """Negative control: the random numbers of scores are drawn only once."""
     CommonNoise(128, 1000)
     monkeypatch.setattr(engine_random.np.random, "default_rng", None)
     CommonNoise(128, 1000)

@@ -1,4 +1,4 @@
-"""Each family against SciPy: densities, gradients, samplers (ladder check 4) and the edges of its domain."""
+"""Families compared with SciPy: densities, gradients, samplers, and the limits of their domains."""
 
 import numpy as np
 import pytest
@@ -6,20 +6,26 @@ from scipy.special import expit
 from scipy.stats import kstest, norm
 
 from skwakesleep._engine.arrays.numerics import sigmoid
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise, CommonNoise, FineNoise
-from skwakesleep._engine.arrays.workspace import Workspace
-from skwakesleep._engine.machine.families import Bernoulli
+from skwakesleep._engine.machine.families import Bernoulli, Gaussian
 from tests import oracle
-from tests.engine.machines import VARIANCE_FLOOR, gaussian
+from tests.engine.machines import VARIANCE_FLOOR
 
 N = 2**16
 SMALLEST_P = 1e-3
-LOCATION, SCALE = np.array([10.0, -3.0, 0.0, 1e6]), np.array([2.0, 0.1, 1.0, 1e5])
-GAUSSIAN = gaussian(LOCATION, SCALE)
-THETA = {"log_variance": np.array([-1.0, 0.0, 0.5, 1.0])}
-VARIANCE = np.exp(THETA["log_variance"]) + VARIANCE_FLOOR
-# Natural parameters and targets may each lack the particle axis, or the row axis too.
-SHAPES = [((4,), (5, 4)), ((5, 4), (5, 4)), ((5, 4), (3, 5, 4)), ((3, 5, 4), (5, 4)), ((3, 1, 4), (5, 4))]
+GAUSSIAN = Gaussian(np.full(4, VARIANCE_FLOOR))
+FAMILIES = pytest.mark.parametrize("family", [Bernoulli(), GAUSSIAN], ids=["bernoulli", "gaussian"])
+PARAMS = {"log_variance": np.array([-1.0, 0.0, 0.5, 1.0])}
+VARIANCE = np.exp(PARAMS["log_variance"]) + VARIANCE_FLOOR
+# Natural parameters and targets may each be shared by all rows, or by all particles.
+SHAPES = [
+    ((1, 1, 4), (5, 1, 4)),
+    ((5, 1, 4), (5, 1, 4)),
+    ((5, 1, 4), (5, 3, 4)),
+    ((5, 3, 4), (5, 1, 4)),
+    ((1, 3, 4), (5, 1, 4)),
+]
 
 
 def generator(seed=0):
@@ -27,18 +33,18 @@ def generator(seed=0):
 
 
 def mean(family, natural):
-    return family.mean(natural, np.empty_like(natural))
+    return family.mean(natural, np.empty_like(natural), NumpyBackend())
 
 
-def log_prob(family, natural, target, theta=THETA):
-    workspace = Workspace()
-    unnormalized_log_prob = family.unnormalized_log_prob(theta, natural, target, workspace)
-    return unnormalized_log_prob - family.log_normalizer(theta, natural, None, workspace)
+def log_prob(family, natural, target, params=PARAMS):
+    backend = NumpyBackend()
+    unnormalized_log_prob = family.unnormalized_log_prob(params, natural, target, backend)
+    return unnormalized_log_prob - family.log_normalizer(params, natural, None, backend)
 
 
-def residual(family, natural, target, theta=THETA):
+def residual(family, natural, target, params=PARAMS):
     out = np.empty(np.broadcast_shapes(natural.shape, target.shape), natural.dtype)
-    return family.residual(theta, mean(family, natural), target, out)
+    return family.residual(params, mean(family, natural), target, out)
 
 
 # ---------------------------------------------------------------------- log-probabilities
@@ -47,25 +53,22 @@ def residual(family, natural, target, theta=THETA):
 @pytest.mark.parametrize(("natural", "target"), SHAPES)
 def test_bernoulli_log_prob(natural, target, rng):
     natural, target = rng.normal(scale=3, size=natural), rng.random(target).round(1)
-    np.testing.assert_allclose(
-        log_prob(Bernoulli(), natural, target),
-        oracle.log_bernoulli(target, natural),
-        rtol=1e-12,
-    )
+    expected = oracle.log_bernoulli(target, natural)
+    np.testing.assert_allclose(log_prob(Bernoulli(), natural, target), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("natural", "target"), SHAPES)
-def test_gaussian_log_prob_is_in_the_users_units(natural, target, rng):
+def test_gaussian_log_prob(natural, target, rng):
     natural, target = rng.normal(size=natural), rng.normal(size=target)
-    expected = norm.logpdf(target * SCALE + LOCATION, natural * SCALE + LOCATION, np.sqrt(VARIANCE) * SCALE)
-    np.testing.assert_allclose(log_prob(GAUSSIAN, natural, target), expected.sum(axis=-1), rtol=1e-10)
+    expected = norm.logpdf(target, natural, np.sqrt(VARIANCE)).sum(axis=-1)
+    np.testing.assert_allclose(log_prob(GAUSSIAN, natural, target), expected, rtol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("logit", [0.0, 20.0, 90.0, 1e4, 1e30])
 @pytest.mark.parametrize("target", [0.0, 0.25, 1.0])
 def test_bernoulli_in_both_tails(logit, target, dtype):
-    natural, target = np.array([-logit, logit], dtype), np.full(2, target, dtype)
+    natural, target = np.array([[[-logit, logit]]], dtype), np.full((1, 1, 2), target, dtype)
     expected = oracle.log_bernoulli(target.astype(float), natural.astype(float))
     actual = log_prob(Bernoulli(), natural, target)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
@@ -74,47 +77,47 @@ def test_bernoulli_in_both_tails(logit, target, dtype):
 
 @pytest.mark.parametrize("spread", [1.0, 30.0])
 def test_bernoulli_of_many_units_in_float32(spread, rng):
-    """The log-probability is a small difference of large sums; weights of particles need it to a hundredth of a nat."""
-    natural = rng.normal(scale=spread, size=(50, 2000)).astype(np.float32)
+    """The log-probability is a small difference of large sums; importance weights need it to 0.01 nats."""
+    natural = rng.normal(scale=spread, size=(50, 1, 2000)).astype(np.float32)
     target = (natural + rng.normal(size=natural.shape) > 0).astype(np.float32)
     expected = oracle.log_bernoulli(target.astype(float), natural.astype(float))
     actual = log_prob(Bernoulli(), natural, target)
     np.testing.assert_allclose(actual, expected, atol=0.02)
 
 
-@pytest.mark.parametrize("family", [Bernoulli(), GAUSSIAN], ids=["bernoulli", "gaussian"])
+@FAMILIES
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("largest", [5.0, 500.0])
-def test_means_come_with_the_log_normalizer(family, dtype, largest, rng):
-    natural = rng.uniform(-largest, largest, size=(4, 5, 4)).astype(dtype)
+def test_means_are_computed_with_the_log_normalizer(family, dtype, largest, rng):
+    natural = rng.uniform(-largest, largest, size=(5, 4, 4)).astype(dtype)
     means = np.empty_like(natural)
-    together = family.log_normalizer(THETA, natural, means, Workspace())
+    together = family.log_normalizer(PARAMS, natural, means, NumpyBackend())
     np.testing.assert_allclose(means, mean(family, natural), rtol=1e-6, atol=3e-7)
-    np.testing.assert_array_equal(together, family.log_normalizer(THETA, natural, None, Workspace()))
-    in_place = family.log_normalizer(THETA, natural, natural, Workspace())
+    np.testing.assert_array_equal(together, family.log_normalizer(PARAMS, natural, None, NumpyBackend()))
+    in_place = family.log_normalizer(PARAMS, natural, natural, NumpyBackend())
     np.testing.assert_array_equal(in_place, together)
     np.testing.assert_array_equal(natural, means)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_log_normalizer_of_a_row_is_its_own(dtype, rng):
-    """An extreme row among others changes none of their digits."""
-    natural = rng.normal(scale=5, size=(6, 40)).astype(dtype)
-    before = Bernoulli().log_normalizer({}, natural[:5], None, Workspace())
+def test_the_log_normalizer_of_a_row_does_not_depend_on_other_rows(dtype, rng):
+    """A row with extreme values among the others changes none of their digits."""
+    natural = rng.normal(scale=5, size=(6, 1, 40)).astype(dtype)
+    before = Bernoulli().log_normalizer({}, natural[:5], None, NumpyBackend())
     natural[5] = 100
-    np.testing.assert_array_equal(Bernoulli().log_normalizer({}, natural, None, Workspace())[:5], before)
+    np.testing.assert_array_equal(Bernoulli().log_normalizer({}, natural, None, NumpyBackend())[:5], before)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("log_variance", [-1e4, 0.0, 1e4])
 @pytest.mark.parametrize("target", [-1e12, 0.0, 1e12])
-def test_gaussian_with_lost_variance_or_huge_values_is_finite(target, log_variance, dtype):
-    theta = {"log_variance": np.full(4, log_variance, dtype)}
-    natural, target = np.zeros((2, 4), dtype), np.full((2, 4), target, dtype)
-    assert np.isfinite(log_prob(GAUSSIAN, natural, target, theta)).all()
-    slopes = residual(GAUSSIAN, natural, target, theta)
+def test_gaussian_with_extreme_variance_or_huge_values_is_finite(target, log_variance, dtype):
+    params = {"log_variance": np.full(4, log_variance, dtype)}
+    natural, target = np.zeros((2, 1, 4), dtype), np.full((2, 1, 4), target, dtype)
+    assert np.isfinite(log_prob(GAUSSIAN, natural, target, params)).all()
+    slopes = residual(GAUSSIAN, natural, target, params)
     grad = {"log_variance": np.empty(4, dtype)}
-    GAUSSIAN.gradient(theta, slopes, np.full(2, 0.5, dtype), grad)
+    GAUSSIAN.gradient(params, slopes, np.full((2, 1), 0.5, dtype), grad)
     assert np.isfinite(slopes).all()
     assert np.isfinite(grad["log_variance"]).all()
 
@@ -122,7 +125,7 @@ def test_gaussian_with_lost_variance_or_huge_values_is_finite(target, log_varian
 # ---------------------------------------------------------------------- gradients
 
 
-@pytest.mark.parametrize("family", [Bernoulli(), GAUSSIAN], ids=["bernoulli", "gaussian"])
+@FAMILIES
 @pytest.mark.parametrize(("natural", "target"), SHAPES)
 def test_residual_is_the_slope_of_the_log_prob(family, natural, target, rng):
     natural, target = rng.normal(size=natural), rng.random(target)
@@ -135,23 +138,48 @@ def test_residual_is_the_slope_of_the_log_prob(family, natural, target, rng):
         np.testing.assert_allclose(slopes[..., unit], difference / 2e-5, rtol=1e-4, atol=1e-6)
 
 
+@FAMILIES
+def test_curvature_is_the_slope_of_the_residual(family, rng):
+    natural, target = rng.normal(size=(5, 3, 4)), rng.random((5, 1, 4))
+    difference = residual(family, natural + 1e-5, target) - residual(family, natural - 1e-5, target)
+    np.testing.assert_allclose(family.curvature(PARAMS, mean(family, natural)), -difference / 2e-5, rtol=1e-5)
+
+
 # ---------------------------------------------------------------------- samplers
 
 BERNOULLI_NOISE = {
     "fine": lambda: FineNoise(generator()),
-    "coarse": lambda: CoarseNoise(generator()),
+    "coarse": lambda: CoarseNoise(generator(), NumpyBackend()),
     "common": lambda: CommonNoise(N, 4),
 }
+GAUSSIAN_NOISE = {name: BERNOULLI_NOISE[name] for name in ("fine", "coarse")}
 
 
+def drawn(family, params, natural, noise, shape):
+    """Return units drawn from means, as in a layer without a triangle."""
+    out = np.empty(shape, natural.dtype)
+    assert family.sample(params, mean(family, natural), noise, out) is out
+    return out
+
+
+def decided(family, params, natural, noise, shape):
+    """Return units made of thresholds, as in an autoregressive layer."""
+    out = np.empty(shape, natural.dtype)
+    thresholds = family.thresholds(params, noise, shape, natural.dtype)
+    assert family.decide(np.broadcast_to(natural, shape), thresholds, out) is out
+    return out
+
+
+SAMPLERS = pytest.mark.parametrize("sampled", [drawn, decided])
+
+
+@SAMPLERS
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("source", BERNOULLI_NOISE)
-def test_bernoulli_frequencies(source, dtype):
+def test_bernoulli_frequencies(source, dtype, sampled):
     logits = np.array([-2.0, 0.3, 1.0, 0.0])
-    out = np.empty((N, 1, 4), dtype)
-    samples = Bernoulli().sample({}, expit(logits).astype(dtype), BERNOULLI_NOISE[source](), out)
-    assert samples is out
-    states = oracle.codes(samples[:, 0])
+    samples = sampled(Bernoulli(), {}, logits.astype(dtype), BERNOULLI_NOISE[source](), (1, N, 4))
+    states = oracle.codes(samples[0])
 
     def p_value(shift):
         return oracle.frequency_p_value(states, np.exp(oracle.log_bernoulli(oracle.binary_states(4), logits + shift)))
@@ -161,15 +189,15 @@ def test_bernoulli_frequencies(source, dtype):
 
 
 @pytest.mark.parametrize("source", BERNOULLI_NOISE)
-def test_certain_units_are_certain(source):
+def test_units_with_extreme_logits_are_constant(source):
     means = sigmoid(np.array([-1e4, 1e4, -1e4, 1e4]), np.empty(4))
-    samples = Bernoulli().sample({}, means, BERNOULLI_NOISE[source](), np.empty((N, 1, 4)))
+    samples = Bernoulli().sample({}, means, BERNOULLI_NOISE[source](), np.empty((1, N, 4)))
     np.testing.assert_array_equal(samples.mean(axis=(0, 1)), [0, 1, 0, 1])
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 1000, 2**16])
 def test_coarse_draws_round_to_the_stated_resolution(step):
-    """Over all 2^16 uniforms there are, a mean of ``step / 2^16`` fires exactly `step` times."""
+    """Of all 2^16 uniforms, exactly `step` are below a mean of ``step / 2^16``."""
 
     class EveryUniform:
         def uniform(self, shape, dtype):
@@ -177,15 +205,16 @@ def test_coarse_draws_round_to_the_stated_resolution(step):
 
     for dtype in (np.float32, np.float64):
         mean = np.array([step / N], dtype)
-        assert Bernoulli().sample({}, mean, EveryUniform(), np.empty((N, 1), dtype)).sum() == step
+        assert Bernoulli().sample({}, mean, EveryUniform(), np.empty((N, 1, 1), dtype)).sum() == step
 
 
-@pytest.mark.parametrize("noise", [FineNoise, CoarseNoise])
+@SAMPLERS
+@pytest.mark.parametrize("source", GAUSSIAN_NOISE)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gaussian_samples_have_the_density(noise, dtype):
+def test_gaussian_samples_have_the_density(source, dtype, sampled):
     means = np.array([1.0, -2.0, 0.0, 3.0], dtype)
-    theta = {"log_variance": THETA["log_variance"].astype(dtype)}
-    samples = GAUSSIAN.sample(theta, means, noise(generator()), np.empty((N, 4), dtype)).astype(float)
+    params = {"log_variance": PARAMS["log_variance"].astype(dtype)}
+    samples = sampled(GAUSSIAN, params, means, GAUSSIAN_NOISE[source](), (1, N, 4))[0].astype(float)
 
     def p_value(stretch):
         standardized = (samples - means) / (stretch * np.sqrt(VARIANCE))
@@ -197,21 +226,7 @@ def test_gaussian_samples_have_the_density(noise, dtype):
     assert np.abs(correlations).max() < 4 / np.sqrt(N)
 
 
-# ---------------------------------------------------------------------- the user's units
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gaussian_codec(dtype, rng):
-    columns = (LOCATION + SCALE * rng.normal(size=(7, 4))).astype(dtype)
-    encoded = GAUSSIAN.encode(columns.copy())
-    np.testing.assert_allclose(encoded, (columns.astype(float) - LOCATION) / SCALE, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(GAUSSIAN.decode(encoded), columns, rtol=1e-5)
-    assert encoded.dtype == dtype
-
-
-def test_bernoulli_codec_changes_nothing(rng):
-    columns = rng.random((3, 4))
-    np.testing.assert_array_equal(Bernoulli().decode(Bernoulli().encode(columns.copy())), columns)
+# ---------------------------------------------------------------------- before training
 
 
 def test_bernoulli_starts_at_the_means():
@@ -226,5 +241,24 @@ def test_gaussian_starts_at_the_standardized_moments():
     np.testing.assert_allclose(GAUSSIAN.variance(initial), 1, rtol=1e-3)
 
 
-def test_variance_has_a_floor():
+# ---------------------------------------------------------------------- variances
+
+
+def test_the_variance_has_a_lower_bound():
     assert (GAUSSIAN.variance({"log_variance": np.full(4, -1e6)}) == VARIANCE_FLOOR).all()
+
+
+def test_a_variance_that_is_set_is_returned():
+    variance, params = np.array([2 * VARIANCE_FLOOR, 0.1, 1.0, 1e6]), {"log_variance": np.empty(4)}
+    GAUSSIAN.set_variance(params, variance)
+    np.testing.assert_allclose(GAUSSIAN.variance(params), variance)
+    GAUSSIAN.set_variance(params, np.zeros(4))
+    np.testing.assert_allclose(GAUSSIAN.variance(params), 2 * VARIANCE_FLOOR)
+
+
+def test_steps_of_units_with_little_noise_are_damped():
+    """In proportion to the noise below a tenth of the column's spread."""
+    deviations = np.array([0.05, 0.02, 0.1, 3.0])
+    params = {"log_variance": np.log(np.square(deviations) - VARIANCE_FLOOR)}
+    np.testing.assert_allclose(GAUSSIAN.damping(params), [0.5, 0.2, 1, 1])
+    assert Bernoulli().damping({}) is None

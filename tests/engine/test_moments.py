@@ -1,4 +1,4 @@
-"""Moments of columns: against exact arithmetic, in every order and dtype, with outliers, in streams."""
+"""Moments of columns: compared with exact arithmetic, in each order and dtype, with outliers, in streams."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skwakesleep._engine.machine.families import CONSTANT_VARIANCE, Gaussian
+from skwakesleep._engine.machine.codecs import CONSTANT_VARIANCE, Standardization
 from skwakesleep._engine.machine.moments import BLOCK_COLUMNS, BLOCK_ROWS, measure
 
 RNG = np.random.default_rng(0)
@@ -22,7 +22,7 @@ def exact_moments(column):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_rows", [3, 100, BLOCK_ROWS + 1, 1000])
 def test_a_constant_column_is_recognized_whatever_its_value(n_rows, dtype):
-    """A naive mean of 0.1 a thousand times is off by more than rounding, in column order or row order."""
+    """The plain mean of a thousand times 0.1 differs from 0.1 by more than rounding, in either order of memory."""
     values = np.arange(200) / 100
     X = np.column_stack([RNG.normal(size=n_rows), np.tile(values, (n_rows, 1))]).astype(dtype)
     for table in X, np.asfortranarray(X), sparse.csr_array(X):
@@ -31,7 +31,7 @@ def test_a_constant_column_is_recognized_whatever_its_value(n_rows, dtype):
         np.testing.assert_array_equal(moments.means[1:], X[0, 1:])
 
 
-def test_a_naive_mean_does_not_see_that_a_column_is_constant():
+def test_the_plain_mean_does_not_recognize_a_constant_column():
     """Negative control."""
     X = np.tile(np.arange(200) / 100, (1000, 1))
     assert (abs(X.mean(axis=0) - X[0]) > 10 * np.spacing(X[0])).mean() > 0.5
@@ -64,7 +64,7 @@ def test_moments_are_those_of_exact_arithmetic(column):
 
 
 @pytest.mark.parametrize("value", [1e3, 1e6, -1e300])
-def test_an_extreme_value_moves_nothing_and_is_counted(value):
+def test_an_extreme_value_is_counted_and_changes_no_moment(value):
     X = RNG.normal(size=(1000, 3))
     spoiled = X.copy()
     spoiled[17, 1] = value
@@ -89,7 +89,7 @@ def test_heavy_tails_and_clusters_are_not_extreme():
 
 
 def test_the_gap_is_the_resolution():
-    """Also where equal values were computed in different ways; and with a few values that were not rounded."""
+    """Also if equal values were computed in different ways, or if a few values were not rounded."""
     tenths = RNG.integers(-30, 30, size=1000) / 10
     noisy = np.where(RNG.random(1000) < 0.5, tenths, tenths * (1 + np.finfo(float).eps))
     refined = np.r_[tenths[:990], RNG.normal(size=10)]
@@ -102,12 +102,12 @@ def test_the_smallest_variance_is_that_of_rounding():
     tenths = RNG.integers(-30, 30, size=1000) / 10
     flag, constant = RNG.integers(2, size=1000), np.full(1000, 0.3)
     clusters = RNG.normal(size=1000) + np.repeat([0, 1e4], 500)
-    family = Gaussian.of_moments(measure(np.column_stack([tenths, flag, constant, clusters])))
-    deviations = family.scale * np.sqrt(family.smallest_variance)
+    codec = Standardization.of_table(np.column_stack([tenths, flag, constant, clusters]))
+    deviations = codec.scale * np.sqrt(codec.smallest_variance)
     np.testing.assert_allclose(deviations[:2], np.array([0.1, 1]) / np.sqrt(12), rtol=1e-6)
-    assert family.scale[2] == 1
-    assert family.smallest_variance[2] == pytest.approx(CONSTANT_VARIANCE)
-    assert deviations[3] < 0.01  # of the clusters' width of one: what lies between them does not matter
+    assert codec.scale[2] == 1
+    assert codec.smallest_variance[2] == pytest.approx(CONSTANT_VARIANCE)
+    assert deviations[3] < 0.01  # the clusters have a width of one; the distance between them does not count
 
 
 @pytest.mark.parametrize("sizes", [(1, 999), (500, 500), (1, 1, 998), (5, 5, 990)], ids=str)
@@ -122,7 +122,7 @@ def test_parts_of_a_stream_have_the_moments_of_the_whole(sizes):
     np.testing.assert_allclose(merged.deviations, whole.deviations, rtol=1e-6)
 
 
-def test_a_wrong_first_row_is_forgotten():
+def test_the_moments_of_a_wrong_first_row_are_dropped():
     X, wrong = RNG.normal(size=(500, 2)), np.array([0, 1e7])
     first = X[:1] + wrong
     rest = measure(X[1:])
@@ -131,12 +131,12 @@ def test_a_wrong_first_row_is_forgotten():
     assert merged.n_extreme.tolist() == [0, 1]
     assert merged.means[1] == rest.means[1]
     assert merged.deviations[1] == pytest.approx(rest.deviations[1], rel=1e-12)
-    # Many rows are not forgotten, nor few that come later: they may be the new truth.
+    # Many rows are kept, and so are few rows that come later.
     assert measure(X + wrong).merged(rest).counts.tolist() == [999, 999]
     assert rest.merged(measure(first)).counts.tolist() == [500, 500]
 
 
-def test_parts_that_are_constant_are_so_together_only_if_equal():
+def test_constant_parts_are_constant_together_if_they_are_equal():
     same, other = (measure(np.full((4, 2), value)) for value in (0.1, 0.2))
     assert not same.merged(measure(np.full((9, 2), 0.1))).deviations.any()
     together = same.merged(other)

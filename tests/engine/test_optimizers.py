@@ -1,10 +1,11 @@
-"""Update rules against their textbook forms."""
+"""Optimizers compared with their textbook forms."""
 
 import pickle
 
 import numpy as np
 import pytest
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.training.optimizers import SGD, Adam
 
 SCALES = np.array([1.0, 0.5, 2.0, 1.0, 0.1, 1.0])
@@ -35,9 +36,9 @@ def sgd(learning_rate, dtype=np.float64):
     return SGD(learning_rate)
 
 
-def ascended(optimizer, parameters, gradients):
+def ascended(optimizer, parameters, gradients, damping=None):
     for gradient in gradients:
-        optimizer.ascend(parameters, gradient.astype(parameters.dtype, copy=True))
+        optimizer.ascend(parameters, gradient.astype(parameters.dtype, copy=True), NumpyBackend(), damping)
     return parameters
 
 
@@ -59,18 +60,30 @@ def test_textbook_comparison_can_fail():
 
 @pytest.mark.parametrize("rule", [adam, sgd])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_no_gradient_no_move(rule, dtype):
+def test_zero_gradients_change_nothing(rule, dtype):
     parameters = np.ones(6, dtype)
     np.testing.assert_array_equal(ascended(rule(0.1, dtype), parameters, np.zeros((3, 6))), np.ones(6))
 
 
 @pytest.mark.parametrize("rule", [adam, sgd])
-def test_pickled_in_between(rule):
+def test_a_pickled_optimizer_continues(rule):
     parameters, uninterrupted = np.zeros(6), np.zeros(6)
     optimizer = rule(0.01)
     ascended(optimizer, parameters, GRADIENTS[:50])
     ascended(pickle.loads(pickle.dumps(optimizer)), parameters, GRADIENTS[50:])
     np.testing.assert_array_equal(parameters, ascended(rule(0.01), uninterrupted, GRADIENTS))
+
+
+def test_damping_multiplies_the_steps_of_adam():
+    damping = np.array([1.0, 0.5, 0.1, 1.0, 1.0, 0.0])
+    damped, plain = (ascended(adam(0.01), np.zeros(6), GRADIENTS, factors) for factors in (damping, None))
+    np.testing.assert_allclose(damped, damping * plain)
+
+
+def test_sgd_is_not_damped():
+    """Its steps become small with the gradient."""
+    damped, plain = (ascended(sgd(0.01), np.zeros(6), GRADIENTS, factors) for factors in (np.zeros(6), None))
+    np.testing.assert_array_equal(damped, plain)
 
 
 @pytest.mark.parametrize("rule", [adam, sgd])
@@ -103,15 +116,14 @@ def test_adam_takes_gradients_of_any_size(dtype, size):
     assert (parameters >= 0).all()
 
 
-def test_joined_adams_remember_the_mean_of_their_gradients():
+def test_joined_adams_have_the_mean_of_their_moments():
     gradients = np.array([[1.0, -2.0, 0.5], [3.0, 2.0, 0.0]])
     adams = [Adam(0.1, np.ones(3)) for _ in gradients]
     for adam, gradient in zip(adams, gradients, strict=True):
-        adam.ascend(np.zeros(3), gradient.copy())
+        ascended(adam, np.zeros(3), [gradient])
     adams[0].join(adams[1:])
-    # The next step follows moments of one decayed gradient, and no new one.
-    step = np.zeros(3)
-    adams[0].ascend(step, np.zeros(3))
+    # A gradient of zero only decays the moments.
+    step = ascended(adams[0], np.zeros(3), np.zeros((1, 3)))
     first, second = gradients.mean(axis=0), np.square(gradients).mean(axis=0)
     direction = 0.9 * first / np.sqrt(0.999 * second)
     correction = (0.1 / (1 - 0.9**2)) / np.sqrt(0.001 / (1 - 0.999**2))

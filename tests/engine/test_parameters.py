@@ -1,4 +1,4 @@
-"""One flat vector and its named views."""
+"""The flat parameter vector and its named views."""
 
 import numpy as np
 import pytest
@@ -11,20 +11,20 @@ LAYOUT = ParameterLayout(GROUPS)
 
 def test_size_and_shapes():
     assert LAYOUT.size == 6 + 3 + 1 + 4
-    bound = LAYOUT.bind(np.zeros(LAYOUT.size))
-    assert {group: {name: view.shape for name, view in views.items()} for group, views in bound.items()} == GROUPS
+    named = LAYOUT.views(np.zeros(LAYOUT.size))
+    assert {group: {name: view.shape for name, view in views.items()} for group, views in named.items()} == GROUPS
 
 
-def test_views_tile_the_vector():
+def test_views_cover_the_vector_once():
     flat = np.arange(LAYOUT.size, dtype=float)
-    views = [view for group in LAYOUT.bind(flat).values() for view in group.values()]
+    views = [view for group in LAYOUT.views(flat).values() for view in group.values()]
     assert all(view.base is not None and np.shares_memory(view, flat) for view in views)
     np.testing.assert_array_equal(np.concatenate([view.ravel() for view in views]), flat)
 
 
 def test_writing_a_view_writes_the_vector():
     flat = np.zeros(LAYOUT.size)
-    LAYOUT.bind(flat)["b"]["intercept"][...] = 7
+    LAYOUT.views(flat)["b"]["intercept"][...] = 7
     assert flat.sum() == 7
 
 
@@ -33,4 +33,6 @@ def test_mask(wanted, count):
     mask = LAYOUT.mask({wanted}, np.float32)
     assert mask.dtype == np.float32
     assert mask.sum() == count
-    assert all((view == (name == wanted)).all() for views in LAYOUT.bind(mask).values() for name, view in views.items())
+    assert all(
+        (view == (name == wanted)).all() for views in LAYOUT.views(mask).values() for name, view in views.items()
+    )

@@ -1,10 +1,11 @@
-"""The training loop with toy objectives, whose every number is known beforehand."""
+"""The training loop, with simple objectives whose values are known."""
 
 import pickle
 
 import numpy as np
 import pytest
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.loop import TrainingDivergedError, train
 from skwakesleep._engine.training.optimizers import SGD, Adam
@@ -14,7 +15,7 @@ TABLE = np.random.default_rng(0).normal(size=(10, 2))
 
 
 class Table:
-    """Rows that remember who asked for them."""
+    """Rows with a record of the indices that were taken."""
 
     def __init__(self, values=TABLE):
         self.values = values
@@ -47,11 +48,11 @@ class Quadratic:
 class Script:
     """Values read from a list, one for each batch; each moves the parameters by one."""
 
-    def __init__(self, values, moves=None, offset=0.0):
+    def __init__(self, values, moves=None, offset=0.0, damping=None):
         self.values = iter(values)
         self.moves = iter(moves if moves is not None else [1.0] * 1000)
         self.gradient = np.zeros(1)
-        self.damping = None
+        self.damping = damping
         self.n_calls = 0
         self.offset = offset
 
@@ -99,6 +100,7 @@ def run(state, objective, rows=None, **options):
         "stopping": None,
         "validate": None,
         "monitor": Monitor(),
+        "backend": NumpyBackend(),
     }
     train(state, objective, rows if rows is not None else Table(), **(defaults | options))
     return state
@@ -134,6 +136,20 @@ def test_the_objective_is_ascended(optimizer):
     assert state.lower_bounds[-1] > state.lower_bounds[0]
 
 
+@pytest.mark.parametrize(("optimizer", "expected"), [(adam, 0.5), (sgd, 1.0)])
+def test_the_damping_of_the_objective_is_passed_to_the_optimizer(optimizer, expected):
+    objective = Script([1.0], damping=np.array([0.5]))
+    assert run(fresh(optimizer), objective, n_epochs=1).parameters == pytest.approx(expected)
+
+
+def test_the_optimizer_uses_the_backend_that_is_handed_in():
+    class Doubling(NumpyBackend):
+        def adam(self, parameters, *arguments):
+            parameters += 2
+
+    assert run(fresh(adam), Script([1.0]), n_epochs=1, backend=Doubling()).parameters == 2
+
+
 def test_a_monitor_sees_every_epoch_and_may_end_the_training():
     monitor = Monitor(stop_after=3)
     state = run(fresh(), Script([0.0] * 10), monitor=monitor)
@@ -149,7 +165,7 @@ def test_a_monitor_sees_every_epoch_and_may_end_the_training():
     [
         ([0, 1, 2, 2, 2, 2, 2], 0.5, 2, 5),  # two epochs without improvement
         ([0, 1, 2, 2, 3, 3, 3], 0.5, 2, 7),  # an improvement starts the count again
-        ([0, 0.1, 0.2, 0.3, 9], 0.5, 3, 4),  # improvements no larger than tol count for nothing
+        ([0, 0.1, 0.2, 0.3, 9], 0.5, 3, 4),  # improvements of at most tol do not count
         ([0, 0, 1, 1, 2, 2, 3], 0.0, 1, 2),
         ([3, 2, 1, 0, 5, 6, 7], 0.0, 3, 4),
         ([0, 1, 2, 3, 4, 5, 6], 0.5, 1, None),
@@ -179,9 +195,9 @@ def test_more_epochs_after_convergence_are_all_trained():
     ("stopping", "monitor", "exhausted"),
     [(None, Monitor(), True), (Stopping(0.1, 3), Monitor(), False), (None, Monitor(stop_after=2), False)],
 )
-def test_it_is_told_whether_epochs_ran_out(stopping, monitor, exhausted):
+def test_train_returns_whether_epochs_ran_out(stopping, monitor, exhausted):
     state, objective = fresh(), Script([0.0] * 10)
-    options = {"n_epochs": 10, "batch_size": 10, "shuffle": True, "validate": None}
+    options = {"n_epochs": 10, "batch_size": 10, "shuffle": True, "validate": None, "backend": NumpyBackend()}
     assert train(state, objective, Table(), stopping=stopping, monitor=monitor, **options) == exhausted
 
 
@@ -203,7 +219,7 @@ def test_the_best_parameters_on_held_out_rows_are_kept():
 
 
 def test_the_smallest_improvement_is_kept():
-    """What is too little to go on for is still better."""
+    """Even if it is too small for training to continue."""
     scores = iter([0.0, 0.1])
     state = run(fresh(), Script([0.0] * 2), n_epochs=2, stopping=Stopping(1.0, 5), validate=lambda _: next(scores))
     assert state.selected_parameters == state.average
@@ -216,7 +232,7 @@ def test_without_held_out_rows_the_average_is_used():
 
 
 def averaged_run(n_epochs):
-    """Return a state after a random walk, its iterates, and the steps at which one was taken into the average."""
+    """Return a state after a random walk, its iterates, and the steps at which the average was updated."""
     moves = np.random.default_rng(1).normal(size=2 * n_epochs)
     state = run(fresh(), Script([0.0] * len(moves), moves), batch_size=5, n_epochs=n_epochs)
     due = [1]
@@ -228,7 +244,7 @@ def averaged_run(n_epochs):
 
 @pytest.mark.parametrize("n_epochs", [1, 20, 1000])
 def test_iterates_are_averaged(n_epochs):
-    """The weight of an iterate is what its time adds to a power of all time."""
+    """The weights are differences of a power of the share of the steps."""
     state, iterates, due = averaged_run(n_epochs)
     weights = np.diff((due / due[-1]) ** AVERAGING_DECAY, prepend=0)
     assert state.parameters == pytest.approx(iterates[-1])
@@ -237,7 +253,7 @@ def test_iterates_are_averaged(n_epochs):
 
 
 def test_the_average_is_that_of_polynomial_decay():
-    """Shamir & Zhang (2013), section 4, who take in every iterate."""
+    """Compared with Shamir & Zhang (2013), section 4, who average every iterate."""
     state, iterates, due = averaged_run(1000)
     average = 0.0
     for t, iterate in enumerate(iterates, start=1):
@@ -248,7 +264,7 @@ def test_the_average_is_that_of_polynomial_decay():
     assert len(due) < len(iterates) / 1.2
 
 
-def test_a_still_iterate_is_its_own_average():
+def test_iterates_that_do_not_change_are_their_average():
     state = fresh()
     state.parameters[...] = state.average[...] = 1 / 3
     run(state, Script([0.0] * 10, moves=[0.0] * 10))
@@ -267,7 +283,7 @@ LOST = {
 
 @pytest.mark.parametrize("how", LOST)
 def test_divergence_restores_the_last_state_known_to_be_good(how):
-    """An epoch measures the parameters it starts from; those it ends with may have been lost in its last step."""
+    """The lower bound of an epoch is of the parameters before its steps; the last step may have diverged."""
     state = fresh()
     with pytest.raises(TrainingDivergedError, match="diverged at epoch 3") as caught:
         run(state, Script(*LOST[how]))
@@ -279,7 +295,7 @@ def test_divergence_restores_the_last_state_known_to_be_good(how):
 
 @pytest.mark.parametrize("move", [np.nan, 1e200])
 def test_training_goes_on_after_a_divergence(move):
-    """The optimizer, too, forgets the lost epoch: moments of a lost gradient would stop or spoil every later step."""
+    """The optimizer is reset, since moments of infinite gradients would make all later steps useless."""
     state = fresh(adam, 0.1)
     with np.errstate(over="ignore"), pytest.raises(TrainingDivergedError):
         run(state, Script([1.0, 2.0, 3.0, np.nan], moves=[1.0, 1.0, move, 1.0]), batch_size=5)
@@ -289,7 +305,7 @@ def test_training_goes_on_after_a_divergence(move):
     np.testing.assert_allclose(state.parameters - before, 10 * 0.1, rtol=1e-6)
 
 
-def test_a_lost_epoch_is_broken_off():
+def test_an_epoch_ends_when_the_objective_is_not_a_number():
     objective = Script([np.nan] * 10)
     with pytest.raises(TrainingDivergedError):
         run(fresh(), objective, batch_size=1)
@@ -302,7 +318,7 @@ def test_one_outlying_batch_is_no_divergence():
 
 
 def test_a_floor_may_be_positive():
-    """Log-densities of columns in small units are."""
+    """Log-densities of columns in small units are positive."""
     objective = Script([20.0, 21.0, 22.0, 23.0], offset=60.0)
     state = run(fresh(), objective, batch_size=5, n_epochs=2)
     assert state.lower_bounds == [20.5, 22.5]
@@ -317,7 +333,7 @@ def test_a_floor_may_be_positive():
 @pytest.mark.parametrize(
     "between", [lambda state: state, TrainingState.copy, lambda state: pickle.loads(pickle.dumps(state))]
 )
-def test_halves_make_a_whole(optimizer, validated, between):
+def test_training_in_two_parts_gives_the_same_result(optimizer, validated, between):
     def further(state, n_epochs):
         validate = (lambda parameters: -abs(parameters - 0.2).sum()) if validated else None
         objective = Quadratic(state.parameters)
@@ -334,7 +350,7 @@ def test_halves_make_a_whole(optimizer, validated, between):
 
 @pytest.mark.parametrize("validated_first", [True, False])
 def test_scores_are_not_compared_with_bounds(validated_first):
-    """Where held-out rows come or go, the best score of before says nothing about those to come."""
+    """If held-out rows are added or removed, the best score so far does not count."""
     state = fresh()
     for validated in (validated_first, not validated_first):
         offset = 100.0 if validated == validated_first else 0.0
@@ -347,7 +363,7 @@ def test_scores_are_not_compared_with_bounds(validated_first):
     np.testing.assert_array_equal(state.selected_parameters, state.average)
 
 
-def test_a_copy_trains_alone():
+def test_training_a_copy_does_not_change_the_state():
     state = fresh(adam, 0.1, size=2)
     run(state, Quadratic(state.parameters), n_epochs=2)
     kept = pickle.dumps(state)
@@ -358,14 +374,6 @@ def test_a_copy_trains_alone():
 
 
 def test_every_iterate_is_projected():
-    state = TrainingState(np.zeros(1), sgd(1.0, 1), Streams(0))
-    settings = {"n_epochs": 3, "batch_size": 10, "shuffle": False, "stopping": None, "validate": None}
-    train(
-        state,
-        Script([1.0] * 3, [1.0, 1.0, -5.0]),
-        Table(),
-        monitor=Monitor(),
-        project=lambda theta: np.minimum(theta, 1.5),
-        **settings,
-    )
+    objective = Script([1.0] * 3, [1.0, 1.0, -5.0])
+    state = run(fresh(), objective, n_epochs=3, project=lambda parameters: np.minimum(parameters, 1.5))
     assert state.parameters == 1.5 - 5

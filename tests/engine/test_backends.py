@@ -1,0 +1,400 @@
+"""Both backends compared with SciPy, and with each other."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.special import expit, log_expit
+
+from skwakesleep import HelmholtzMachine
+from skwakesleep._engine.arrays import backend as backends
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
+from skwakesleep._engine.posterior.likelihood import estimate
+from skwakesleep._engine.training.loop import train
+from skwakesleep._engine.training.optimizers import Adam
+from skwakesleep._engine.training.state import TrainingState
+from skwakesleep.datasets import make_bars
+from tests.engine.machines import EVERYWHERE, dreams, random_machine, wake_sleep
+
+needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
+SHAPES = [(1,), (7,), (200,), (3, 1), (4, 10), (2, 3, 784)]
+EXTREMES = [-1e30, -1e4, -800.0, -90.0, -17.0, -0.0, 0.0, 17.0, 90.0, 800.0, 1e4, 1e30]
+
+
+def numba_backend():
+    """Return a backend with compiled backend."""
+    from skwakesleep._engine.arrays.numba_backend import NumbaBackend
+
+    return NumbaBackend()
+
+
+MAKERS = {"numpy": NumpyBackend, "numba": numba_backend}
+
+
+@pytest.fixture(params=["numpy", pytest.param("numba", marks=needs_numba)])
+def backend(request):
+    return MAKERS[request.param]()
+
+
+@pytest.fixture
+def compiled():
+    pytest.importorskip("numba")
+    return numba_backend()
+
+
+@pytest.fixture
+def use_compiled(monkeypatch):
+    """Return a function after which estimators use compiled backend."""
+    pytest.importorskip("numba")
+    return lambda: monkeypatch.setenv(backends.VARIABLE, "numba")
+
+
+# -------------------------------------------------------------------- softplus
+
+
+def softplus_sums(backend, natural):
+    """Return sums and means, without changing the natural parameters."""
+    mean = np.full_like(natural, np.nan)
+    return backend.softplus_sums(natural, mean), mean
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_softplus_and_sigmoid(backend, dtype, shape, rng):
+    natural = rng.normal(scale=5, size=shape).astype(dtype)
+    kept, exact = natural.copy(), natural.astype(float)
+    sums, mean = softplus_sums(backend, natural)
+    assert sums.dtype == mean.dtype == dtype
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(sums, -log_expit(-exact).sum(axis=-1), rtol=30 * eps)
+    np.testing.assert_allclose(mean, expit(exact), rtol=20 * eps)
+    np.testing.assert_array_equal(natural, kept)
+    # Negative control: natural parameters that differ by a thousand units in the last place.
+    assert not np.allclose(sums, -log_expit(-exact - 1000 * eps).sum(axis=-1), rtol=30 * eps, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_natural_parameters(backend, dtype):
+    natural = np.array(EXTREMES, dtype)[:, np.newaxis]
+    sums, mean = softplus_sums(backend, natural)
+    exact, limits = natural.astype(float), np.finfo(dtype)
+    np.testing.assert_allclose(sums, -log_expit(-exact)[:, 0], rtol=1e-6, atol=limits.eps)
+    # Numbers below the smallest normal number are not computed exactly.
+    np.testing.assert_allclose(mean, expit(exact), rtol=1e-6, atol=4 * limits.tiny)
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_sums_of_numbers_that_diverge_are_not_finite(backend, lost):
+    natural = np.array([[0.5, lost, -1.0]], np.float32)
+    with np.errstate(all="ignore"):
+        sums, _ = softplus_sums(backend, natural)
+    assert not np.isfinite(sums).any()
+
+
+def test_softplus_in_place_and_without_means(backend, rng):
+    natural = rng.normal(size=(3, 50)).astype(np.float32)
+    sums, mean = softplus_sums(backend, natural)
+    np.testing.assert_array_equal(backend.softplus_sums(natural, None), sums)
+    np.testing.assert_array_equal(backend.softplus_sums(natural, natural), sums)
+    np.testing.assert_array_equal(natural, mean)
+
+
+def test_softplus_sums_of_a_row_do_not_depend_on_the_others(backend, rng):
+    natural = rng.normal(size=(9, 201)).astype(np.float32)
+    whole, _ = softplus_sums(backend, natural)
+    alone = [softplus_sums(backend, natural[row : row + 1].copy())[0] for row in range(len(natural))]
+    np.testing.assert_array_equal(np.concatenate(alone), whole)
+
+
+# -------------------------------------------------------------------- products
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 63, 64, 201])
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.2, 1.0])
+@pytest.mark.parametrize("form", ["rows", "transposed", "strided", "csr"])
+def test_products(backend, dtype, width, density, form, rng):
+    left = rng.normal(size=(40, 57)) * (rng.random((40, 57)) < density)
+    left, right = left.astype(dtype), rng.normal(size=(57, width)).astype(dtype)
+    given = {
+        "rows": left,
+        "transposed": np.ascontiguousarray(left.T).T,
+        "strided": np.repeat(left, 2, axis=1)[:, ::2],
+        "csr": sparse.csr_matrix(left),
+    }[form]
+    out = np.full((40, width), np.nan, dtype)
+    assert backend.matmul(given, right, out) is out
+    exact, rtol = left.astype(float) @ right.astype(float), 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(out, exact, rtol=0, atol=rtol * (np.abs(exact).max() + 1))
+    if density == 1:  # negative control: one number of the left matrix that is off by a thousandth
+        left[3, 5] *= 1.001
+        assert not np.allclose(out, left @ right, rtol=0, atol=rtol * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_products_of_numbers_that_diverge_are_not_finite(backend, lost):
+    left, right = np.zeros((2, 9), np.float32), np.ones((9, 64), np.float32)
+    left[0, 3] = lost
+    left[1, 4] = 1
+    with np.errstate(invalid="ignore"):
+        out = backend.matmul(left, right, np.empty((2, 64), np.float32))
+    assert not np.isfinite(out[0]).any()
+    np.testing.assert_array_equal(out[1], 1)
+
+
+def test_products_skip_zeros_if_at_most_three_in_ten_numbers_are_nonzero(compiled, monkeypatch):
+    from skwakesleep._engine.arrays import numba_backend
+
+    skipped = []
+    monkeypatch.setattr(numba_backend, "_multiply", lambda left, right, out: skipped.append(left.shape))
+    right = np.ones((50, 64), np.float32)
+    for n_ones in (5, 15, 16, 50):
+        left = np.tile(np.arange(50) < n_ones, (10, 1)).astype(np.float32)
+        compiled.matmul(left, right, np.empty((10, 64), np.float32))
+    assert skipped == [(10, 50)] * 2
+
+
+@pytest.mark.parametrize("density", [0.1, 0.9])
+def test_a_compiled_product_in_double_precision_depends_on_its_row_alone(compiled, density, rng):
+    left, right = (rng.random((5, 8, 50)) < density) * 1.0, rng.normal(size=(50, 64))
+    whole = compiled.matmul(left, right, np.empty((5, 8, 64)))
+    np.testing.assert_allclose(whole, left @ right, atol=1e-12)
+    for row, alone in zip(left.reshape(-1, 50), whole.reshape(-1, 64), strict=True):
+        np.testing.assert_array_equal(compiled.matmul(row[np.newaxis], right, np.empty((1, 64)))[0], alone)
+
+
+# ------------------------------------------------------------ Adam and uniforms
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adam_is_the_same(compiled, dtype, rng):
+    start = [rng.normal(size=1001).astype(dtype) for _ in range(5)]
+    start[3] **= 2
+    gradients = rng.normal(size=(20, 1001)).astype(dtype)
+
+    def moved(backend, step=1e-2):
+        parameters, _, first, second, scales = (array.copy() for array in start)
+        numbers = [dtype(number) for number in (0.9, 0.999, step, 1e-8)]
+        for gradient in gradients:
+            backend.adam(parameters, gradient.copy(), first, second, scales, *numbers)
+        assert parameters.dtype == dtype
+        return parameters
+
+    expected = moved(NumpyBackend())
+    rtol = 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(moved(compiled), expected, rtol=rtol, atol=rtol)
+    assert not np.allclose(moved(compiled, step=1.001e-2), expected, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 4, 5, 1000])
+def test_uniforms_are_the_same_bits(compiled, dtype, size):
+    words = np.random.SFC64(0).random_raw(-(-size // 4))
+    one, other = np.empty(size, dtype), np.empty(size, dtype)
+    NumpyBackend().uniforms(words, one)
+    compiled.uniforms(words, other)
+    np.testing.assert_array_equal(one, other)
+
+
+# --------------------------------------------------- a step of training, and scores
+
+
+def trained_parameters(backend, kind, autoregressive, dtype):
+    """Return the parameters after one epoch, and its lower bound."""
+    machine, flat = random_machine((70, 6, 70), 0, kind=kind, autoregressive=autoregressive, scale=0.1)
+    x = dreams(machine, flat, 60)[1][:, 0].astype(dtype)
+    state = TrainingState(flat.astype(dtype), Adam(0.1, machine.step_scales(dtype)), Streams(1))
+    objective = wake_sleep(machine, state.parameters, "both", 5, backend=backend)
+    rows = Rows(machine.columns.decode(x), machine.columns, dtype, backend)
+    options = {"n_epochs": 1, "batch_size": 60, "shuffle": False, "stopping": None, "validate": None}
+    train(state, objective, rows, monitor=Monitor(), backend=backend, **options)
+    return state.parameters, state.lower_bounds[0]
+
+
+class Monitor:
+    def epoch_begin(self):
+        pass
+
+    def epoch_end(self, state):
+        return False
+
+
+@pytest.mark.parametrize("autoregressive", [(), EVERYWHERE], ids=["plain", "autoregressive"])
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "mixed"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_training_step_is_the_same_to_rounding(dtype, kind, autoregressive, compiled):
+    """Adam moves a parameter by the learning rate even if its gradient is only rounding; few are."""
+    expected, bound = trained_parameters(NumpyBackend(), kind, autoregressive, dtype)
+    parameters, compiled_bound = trained_parameters(compiled, kind, autoregressive, dtype)
+    tolerance = 1e4 * float(np.finfo(dtype).eps)
+    assert compiled_bound == pytest.approx(bound, rel=tolerance)
+    same = np.isclose(parameters, expected, rtol=tolerance, atol=tolerance)
+    assert same.mean() > 0.999
+    # Negative control: a lower bound of other noise is not within the tolerance.
+    _, other = trained_parameters(NumpyBackend(), kind, autoregressive[:-1] or ("prior",), dtype)
+    assert other != pytest.approx(bound, rel=tolerance)
+
+
+@pytest.mark.parametrize("n_steps", [0, 3])
+@pytest.mark.parametrize("n_hidden", [8, 70])
+def test_scores_of_both_backends_are_the_same_to_rounding(n_hidden, n_steps, compiled):
+    """By enumeration, and with particles of which compiled products skip the zeros."""
+    machine, flat = random_machine((80, n_hidden), 3, scale=0.3)
+    _, x = dreams(machine, flat, 20)
+
+    def scores(backend, flat):
+        rows = Rows(x[:, 0], machine.columns, np.float64, backend)
+        return estimate(machine, flat, rows, backend, n_particles=8, n_steps=n_steps).log_likelihood
+
+    expected = scores(NumpyBackend(), flat)
+    np.testing.assert_allclose(scores(compiled, flat), expected, rtol=1e-12)
+    assert not np.allclose(scores(compiled, flat * (1 + 1e-6)), expected, rtol=1e-12, atol=0)  # negative control
+
+
+# ------------------------------------------------------- matrix products by row
+
+
+@needs_numba
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (40, 1), (40, 7)])
+def test_products_by_row_depend_on_the_row_alone(name, shape, rng):
+    """To the last digit; the others agree to rounding."""
+    left, right = rng.normal(size=(*shape, 301)), rng.normal(size=(301, 65))
+    backend = MAKERS[name]().new(by_row=True)
+    whole = backend.matmul(left, right, np.empty((*shape, 65))).copy()
+    np.testing.assert_allclose(whole, left @ right, rtol=0, atol=1e-12)
+    order = rng.permutation(shape[0])
+    np.testing.assert_array_equal(backend.matmul(left[order], right, np.empty_like(whole)), whole[order])
+    for row in range(shape[0]):
+        one = backend.matmul(left[[row]], right, np.empty((1, shape[1], 65)))
+        np.testing.assert_array_equal(one, whole[[row]])
+
+
+def test_a_product_of_all_rows_at_once_depends_on_their_number(rng):
+    """Negative control: the library rounds otherwise for one row than for many."""
+    left, right = rng.normal(size=(40, 1, 301)), rng.normal(size=(301, 65))
+    whole = NumpyBackend().matmul(left, right, np.empty((40, 1, 65)))
+    alone = [NumpyBackend().matmul(left[[row]], right, np.empty((1, 1, 65))) for row in range(40)]
+    assert (np.concatenate(alone) != whole).any()
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "mixed"])
+@pytest.mark.parametrize("autoregressive", [(), EVERYWHERE], ids=["plain", "autoregressive"])
+@pytest.mark.parametrize("n_steps", [0, 2])
+def test_a_score_by_row_does_not_depend_on_the_other_rows_or_its_place(kind, autoregressive, n_steps, backend):
+    machine, flat = random_machine((70, 17, 3), 4, kind=kind, autoregressive=autoregressive, scale=0.3)
+    _, x = dreams(machine, flat, 30)
+    networks = machine.bind(flat, backend.new(by_row=True))
+    posterior = AnnealedImportanceSampling(machine, networks, 3, n_steps)
+    whole = posterior(x).log_likelihood
+    order = np.random.default_rng(5).permutation(30)
+    np.testing.assert_array_equal(posterior(x[order]).log_likelihood, whole[order])
+    np.testing.assert_array_equal(posterior(x[7:12]).log_likelihood, whole[7:12])
+    for row in 0, 11, 29:
+        np.testing.assert_array_equal(posterior(x[[row]]).log_likelihood, whole[[row]])
+
+
+def test_a_new_backend_has_scratch_arrays_of_its_own(backend):
+    other = backend.new()
+    assert type(other) is type(backend)
+    arrays = [one.empty("a", (3,), np.float64) for one in (backend, other)]
+    assert not np.shares_memory(*arrays)
+
+
+# ------------------------------------------------------------------- estimators
+
+X, _ = make_bars(200, random_state=0)
+
+
+def trained(dtype):
+    return HelmholtzMachine((8, 3), max_iter=3, tol=None, random_state=0).fit(X.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_training_is_the_same_to_rounding(dtype, use_compiled):
+    with_numpy = trained(dtype)
+    use_compiled()
+    np.testing.assert_allclose(trained(dtype).lower_bounds_, with_numpy.lower_bounds_, rtol=1e-3)
+
+
+def test_scores_are_the_same_to_rounding(use_compiled):
+    rows, _ = make_bars(50, side=9, random_state=0)
+    machine = HelmholtzMachine(70, max_iter=1, tol=None, random_state=0).fit(rows)  # wide enough to skip zeros
+    scores = machine.score_samples(rows)
+    use_compiled()
+    np.testing.assert_allclose(machine.score_samples(rows), scores, rtol=1e-12)
+
+
+def test_compiled_training_can_be_repeated_and_resumed(use_compiled):
+    use_compiled()
+    whole = trained(np.float32)
+    halves = HelmholtzMachine((8, 3), max_iter=1, tol=None, warm_start=True, random_state=0)
+    for _ in range(3):
+        halves.fit(X.astype(np.float32))
+    np.testing.assert_array_equal(halves.components_, whole.components_)
+
+
+def test_compiled_training_that_diverges_raises_an_error(use_compiled):
+    use_compiled()
+    with pytest.raises(ValueError, match=r"diverged at epoch \d+.*Lower learning_rate_init"):
+        HelmholtzMachine(8, learning_rate_init=1e9, max_iter=50, random_state=0).fit(X.astype(np.float32))
+
+
+# -------------------------------------------------------- the default backend
+
+
+def test_numpy_is_the_default(monkeypatch):
+    monkeypatch.delenv(backends.VARIABLE, raising=False)
+    assert type(backends.default_backend()) is NumpyBackend
+
+
+@needs_numba
+def test_the_environment_is_read_at_each_call(monkeypatch):
+    for name, maker in MAKERS.items():
+        monkeypatch.setenv(backends.VARIABLE, name)
+        assert type(backends.default_backend()) is type(maker())
+
+
+@needs_numba
+def test_estimators_use_the_default_backend(monkeypatch):
+    """Training, and each method that computes."""
+    used = []
+
+    def recorded():
+        used.append(1)
+        return numba_backend()
+
+    monkeypatch.setattr("skwakesleep._helmholtz_machine.default_backend", recorded)
+    machine = trained(np.float32)
+    calls = [
+        lambda: machine.partial_fit(X),
+        lambda: machine.score_samples(X),
+        lambda: machine.transform(X),
+        lambda: machine.inverse_transform(np.zeros((2, 3))),
+        lambda: machine.sample(3),
+        lambda: machine.certify(3),
+    ]
+    for call in calls:
+        used.clear()
+        call()
+        assert used
+
+
+def test_an_unknown_backend_is_named(monkeypatch):
+    monkeypatch.setenv(backends.VARIABLE, "cuda")
+    with pytest.raises(ValueError, match=r"SKWAKESLEEP_LOOPS must be 'numpy' or 'numba', got 'cuda'"):
+        backends.default_backend()
+
+
+def test_without_numba_the_error_says_how_to_install_it(monkeypatch):
+    monkeypatch.setenv(backends.VARIABLE, "numba")
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "skwakesleep._engine.arrays.numba_backend", raising=False)
+    monkeypatch.delattr("skwakesleep._engine.arrays.numba_backend", raising=False)
+    with pytest.raises(ImportError, match=r"pip install 'skwakesleep\[fast\]'"):
+        backends.default_backend()
