@@ -15,7 +15,7 @@ Steps = tuple[NDArray, NDArray]
 # Populations are at least this large, so that their logarithms are finite.
 SMALLEST_POPULATION = 1e-300
 # Nats below the peak of an integrand beyond which a term is less than the resolution of float64.
-NEGLIGIBLE = 37.0
+MAX_LOG_RATIO = 37.0
 # End of the nodes' scale: there, the share of recruits differs from 0 and 1 by less than 1e-300.
 REACH = 7.5
 
@@ -100,7 +100,7 @@ def _nodes(theta: NDArray, after: NDArray, before: NDArray, delayed: NDArray, n_
     nodes = np.broadcast_to(reach, np.broadcast_shapes(after.shape, reach.shape))
     for _ in range(3):
         log_integrand, _ = _integrand(theta, nodes, after, before, delayed)
-        relevant = log_integrand > log_integrand.max(axis=-1, keepdims=True) - NEGLIGIBLE
+        relevant = log_integrand > log_integrand.max(axis=-1, keepdims=True) - MAX_LOG_RATIO
         first = np.maximum(relevant.argmax(axis=-1) - 1, 0)
         last = np.minimum(n_nodes - relevant[..., ::-1].argmax(axis=-1), n_nodes - 1)
         low, high = (np.take_along_axis(nodes, end[..., np.newaxis], axis=-1) for end in (first, last))

@@ -228,17 +228,17 @@ class BoundLayer:
                 of_target += self._effects(*slopes, "triangle", target)
         return log_prob
 
-    def gradient(self, activation: Activation, weights: NDArray, grad: Views) -> None:
-        """Write the gradient of ``sum(weights * log_prob)`` into `grad`, for weights of shape ``(B, K)``."""
-        activation, weights = self._nonzero(activation, weights)
+    def gradient(self, activation: Activation, particle_weights: NDArray, grad: Views) -> None:
+        """Write the gradient of ``sum(particle_weights * log_prob)`` into `grad`; the weights are ``(B, K)``."""
+        activation, particle_weights = self._nonzero(activation, particle_weights)
         parent, target, _, residual, natural = activation
         if natural is not None:
-            self._family.gradient(self.params, natural, target, residual, weights, grad)
-        np.matmul(weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
+            self._family.gradient(self.params, natural, target, residual, particle_weights, grad)
+        np.matmul(particle_weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
         if parent is not None:
-            self._product(parent, weights, residual, grad["weights"])
+            self._product(parent, particle_weights, residual, grad["weights"])
         if self.autoregressive:
-            self._product(target, weights, residual, grad["triangle"])
+            self._product(target, particle_weights, residual, grad["triangle"])
             np.copyto(grad["triangle"], 0, where=_lower_triangle(self.n_units))
 
     def damp(self, factors: Views) -> bool:
@@ -262,17 +262,19 @@ class BoundLayer:
         """
         return residual @ self.params[name].T + (seen - 0.5) * (curvature @ self._squares[name].T)
 
-    def _nonzero(self, activation: Activation, weights: NDArray) -> tuple[Activation, NDArray]:
+    def _nonzero(self, activation: Activation, particle_weights: NDArray) -> tuple[Activation, NDArray]:
         """Drop particles without weight if this saves products; what is left has the shape ``(n, N)``."""
         parent, target, log_prob, residual, natural = activation
         shared = parent is not None and parent.shape[:-1] != residual.shape[:-1]
-        rows, particles = np.nonzero(weights)
-        if shared or len(rows) == weights.size:
-            return activation, weights
+        rows, particles = np.nonzero(particle_weights)
+        if shared or len(rows) == particle_weights.size:
+            return activation, particle_weights
 
         def gathered(role: str, array: NDArray) -> NDArray:
             index = rows * array.shape[1] + (particles if array.shape[1] > 1 else 0)
-            room = self._backend.empty((self._name, "nonzero", role), (weights.size, array.shape[-1]), array.dtype)
+            room = self._backend.empty(
+                (self._name, "nonzero", role), (particle_weights.size, array.shape[-1]), array.dtype
+            )
             return matrix_rows(array).take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
 
         return Activation(
@@ -281,17 +283,17 @@ class BoundLayer:
             log_prob,
             gathered("residual", residual),
             None if natural is None else gathered("natural", natural),
-        ), weights[rows, particles]
+        ), particle_weights[rows, particles]
 
-    def _product(self, parent: NDArray, weights: NDArray, residual: NDArray, out: NDArray) -> None:
-        """Write ``sum(weights * outer(parent, residual))`` over rows and particles into `out`."""
+    def _product(self, parent: NDArray, particle_weights: NDArray, residual: NDArray, out: NDArray) -> None:
+        """Write ``sum(particle_weights * outer(parent, residual))`` over rows and particles into `out`."""
         if parent.shape[:-1] == residual.shape[:-1]:
             # There are fewer parents than units, so weighting the parents is cheaper.
             weighted = self._backend.empty((self._name, "parent"), parent.shape, parent.dtype)
-            np.multiply(parent, weights[..., np.newaxis], out=weighted)
+            np.multiply(parent, particle_weights[..., np.newaxis], out=weighted)
             self._backend.matmul(matrix_rows(weighted).T, matrix_rows(residual), out)
         else:  # all particles of a row share their parents
-            self._backend.matmul(matrix_rows(parent).T, np.einsum("bk,bkd->bd", weights, residual), out)
+            self._backend.matmul(matrix_rows(parent).T, np.einsum("bk,bkd->bd", particle_weights, residual), out)
 
     def _natural_of(self, parent: NDArray | None, target: NDArray) -> NDArray:
         """Return the natural parameters given the parents and, in an autoregressive layer, the units themselves."""

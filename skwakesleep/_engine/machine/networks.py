@@ -88,10 +88,10 @@ class BeliefNetwork:
         terms = [layer.add_log_odds(parent, state, above, own) for layer, parent, state, above, own in links]
         return sum(terms[1:], start=terms[0])
 
-    def gradient(self, trace: Trace, weights: NDArray, grad: Sequence[Views]) -> None:
-        """Write the gradient of ``sum(weights * log_prob)``; no derivative passes from layer to layer."""
+    def gradient(self, trace: Trace, particle_weights: NDArray, grad: Sequence[Views]) -> None:
+        """Write the gradient of ``sum(particle_weights * log_prob)``; no derivative passes from layer to layer."""
         for layer, activation, views in zip(self.layers, trace.activations, grad, strict=True):
-            layer.gradient(activation, weights, views)
+            layer.gradient(activation, particle_weights, views)
 
     def means(self, root: NDArray, first: int = 0) -> NDArray:
         """Pass means from `root` through the network from layer `first` on, and return those of the last layer."""

@@ -34,7 +34,7 @@ class ScoredObjective(Objective, Protocol):
         """Return the value at which every unit of the model costs this number of nats on average."""
 
 
-class Table(Protocol):
+class TrainingRows(Protocol):
     """Rows to train on."""
 
     def __len__(self) -> int: ...
@@ -64,7 +64,7 @@ class Monitor(Protocol):
 def train(
     state: TrainingState,
     objective: Objective,
-    rows: Table,
+    rows: TrainingRows,
     *,
     n_epochs: int,
     batch_size: int,
@@ -84,7 +84,7 @@ def train(
         The state; `objective` reads its parameters and this loop changes them.
     objective : Objective
         The function to maximize.
-    rows : Table
+    rows : TrainingRows
         Training rows.
     n_epochs : int
         Upper limit of epochs.
@@ -152,7 +152,7 @@ def are_usable(parameters: NDArray) -> bool:
 def _epoch(
     state: TrainingState,
     objective: Objective,
-    rows: Table,
+    rows: TrainingRows,
     batch_size: int,
     shuffle: bool,
     backend: NumpyBackend,
