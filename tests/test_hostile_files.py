@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models
+from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models, simulators
 from skwakesleep._adapters.plain import CLASS, NAMES, PATHS, fits, from_plain
 from skwakesleep._engine.machine import codecs
 from skwakesleep._engine.machine.networks import MAX_LAYERS, Machine
