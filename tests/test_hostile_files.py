@@ -226,7 +226,7 @@ ARRAYS = {
     "short locations": (
         MACHINE,
         put("_fitted.machine.columns.blocks.gaussian.codec.location", short),
-        r"parameters has shape \(92,\)",
+        "not of 6 columns",
     ),
     "short scales": (MACHINE, put("_fitted.machine.columns.blocks.gaussian.codec.scale", short), "not of 6 columns"),
     "a column twice": (

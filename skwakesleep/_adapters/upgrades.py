@@ -14,6 +14,9 @@ from skwakesleep._engine.machine.columns import Block, Columns
 
 Parts = dict[str, Any]
 
+# More columns than can be trained: a damaged file must not allocate memory without bound.
+MAX_COLUMNS = 10**6
+
 
 def _with_epochs(parts: Parts) -> Parts:
     """Count the epochs, which were the length of the list of lower bounds."""
@@ -28,6 +31,8 @@ def _without_bounds(parts: Parts) -> Parts:
 def _of_columns(parts: Parts) -> Parts:
     """Make columns of one kind out of the family of the visible units, which said how many of them are active."""
     n_columns, *hidden_sizes = parts["sizes"]
+    if n_columns > MAX_COLUMNS:
+        raise ValueError(f"the machine has {n_columns} columns")
     codec, kind = parts["visible"], "gaussian"
     if isinstance(codec, UnitInterval):
         codec, kind = UnitInterval(np.full(n_columns, parts["n_active"] / n_columns), 1), "bernoulli"
