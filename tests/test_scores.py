@@ -66,7 +66,7 @@ def test_annealing_steps_change_only_the_score(wide, table):
 
 def test_annealing_steps_raise_a_low_score(lost):
     machine, X = lost
-    with pytest.warns(UserWarning, match="not to be trusted"):
+    with pytest.warns(UserWarning, match="log-likelihood is unreliable"):
         plain = machine.score(X)
     assert machine.set_params(n_score_steps=60).score(X) > plain + 1
 
@@ -81,7 +81,7 @@ def test_a_score_that_depends_on_single_particles_gives_a_warning(lost, method):
 
 
 def test_a_certificate_of_an_unreliable_score_gives_a_warning(lost):
-    with pytest.warns(UserWarning, match="not to be trusted"):
+    with pytest.warns(UserWarning, match="log-likelihood is unreliable"):
         certificate = lost[0].certify(100, random_state=0)
     assert certificate.width > 2
 

@@ -32,7 +32,7 @@ FAMILIES = {
 
 def autoregressive_layer(family, with_parents):
     """Return a layer of four units, with or without three parents."""
-    units, parents = (Units(family, np.full(n, 0.5), 1.0) for n in (N_UNITS, N_PARENTS))
+    units, parents = (Units(family, n, np.full(n, 0.5), 1.0) for n in (N_UNITS, N_PARENTS))
     return Layer("layer", units, parents if with_parents else None, autoregressive=True)
 
 

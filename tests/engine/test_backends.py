@@ -369,7 +369,8 @@ def test_estimators_use_the_default_backend(monkeypatch):
         used.append(1)
         return numba_backend()
 
-    monkeypatch.setattr("skwakesleep._helmholtz_machine.default_backend", recorded)
+    for module in "_helmholtz_machine", "_fitted_machine":
+        monkeypatch.setattr(f"skwakesleep.{module}.default_backend", recorded)
     machine = trained(np.float32)
     calls = [
         lambda: machine.partial_fit(X),

@@ -246,8 +246,8 @@ def visible_layer(columns, *, autoregressive, seed=0):
     rng = np.random.default_rng(seed)
     layer = Layer(
         "visible",
-        Units(columns, columns.means, columns.n_active),
-        Units(Bernoulli(), np.full(2, 0.5), 2.0),
+        Units(columns, columns.n_units, columns.means, columns.n_active),
+        Units(Bernoulli(), 2, 0.5, 2.0),
         autoregressive=autoregressive,
     )
     params = {name: rng.normal(size=shape) for name, shape in layer.shapes().items()}

@@ -117,7 +117,7 @@ def test_gaussian_with_extreme_variance_or_huge_values_is_finite(target, log_var
     assert np.isfinite(log_prob(GAUSSIAN, natural, target, params)).all()
     slopes = residual(GAUSSIAN, natural, target, params)
     grad = {"log_variance": np.empty(4, dtype)}
-    GAUSSIAN.gradient(params, slopes, np.full((2, 1), 0.5, dtype), grad)
+    GAUSSIAN.gradient(params, natural, target, slopes, np.full((2, 1), 0.5, dtype), grad)
     assert np.isfinite(slopes).all()
     assert np.isfinite(grad["log_variance"]).all()
 

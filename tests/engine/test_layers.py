@@ -32,8 +32,8 @@ def build(family, role, seed=0):
     """Return a layer with its parameters, and its parents and targets."""
     rng = np.random.default_rng(seed)
     parent_shape, target_shape = ROLES[role]
-    units = Units(FAMILIES[family], np.full(N_UNITS, 0.5), 1.0)
-    parents = None if parent_shape is None else Units(Bernoulli(), np.full(N_PARENTS, 0.5), 1.0)
+    units = Units(FAMILIES[family], N_UNITS, np.full(N_UNITS, 0.5), 1.0)
+    parents = None if parent_shape is None else Units(Bernoulli(), N_PARENTS, 0.5, 1.0)
     layer = Layer("layer", units, parents)
     params = {name: rng.normal(size=shape) for name, shape in layer.shapes().items()}
     parent = None if parent_shape is None else rng.normal(size=(*parent_shape, N_PARENTS))
