@@ -36,7 +36,7 @@ def inner(targets: NDArray, naturals: NDArray) -> NDArray:
 
     All pairs of targets ``(B, 1, D)`` and natural parameters ``(1, S, D)`` are one matrix product.
     """
-    if len(naturals) == 1 < naturals.shape[1] and targets.shape[1] == 1:
+    if len(naturals) == 1 < min(len(targets), naturals.shape[1]) and targets.shape[1] == 1:
         return (naturals[0] @ targets[:, 0].T).T
     return np.vecdot(targets, naturals)
 

@@ -68,6 +68,9 @@ class Codec(Protocol):
     def is_unseen(self, other: Self) -> NDArray:
         """Return which columns were constant in the rows of this codec, but vary in those of the other."""
 
+    def check(self, n_columns: int) -> None:
+        """Raise ValueError unless the codec is of this number of columns."""
+
 
 class UnitInterval:
     """Columns in [0, 1], which are units as they are.
@@ -121,6 +124,10 @@ class UnitInterval:
     def is_unseen(self, other: "UnitInterval") -> NDArray:
         """Return false for each column: units do not depend on the spread."""
         return np.zeros(len(self.means), bool)
+
+    def check(self, n_columns: int) -> None:
+        """Raise ValueError unless the codec is of this number of columns."""
+        _check_lengths(n_columns, self.column_means)
 
 
 class Standardization:
@@ -236,3 +243,12 @@ class Standardization:
     def _resolution(self) -> NDArray:
         """Smallest standard deviation of each column, in the user's units."""
         return self.scale * np.sqrt(self.smallest_variance)
+
+    def check(self, n_columns: int) -> None:
+        """Raise ValueError unless the codec is of this number of columns."""
+        _check_lengths(n_columns, self.location, self.scale, self.smallest_variance)
+
+
+def _check_lengths(n_columns: int, *arrays: NDArray) -> None:
+    if any(array.shape != (n_columns,) for array in arrays):
+        raise ValueError(f"a block of columns is not of {n_columns} columns")

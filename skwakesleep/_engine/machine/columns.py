@@ -190,9 +190,8 @@ class Columns:
         places = np.concatenate([block.columns for block in self.blocks.values()])
         if not np.array_equal(np.sort(places), np.arange(self.n_units)):
             raise ValueError(f"the blocks are not of {self.n_units} columns")
-        for block in self.blocks.values():
-            if any(len(array) != len(block.columns) for array in (block.codec.location, block.codec.scale)):
-                raise ValueError(f"a block is not of {len(block.columns)} columns")
+        for run in self.runs:
+            run.codec.check(run.width)
         with np.errstate(all="ignore"):
             encoded = self.encode(np.zeros((1, self.n_units)))
         if not np.isfinite([self.log_volume, *encoded.flat]).all():
