@@ -8,13 +8,20 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters import amortised, kinds, validation
-from skwakesleep._adapters._sklearn import CallbackSupportMixin, HasMethods, Interval, StrOptions, with_callbacks
-from skwakesleep._adapters.documentation import DocumentationLinkMixin
+from skwakesleep._adapters import amortised, kinds
 from skwakesleep._adapters.fitting import FittingMixin
 from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.parameters import check_n_samples, entropy
+from skwakesleep._adapters.persistence import VersionedPickleMixin
+from skwakesleep._adapters.sklearn_compat import (
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
+    HasMethods,
+    Interval,
+    StrOptions,
+    with_callbacks,
+)
 from skwakesleep._adapters.threads import limited_threads
-from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.amortised import inference
 from skwakesleep._engine.amortised.forms import FORMS
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
@@ -413,7 +420,7 @@ class AmortisedWakeSleep(
         fit, X = self._checked(X)
         with self._limited_threads():
             problem = amortised.problem(self, fit.model, X, fit.state.units)
-            return inference.estimate_gradient(problem, fit, Streams(validation.entropy(random_state)))
+            return inference.estimate_gradient(problem, fit, Streams(entropy(random_state)))
 
     def expect(self, X, f):
         """Estimate the posterior expectation of any function of the latents.
@@ -580,8 +587,8 @@ class AmortisedWakeSleep(
         (3, 6)
         """
         check_is_fitted(self)
-        n_samples = validation.check_n_samples(n_samples)
-        rng = np.random.default_rng(validation.entropy(random_state))
+        n_samples = check_n_samples(n_samples)
+        rng = np.random.default_rng(entropy(random_state))
         fit = self._fitted
         model = GuardedModel(fit.model)
         return inference.samples(model, fit, n_samples, rng, model.label("sample"))

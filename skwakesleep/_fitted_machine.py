@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters import validation
 from skwakesleep._adapters.kinds import read_machine_table
+from skwakesleep._adapters.parameters import check_certification, check_n_samples, entropy
 from skwakesleep._adapters.tables import check_matrix
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
@@ -317,14 +317,14 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         True
         """
         check_is_fitted(self)
-        n_samples = validation.check_certification(n_samples, confidence, self.n_score_particles)
+        n_samples = check_certification(n_samples, confidence, self.n_score_particles)
         fitted = self._fitted
         with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
             certificate = certify(
                 fitted.machine,
                 fitted.parameters.astype(np.float64),
                 default_backend(),
-                validation.entropy(random_state),
+                entropy(random_state),
                 n_dreams=n_samples,
                 n_particles=int(self.n_score_particles),
                 n_steps=int(self.n_score_steps),
@@ -385,10 +385,10 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         (3, 16)
         """
         check_is_fitted(self)
-        n_samples = validation.check_n_samples(n_samples)
+        n_samples = check_n_samples(n_samples)
         fitted = self._fitted
         machine, parameters = fitted.machine, fitted.parameters
-        noise = FineNoise(np.random.default_rng(validation.entropy(random_state)))
+        noise = FineNoise(np.random.default_rng(entropy(random_state)))
         generative = machine.bind(parameters, default_backend()).generative
         with limited_threads(n_samples * machine.largest_matrix):
             states = generative.sample(None, (n_samples, 1), noise)

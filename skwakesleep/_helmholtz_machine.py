@@ -6,14 +6,25 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
-from skwakesleep._adapters import kinds, validation
-from skwakesleep._adapters._sklearn import CallbackSupportMixin, Interval, StrOptions, with_callbacks
-from skwakesleep._adapters.documentation import DocumentationLinkMixin
-from skwakesleep._adapters.fitting import FittingMixin
+from skwakesleep._adapters import kinds
+from skwakesleep._adapters.fitting import FittingMixin, hold_out, identify_rows
 from skwakesleep._adapters.kinds import read_machine_table
 from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.parameters import (
+    AUTOREGRESSIVE_LAYERS,
+    check_autoregressive,
+    check_hidden_layer_sizes,
+    entropy,
+)
+from skwakesleep._adapters.persistence import VersionedPickleMixin
+from skwakesleep._adapters.sklearn_compat import (
+    CallbackSupportMixin,
+    DocumentationLinkMixin,
+    Interval,
+    StrOptions,
+    with_callbacks,
+)
 from skwakesleep._adapters.threads import limited_threads
-from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.numerics import bounded_mean
 from skwakesleep._engine.arrays.random import Streams
@@ -225,7 +236,7 @@ class HelmholtzMachine(
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "visible": [StrOptions({"auto", *KINDS})],
-        "autoregressive": [StrOptions(validation.AUTOREGRESSIVE_LAYERS), tuple, None],
+        "autoregressive": [StrOptions(AUTOREGRESSIVE_LAYERS), tuple, None],
         "n_particles": [Interval(Integral, 1, None, closed="left")],
         "recognition_update": [StrOptions({"wake", "sleep", "both"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -381,7 +392,7 @@ class HelmholtzMachine(
             self._check_unchanged(sizes)
         table = read_machine_table(self, X, reset=fresh)
         settings = self.early_stopping and self.validation_fraction
-        rows_id = "" if partial else validation.rows_id(table.values, settings)
+        rows_id = "" if partial else identify_rows(table.values, settings)
         trained = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
         machine, state = trained.machine, trained.state
         n_extreme_before = self._fitted.machine.columns.n_extreme if partial and not fresh else 0
@@ -419,7 +430,7 @@ class HelmholtzMachine(
         if not partial:
             stopping = self._stopping()
             if self.early_stopping:
-                training, held_out = validation.hold_out(X, self.validation_fraction, state.streams.validation_seed)
+                training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
                 validate = self._validation_score(
                     machine, Rows(X, machine.columns, X.dtype, backend, held_out), backend
                 )
@@ -495,7 +506,7 @@ class HelmholtzMachine(
                 f"recognition_update={self.recognition_update!r} compares particles with each other and needs "
                 f"n_particles >= 2. Got n_particles={self.n_particles!r}. Raise it, or set recognition_update='sleep'."
             )
-        return validation.check_hidden_layer_sizes(self.hidden_layer_sizes)
+        return check_hidden_layer_sizes(self.hidden_layer_sizes)
 
     def _check_unchanged(self, sizes):
         """Check that parameters that shape the networks have not changed."""
@@ -503,7 +514,7 @@ class HelmholtzMachine(
         asked = {
             "hidden_layer_sizes": (sizes, machine.hidden_sizes),
             "visible": (self.visible_ if self.visible == "auto" else self.visible, self.visible_),
-            "autoregressive": (validation.check_autoregressive(self.autoregressive), machine.autoregressive),
+            "autoregressive": (check_autoregressive(self.autoregressive), machine.autoregressive),
         }
         for name, (new, old) in asked.items():
             if new != old:
@@ -514,8 +525,8 @@ class HelmholtzMachine(
 
     def _initialized(self, table, sizes):
         """Return a machine for the columns of a table and an untrained state."""
-        machine = Machine(table.columns(), sizes, validation.check_autoregressive(self.autoregressive))
-        streams = Streams(validation.entropy(self.random_state))
+        machine = Machine(table.columns(), sizes, check_autoregressive(self.autoregressive))
+        streams = Streams(entropy(self.random_state))
         dtype = table.values.dtype
         try:
             parameters = machine.initial_parameters(streams["initialization"], dtype)

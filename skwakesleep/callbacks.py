@@ -4,7 +4,7 @@ from typing import Any
 
 import sklearn
 
-from skwakesleep._adapters._sklearn import HAS_CALLBACKS
+from skwakesleep._adapters.sklearn_compat import HAS_CALLBACKS
 
 __all__ = ["ScoreMonitor"]
 

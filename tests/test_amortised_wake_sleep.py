@@ -12,7 +12,7 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
-from skwakesleep._adapters._sklearn import InvalidParameterError
+from skwakesleep._adapters.sklearn_compat import InvalidParameterError
 from skwakesleep.models import (
     FunctionModel,
     LatentFactors,

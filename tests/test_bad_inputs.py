@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skwakesleep
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
-from skwakesleep._adapters._sklearn import InvalidParameterError
+from skwakesleep._adapters.sklearn_compat import InvalidParameterError
 from skwakesleep._adapters.tables import check_table
 from skwakesleep.reference import BernoulliMixture, IndependentBernoulli
 
@@ -697,7 +697,7 @@ def test_fit_that_does_not_converge_warns(binary, small):
 def test_loading_a_machine_of_another_version_warns_with_both_versions(binary, small, monkeypatch):
     machine = small().fit(binary)
     with monkeypatch.context() as patch:
-        patch.setattr("skwakesleep._adapters.versions.__version__", "0.0.1")
+        patch.setattr("skwakesleep._adapters.persistence.__version__", "0.0.1")
         saved = pickle.dumps(machine)
     with pytest.warns(UserWarning, match=f"saved by skwakesleep 0.0.1 and is loaded by {skwakesleep.__version__}"):
         loaded = pickle.loads(saved)

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
-from skwakesleep._adapters._sklearn import HAS_CALLBACKS
+from skwakesleep._adapters.sklearn_compat import HAS_CALLBACKS
 from skwakesleep.callbacks import ScoreMonitor
 from skwakesleep.models import LatentFactors
 

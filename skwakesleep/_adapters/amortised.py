@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from skwakesleep._adapters import kinds, validation
+from skwakesleep._adapters import kinds
+from skwakesleep._adapters.parameters import entropy
 from skwakesleep._adapters.tables import check_table
 from skwakesleep._engine.amortised.forms import Direct
 from skwakesleep._engine.amortised.optional_methods import missing_methods
@@ -126,7 +127,7 @@ def new_training(
             "n_restarts=1, or fit with several values of random_state and choose by what matters to you."
         )
     trainer = Trainer(trained)
-    states = trainer.starts(n_restarts, validation.entropy(estimator.random_state), moments)
+    states = trainer.starts(n_restarts, entropy(estimator.random_state), moments)
     for state in states:
         probe(trained.model, state.parameters, trained.rows, local=trained.simulation.local)
     return trainer, states

@@ -3,9 +3,14 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from skwakesleep._adapters.training_state import DiscardableTrainingMixin
+from skwakesleep._engine.machine.rows import Table
 from skwakesleep._engine.training.loop import TrainingDivergedError
 from skwakesleep._engine.training.state import TrainingState
 
@@ -79,3 +84,25 @@ class FittingMixin(DiscardableTrainingMixin):
             if state is not None and replace:
                 self._adopt(attributes(state))
             raise ValueError(f"{name}: {message}") from error
+
+
+def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
+    """Return the indices of the rows to train on and of those held out."""
+    n_samples = X.shape[0]
+    n_held_out = int(fraction * n_samples)
+    if not 0 < n_held_out < n_samples:
+        raise ValueError(
+            f"Early stopping with validation_fraction={fraction} holds out {n_held_out} rows of n_samples={n_samples}, "
+            "and at least one row must be held out and one be left. Enlarge validation_fraction or the data."
+        )
+    order = np.random.default_rng(seed).permutation(n_samples)
+    return order[n_held_out:], order[:n_held_out]
+
+
+def identify_rows(X: Table, *settings: Any) -> str:
+    """Return an identifier of the rows and settings of a fit, to recognize them in a later fit."""
+    parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
+    digest = blake2b(repr((X.shape, *settings)).encode(), digest_size=16)
+    for part in parts:
+        digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()

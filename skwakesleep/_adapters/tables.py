@@ -16,7 +16,7 @@ from scipy import sparse
 from sklearn.utils import assert_all_finite, check_array
 from sklearn.utils.validation import validate_data
 
-from skwakesleep._adapters._sklearn import is_pandas_na
+from skwakesleep._adapters.sklearn_compat import is_pandas_na
 from skwakesleep._engine.machine.rows import Table
 
 # Tables of these dtypes keep their precision, others become float64. The byte order is made native afterwards.

@@ -11,7 +11,7 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._adapters.validation import check_n_samples
+from skwakesleep._adapters.parameters import check_n_samples
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.restandardization import unified
 from skwakesleep._engine.training.state import TrainingState, mean_state

@@ -12,11 +12,11 @@ from sklearn.preprocessing import binarize
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters import kinds, validation
-from skwakesleep._adapters._sklearn import Interval
-from skwakesleep._adapters.documentation import DocumentationLinkMixin
+from skwakesleep._adapters import kinds
+from skwakesleep._adapters.parameters import check_n_samples, entropy
+from skwakesleep._adapters.persistence import VersionedPickleMixin
+from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval
 from skwakesleep._adapters.tables import check_table
-from skwakesleep._adapters.versions import VersionedPickleMixin
 from skwakesleep._engine.machine.rows import Table
 
 # Number of rows computed at a time: scratch arrays of this size fit into the cache of a core.
@@ -196,8 +196,8 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         (3, 16)
         """
         check_is_fitted(self)
-        n_samples = validation.check_n_samples(n_samples)
-        generator = np.random.default_rng(validation.entropy(random_state))
+        n_samples = check_n_samples(n_samples)
+        generator = np.random.default_rng(entropy(random_state))
         return copy(self)._draw(n_samples, generator).astype(np.float64)
 
     def _check_X(self, X, *, reset):

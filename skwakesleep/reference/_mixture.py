@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 
-from skwakesleep._adapters import validation
-from skwakesleep._adapters._sklearn import Interval
+from skwakesleep._adapters.parameters import entropy
+from skwakesleep._adapters.sklearn_compat import Interval
 from skwakesleep.reference._base import BATCH_SIZE, MIN_PROBABILITY, BinaryDensity, dense, probabilities, smoothed_means
 
 
@@ -148,7 +148,7 @@ class BernoulliMixture(BinaryDensity):
         return self
 
     def _fitted_attributes(self, X):
-        generator = np.random.default_rng(validation.entropy(self.random_state))
+        generator = np.random.default_rng(entropy(self.random_state))
         prior = smoothed_means(X, self.smoothing)
         runs = [self._maximize(X, prior, self._initialize(X, prior, generator)) for _ in range(self.n_init)]
         components, lower_bounds, converged = max(runs, key=lambda run: run[1][-1])

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from skwakesleep._adapters.upgrades import UPGRADES
+from skwakesleep._adapters.saved_upgrades import UPGRADES
 
 # The key of the registered name.
 CLASS = "skwakesleep class"

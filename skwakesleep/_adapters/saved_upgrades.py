@@ -1,7 +1,7 @@
-"""What earlier versions of the package wrote to files, turned into what this one reads.
+"""Conversion of the contents of files that earlier versions of the package wrote.
 
-When the parts of a class change, the name under which it is registered in `skwakesleep._adapters.plain` gets a higher
-number, such as "training-state/2". Each function here turns the parts under an earlier name into those under a later.
+When the parts of a class change, its registered name gets a higher number, such as "training-state/2". Each function
+here turns the parts under an earlier name into those under a later one.
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@ from functools import cache
 from inspect import Parameter, signature
 from typing import Any
 
-from skwakesleep._adapters.plain import Memo, from_plain, to_plain
+from skwakesleep._adapters.saved_objects import Memo, from_plain, to_plain
 from skwakesleep._version import __version__
 
 

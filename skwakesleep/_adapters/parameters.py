@@ -1,15 +1,12 @@
 """Checks of parameters, with messages in scikit-learn's style: what was expected, what came, what to do."""
 
-from hashlib import blake2b
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from skwakesleep._adapters._sklearn import Interval, InvalidParameterError, validate_parameter_constraints
-from skwakesleep._engine.machine.rows import Table
+from skwakesleep._adapters.sklearn_compat import Interval, InvalidParameterError, validate_parameter_constraints
 
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
 
@@ -71,28 +68,6 @@ def check_certification(n_samples: Any, confidence: Any, n_particles: int) -> in
             "least 2 here. Raise it by set_params(n_score_particles=...)."
         )
     return int(n_samples)
-
-
-def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
-    """Return the indices of the rows to train on and of those held out."""
-    n_samples = X.shape[0]
-    n_held_out = int(fraction * n_samples)
-    if not 0 < n_held_out < n_samples:
-        raise ValueError(
-            f"Early stopping with validation_fraction={fraction} holds out {n_held_out} rows of n_samples={n_samples}, "
-            "and at least one row must be held out and one be left. Enlarge validation_fraction or the data."
-        )
-    order = np.random.default_rng(seed).permutation(n_samples)
-    return order[n_held_out:], order[:n_held_out]
-
-
-def rows_id(X: Table, *settings: Any) -> str:
-    """Return an identifier of the rows and settings of a fit, to recognize them in a later fit."""
-    parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
-    digest = blake2b(repr((X.shape, *settings)).encode(), digest_size=16)
-    for part in parts:
-        digest.update(np.ascontiguousarray(part).data)
-    return digest.hexdigest()
 
 
 def entropy(random_state: int | np.random.RandomState | None) -> list[int]:
