@@ -224,7 +224,7 @@ class HelmholtzMachine(
     >>> import numpy as np
     >>> from skwakesleep import HelmholtzMachine
     >>> bars = np.repeat(np.eye(4), 3, axis=0) @ np.kron(np.eye(4), np.ones(4))
-    >>> machine = HelmholtzMachine(4, max_iter=50, tol=None, random_state=0).fit(bars)
+    >>> machine = HelmholtzMachine(4, max_iter=50, tol=None, random_state=1).fit(bars)
     >>> machine.transform(bars).shape
     (12, 4)
     >>> machine.sample(2, random_state=0).shape
