@@ -33,7 +33,7 @@ class NumpyBackend(Workspace):
         """Write ``left (..., N) @ right (N, M)`` into `out`; `left` may be a sparse matrix."""
         if not isinstance(left, np.ndarray):
             matrix_rows(out)[...] = left @ right
-        elif self._by_row:
+        elif self._by_row or left.ndim == 2:
             np.matmul(left, right, out=out)
         else:
             np.matmul(matrix_rows(left), right, out=matrix_rows(out))

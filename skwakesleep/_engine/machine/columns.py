@@ -1,6 +1,7 @@
 """The columns of a table as the visible units of a machine, in blocks of one kind each."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -76,6 +77,8 @@ class Columns:
         Number of visible units.
     log_volume : float
         Log of the volume, in the user's units, of a cube of one unit.
+    uses_natural : bool
+        Whether a family needs natural parameters for the gradient of its own parameters.
     """
 
     def __init__(self, blocks: dict[str, Block]) -> None:
@@ -89,6 +92,7 @@ class Columns:
             start = stop
         self.n_units = start
         self.log_volume = float(self._of_codecs("log_volume").sum())
+        self.uses_natural = any(run.family.uses_natural for run in self.runs)
         order = np.concatenate([block.columns for block in blocks.values()])
         self._order = None if np.array_equal(order, np.arange(len(order))) else order
 
@@ -199,13 +203,13 @@ class Columns:
 
     # ------------------------------------------------------------------ family
 
-    def _parts(self, *arrays: NDArray) -> Iterator[tuple[Any, ...]]:
+    def _parts(self, *arrays: NDArray | None) -> Iterator[tuple[Any, ...]]:
         """Yield the family of each block, and its part of each array."""
         if len(self.runs) == 1:
             yield self.runs[0].family, *arrays
             return
         for run in self.runs:
-            yield run.family, *(array[..., run.units] for array in arrays)
+            yield run.family, *(None if array is None else array[..., run.units] for array in arrays)
 
     def shapes(self, n_units: int) -> Shapes:
         """Return the shapes of the families' own parameters."""
@@ -245,7 +249,11 @@ class Columns:
 
     def of_unit(self, unit: int) -> Family:
         """Return the family of a single unit."""
-        return next(run.family for run in self.runs if unit < run.units.stop)
+        return self._family_by_unit[unit]
+
+    @cached_property
+    def _family_by_unit(self) -> list[ColumnFamily]:
+        return [run.family for run in self.runs for _ in range(run.width)]
 
     def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
         """Return the log-probability of `target` plus its log-normalizer, ``(B, K)``, in nats."""
@@ -276,11 +284,11 @@ class Columns:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def gradient(
-        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
     ) -> None:
         """Write the weighted gradient with respect to the families' own parameters into `grad`."""
-        for family, *arrays in self._parts(natural, target, residual):
-            family.gradient(params, *arrays, weights, grad)
+        for family, own, own_target, own_residual in self._parts(natural, target, residual):
+            family.gradient(params, own, own_target, own_residual, weights, grad)
 
     def damping(self, params: Views) -> NDArray | None:
         """Return factors of the steps of each unit's weights and intercept; None for no damping."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.caching import cached
+from skwakesleep._engine.arrays.numerics import broadcast_shape
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.families import Family
@@ -42,7 +43,7 @@ class Activation(NamedTuple):
 
     ``target (B, K, N)`` is the state of the units, drawn or given; ``log_prob (B, K)`` its log-probability in nats;
     ``residual (B, K, N)`` the gradient of this with respect to the natural parameters, which are `natural`: kept only
-    if the family has parameters of its own.
+    if the family uses them for the gradient of its own parameters.
     """
 
     parent: NDArray | None
@@ -135,9 +136,10 @@ class BoundLayer:
         self.params = params
         self.n_units = layer.n_units
         self.autoregressive = layer.autoregressive
+        self._has_own_params = bool(layer.units.family.shapes(self.n_units))
         self._name = layer.name
         self._family = layer.units.family
-        self._keeps_natural = bool(self._family.shapes(self.n_units))
+        self._keeps_natural = self._family.uses_natural
         self._backend = backend
         self._dtype = params["intercept"].dtype
 
@@ -217,7 +219,7 @@ class BoundLayer:
         mean = self._scratch("mean", natural.shape[:-1])
         log_prob = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
         log_prob = log_prob - self._family.log_normalizer(self.params, natural, mean, self._backend)
-        shape = np.broadcast_shapes(natural.shape, target.shape)
+        shape = broadcast_shape(natural, target)
         residual = self._family.residual(self.params, mean, target, self._scratch("residual", shape[:-1]))
         slopes = residual, self._family.curvature(self.params, mean)
         if of_parent is not None and parent is not None:
@@ -232,7 +234,7 @@ class BoundLayer:
         """Write the gradient of ``sum(particle_weights * log_prob)`` into `grad`; the weights are ``(B, K)``."""
         activation, particle_weights = self._nonzero(activation, particle_weights)
         parent, target, _, residual, natural = activation
-        if natural is not None:
+        if self._has_own_params:
             self._family.gradient(self.params, natural, target, residual, particle_weights, grad)
         np.matmul(particle_weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
         if parent is not None:
@@ -302,7 +304,7 @@ class BoundLayer:
             return natural
         lateral = self._scratch("lateral", target.shape[:-1])
         self._backend.matmul(target, self.params["triangle"], lateral)
-        shape = np.broadcast_shapes(natural.shape, lateral.shape)
+        shape = broadcast_shape(natural, lateral)
         out = natural if natural.shape == shape else self._scratch("sum", shape[:-1])
         return np.add(natural, lateral, out=out)
 
@@ -310,7 +312,7 @@ class BoundLayer:
         self, parent: NDArray | None, target: NDArray, log_prob: NDArray, mean: NDArray, natural: NDArray
     ) -> Activation:
         """Return the activation; residuals are written over the means if shapes agree."""
-        shape = np.broadcast_shapes(mean.shape, target.shape)
+        shape = broadcast_shape(mean, target)
         out = mean if mean.shape == shape else self._scratch("residual", shape[:-1])
         residual = self._family.residual(self.params, mean, target, out)
         return Activation(parent, target, log_prob, residual, natural if self._keeps_natural else None)

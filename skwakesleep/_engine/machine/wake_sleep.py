@@ -117,9 +117,9 @@ class WakeSleep:
         B, K = len(batch.units), self.n_particles
         q = recognition.draw(batch.root, (B, K), self._particles)
         p = generative.evaluate(None, [*q.states[::-1], batch.units])
-        log_w = p.log_prob - q.log_prob  # (B, K)
-        log_sum = log_sum_exp(log_w, axis=1)
-        w = np.exp(log_w - log_sum[:, np.newaxis])
+        log_w = np.ascontiguousarray((p.log_prob - q.log_prob).T)  # (K, B): sums over the first axis are faster
+        log_sum = log_sum_exp(log_w, axis=0)
+        w = np.exp(log_w - log_sum).T
         generative.gradient(p, thin(w, self._thinning) / B, self._grad.generative)
         if self._dead_zone:
             skip_small_residuals(self._grad.generative[-1], self._dead_zone)

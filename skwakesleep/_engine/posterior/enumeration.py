@@ -48,7 +48,7 @@ class Enumeration:
         """Return ``log p(state) p(target | state)`` for each target and state, ``(B, S)``."""
         n_states = self._states.shape[1]
         chunk = max(1, BLOCK_ELEMENTS // (len(targets) * layer.n_units))
-        log_joint = np.empty((len(targets), n_states), self._states.dtype)
+        log_joint = np.empty((n_states, len(targets)), self._states.dtype).T  # in the order of the products
         for start in range(0, n_states, chunk):
             some = slice(start, start + chunk)
             log_joint[:, some] = layer.log_prob(self._states[:, some], targets) + self._log_prior[:, some]

@@ -18,6 +18,7 @@ class Bernoulli:
     Targets between zero and one are accepted: the log-probability is then a cross-entropy.
     """
 
+    uses_natural = False
     domain = Domain(0.0, 1.0)
     is_density = False
     natural_unit = "log-odds"
@@ -64,7 +65,7 @@ class Bernoulli:
         return mean * (1 - mean)
 
     def gradient(
-        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
     ) -> None:
         pass  # no parameters of its own
 

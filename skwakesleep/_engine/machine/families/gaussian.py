@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from skwakesleep._engine.arrays.numerics import broadcast_shape
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.families.protocol import Domain
@@ -29,6 +30,7 @@ class Gaussian:
         Lower bound of the variance. Without it, the density of rounded or repeated values would grow without bound.
     """
 
+    uses_natural = False
     domain = Domain(-np.inf, np.inf)
     is_density = True
     natural_unit = "standard deviations"
@@ -75,7 +77,7 @@ class Gaussian:
         return self
 
     def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
-        shape = np.broadcast_shapes(target.shape, natural.shape)
+        shape = broadcast_shape(target, natural)
         deviation = np.subtract(target, natural, out=backend.empty("deviation", shape, natural.dtype))
         np.square(deviation, out=deviation)
         return -0.5 * np.vecdot(deviation, 1 / self.variance(params))
@@ -98,7 +100,7 @@ class Gaussian:
         return np.broadcast_to(1 / self.variance(params), mean.shape)
 
     def gradient(
-        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
     ) -> None:
         # d log p / d variance = (residual^2 - 1 / variance) / 2, times d variance / d log_variance.
         rows = matrix_rows(residual)

@@ -29,6 +29,9 @@ class Family(Protocol):
     precision. Arrays have the shape ``(B, K, N)``: rows, particles, units. The first two axes broadcast.
     """
 
+    uses_natural: bool
+    """Whether `gradient` uses natural parameters and targets; otherwise it gets None and any targets."""
+
     def shapes(self, n_units: int) -> Shapes:
         """Return the shapes of parameters other than weights and intercept."""
 
@@ -68,12 +71,11 @@ class Family(Protocol):
         """Return the negative derivative of the residual with respect to the natural parameters."""
 
     def gradient(
-        self, params: Views, natural: NDArray, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
     ) -> None:
         """Write the weighted gradient with respect to the parameters of `shapes` into `grad`.
 
-        Not called if there are none. Arrays broadcast against weights of shape ``(B, K)``, or ``(n,)`` for some of the
-        particles.
+        Arrays broadcast against weights of shape ``(B, K)``, or ``(n,)`` for some of the particles.
         """
 
     def damping(self, params: Views) -> NDArray | None:
