@@ -13,6 +13,8 @@ from skwakesleep import AmortisedWakeSleep
 from skwakesleep.models import LatentFactors
 from tests.amortised import quick
 
+pytestmark = pytest.mark.statistical
+
 # ---------------------------------------------------------------------- units of the columns
 
 SCALES = np.array([1.0, 1e-3, 1e3, 1e100, 1e-9, 7.0])

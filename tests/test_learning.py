@@ -17,6 +17,8 @@ from skwakesleep._helmholtz_machine import PATIENT_STEPS
 from skwakesleep.datasets import make_bars
 from tests import oracle
 
+pytestmark = pytest.mark.statistical
+
 
 def build(hidden_layer_sizes, **options):
     settings = {

@@ -23,6 +23,8 @@ from tests.engine.machines import (
     taught_machine,
 )
 
+pytestmark = pytest.mark.statistical
+
 MACHINES = {
     "shallow": ((6, 5), (), "bernoulli"),
     "deep": ((5, 4, 3, 2), (), "bernoulli"),

@@ -21,6 +21,8 @@ from skwakesleep._engine.posterior.enumeration import all_states
 from skwakesleep._engine.posterior.likelihood import estimate
 from tests.engine.machines import EVERYWHERE, VARIANCE_FLOOR, columns_of, random_machine, wake_sleep
 
+pytestmark = pytest.mark.statistical
+
 N_DRAWS = 20_000
 N_UNITS, N_PARENTS = 4, 3
 FAMILIES = {

@@ -12,6 +12,8 @@ from skwakesleep._engine.posterior import certification, likelihood
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from tests.engine.machines import EVERYWHERE, dreams, exact_log_likelihood, taught_machine
 
+pytestmark = pytest.mark.statistical
+
 N_DREAMS = 40
 
 

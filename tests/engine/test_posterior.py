@@ -12,6 +12,8 @@ from skwakesleep._engine.posterior.likelihood import posterior_of
 from tests import oracle
 from tests.engine.machines import EVERYWHERE, dreams, model_of, oracle_machine, random_machine, teach
 
+pytestmark = pytest.mark.statistical
+
 SIZES = pytest.mark.parametrize("sizes", [(4, 3), (3, 3, 2), (3, 2, 1, 3)], ids=str)
 GAUSSIAN = pytest.mark.parametrize("gaussian", [False, True])
 

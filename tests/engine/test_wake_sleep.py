@@ -29,6 +29,8 @@ from tests.engine.machines import (
     wake_sleep,
 )
 
+pytestmark = pytest.mark.statistical
+
 THRESHOLD = 5.0
 N_BATCHES = 30
 MACHINES = [((3, 2), False), ((3, 2, 2), False), ((2, 2, 1, 2), False), ((2, 2), True), ((2, 2, 2), True)]

@@ -26,6 +26,8 @@ from skwakesleep.models import (
 from skwakesleep.simulators import BlowflyDynamics, HodgkinHuxley, Pinwheel
 from tests.models import difference
 
+pytestmark = pytest.mark.statistical
+
 LATENTS = {"normal": 2, "angle": 1, "bernoulli": 3, "categorical": 3, "laplace": 2, "uniform": 2}
 OBSERVATIONS = {
     "spherical": {"noise": "spherical"},
