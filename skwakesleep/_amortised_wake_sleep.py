@@ -154,12 +154,12 @@ class AmortisedWakeSleep(
     with smaller steps, and the best are the result; a warning says when it has fallen at the end. After 200 steps and
     more, a warning says when a few steps along ``grad_log_likelihood`` gain more than half a nat per row.
 
-    Simulations that are not finite are left out, up to a tenth of each step's and what chance adds to that. The model
-    is then fitted, and sampled from, given that a simulation succeeds. More failures are an error.
+    Simulations that are not finite are dropped, up to a tenth of each step and an allowance for chance. The model is
+    then fitted, and sampled from, given that a simulation succeeds. More failures are an error.
 
-    Importance weighting follows the exact gradient closely, and so into the nearest maximum of the likelihood; the
-    regression is smoother and passes by some. Where the likelihood has several maxima, as with binary latents, set
-    ``n_restarts``.
+    Importance weighting is close to the exact gradient, and so leads to the nearest maximum of the likelihood; the
+    regression is smoother and avoids some local maxima. If the likelihood has several maxima, as with binary latents,
+    set ``n_restarts``.
 
     `transform` exists only if the model has a ``latent_function``, `score` and `score_samples` if a ``log_likelihood``.
 
@@ -285,7 +285,7 @@ class AmortisedWakeSleep(
         return self._fit(X)
 
     def partial_fit(self, X, y=None):
-        """Train for one epoch on `X`, continuing from what was learned before.
+        """Train for one epoch on `X`, continuing from the previous solution.
 
         Parameters
         ----------
@@ -302,7 +302,7 @@ class AmortisedWakeSleep(
         Raises
         ------
         ValueError
-            If training diverges; what was learned before is kept.
+            If training diverges; the previous solution is kept.
 
         Examples
         --------
@@ -367,7 +367,7 @@ class AmortisedWakeSleep(
     def _limited_threads(self):
         return limited_threads(N_TYPICAL_COLUMNS * self.n_sleep**2)
 
-    # ------------------------------------------------------------------ what was learned
+    # ------------------------------------------------------------------ fitted estimators
 
     _LEARNED = ("model_", "_fitted", "theta_", "gradient_", "n_features_in_")
 

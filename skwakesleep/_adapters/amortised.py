@@ -73,7 +73,7 @@ def settings(estimator: Any) -> Settings:
 
 
 def problem(estimator: Any, model: Any, X: NDArray, units: Units) -> Problem:
-    """Return what the engine trains or infers with.
+    """Return the problem that the engine trains on or infers from.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def continued_training(
     Raises
     ------
     ValueError
-        If the parameter `model` is not the model that was fitted, or what only training needs was discarded.
+        If the parameter `model` is not the model that was fitted, or the training state was discarded.
     """
     if estimator.model is not None and not same_model(estimator.model, model):
         raise ValueError(
@@ -182,7 +182,7 @@ def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> di
 
 
 def notices(findings: Findings, batch_size: int | str) -> list[Warning]:
-    """Return warnings of what a completed fit did otherwise than it was asked to, or could not do."""
+    """Return warnings of a clipped batch size, a useless regression, a fall of the likelihood and a remaining gain."""
     messages = []
     if batch_size not in ("auto", findings.batch_size):
         messages.append(
@@ -210,7 +210,7 @@ def notices(findings: Findings, batch_size: int | str) -> list[Warning]:
 
 
 def report(state: AmortisedState) -> str:
-    """Return what `verbose` prints of a state."""
+    """Return the text that `verbose` prints for a state."""
     regression = state.regression
     text = f"gradient = {regression.form}, coverage = {regression.coverages[-1]:.2f}"
     if regression.errors:

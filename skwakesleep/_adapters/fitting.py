@@ -18,7 +18,7 @@ from skwakesleep._engine.training.state import TrainingState
 class FittingMixin(DiscardableTrainingMixin):
     """An estimator with `fit` and `partial_fit`.
 
-    Its class has a method ``_train(X, fresh, partial)``, which trains and returns what to warn of.
+    Its class has a method ``_train(X, fresh, partial)``, which trains and returns warnings.
     """
 
     warm_start: bool
@@ -28,11 +28,11 @@ class FittingMixin(DiscardableTrainingMixin):
         return "_fitted" in vars(self)
 
     def _fit(self, X: Any) -> Self:
-        """Train as `fit` does, and warn of what came out."""
+        """Train as `fit` does, and issue the warnings."""
         return self._warned(self._train(X, fresh=not (self.warm_start and self.__sklearn_is_fitted__()), partial=False))
 
     def _partial_fit(self, X: Any) -> Self:
-        """Train as `partial_fit` does, and warn of what came out."""
+        """Train as `partial_fit` does, and issue the warnings."""
         return self._warned(self._train(X, fresh=not self.__sklearn_is_fitted__(), partial=True))
 
     def _warned(self, notices: list[Warning]) -> Self:
@@ -54,7 +54,7 @@ class FittingMixin(DiscardableTrainingMixin):
         *,
         replace: bool,
     ) -> Iterator[None]:
-        """Keep what was learned if training is interrupted or diverges, and raise.
+        """Keep completed epochs if training is interrupted, and finite parameters if it diverges; raise in both cases.
 
         Parameters
         ----------

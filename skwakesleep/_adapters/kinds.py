@@ -1,4 +1,4 @@
-"""The kind of a table's columns: how it is found, what values it admits, and what is worth a warning."""
+"""The kind of the columns of a table: detection, admissible values, and warnings."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,7 @@ class MachineTable:
     attributes : dict of str to Any
         Fitted attributes that describe the columns.
     notices : list of UserWarning
-        Warnings of what "auto" takes for real values.
+        Warnings of values that "auto" may have mistaken for real ones.
     """
 
     values: Table
@@ -70,9 +70,9 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
     Raises
     ------
     ValueError
-        For values outside the domain of their kind, and what `check_table` rejects.
+        For values outside the domain of their kind, and as `check_table`.
     TypeError
-        For what `check_table` rejects.
+        As `check_table`.
     """
     values, attributes = check_table(estimator, X, reset=reset)
     names, found = attributes.get("feature_names_in_"), estimator.visible == "auto"
@@ -159,7 +159,7 @@ def in_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> 
     Raises
     ------
     ValueError
-        Naming the first column outside, its offending value, and what to set.
+        Naming the first column outside, its value, and the parameter to set.
     """
     domain = KINDS[visible].domain
     fixed, folds = "", ""
@@ -232,7 +232,7 @@ def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> li
 
 
 def _notices(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
-    """Return warnings of what "auto" takes for real values, though it may not be."""
+    """Return warnings of values that "auto" may have mistaken for real ones."""
     if KINDS[kind].domain.is_bounded:
         return []
     n_values = X.shape[0] * X.shape[1]

@@ -150,7 +150,7 @@ def _objects(rows: Sequence) -> NDArray:
 
 
 def place_of(name: Any) -> str:
-    """Return what messages call a column, by its name or its position."""
+    """Return how messages refer to a column, by its name or its position."""
     return f"column {name!r} of X"
 
 

@@ -1,4 +1,4 @@
-"""A model, rows of data and settings: what training and inference start from."""
+"""A model, rows of data and settings: the input of training and inference."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Settings:
     fit_transformer : callable or None
         Fits a transformer to rows in the units of the columns, and returns it.
     regression : RegressionSettings
-        Settings of the regression, without what only the model knows.
+        Settings of the regression, without the function of the latents, which the model has.
     """
 
     gradient: str

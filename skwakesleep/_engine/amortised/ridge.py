@@ -92,7 +92,7 @@ class RidgeRegression:
         return coefficients
 
     def _collected(self, targets: NDArray) -> NDArray:
-        """Return what `gram` is solved for, given targets of the pairs."""
+        """Return the right-hand side for which `gram` is solved, given targets of the pairs."""
         return targets
 
 

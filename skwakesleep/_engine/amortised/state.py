@@ -1,4 +1,4 @@
-"""The state of an amortised training, and what it has led to."""
+"""The state of an amortised training, and its result."""
 
 from collections.abc import Callable
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""Training of a model on given rows: starts, epochs, the result, and what was found on the way."""
+"""Training of a model on given rows: starts, epochs, the result, and findings that are worth a warning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -234,7 +234,7 @@ class Trainer:
             raise TrainingDivergedError(state.n_epochs, self._described(Failure(str(error), theta))) from error
 
     def _described(self, failure: Failure | None) -> str:
-        """Return what was not finite, and at which parameters in the units of the columns."""
+        """Return the reason of a failure, and the parameters at which it occurred, in the units of the columns."""
         if failure is None:
             return "a step led to parameters that are not finite, or too large"
         return f"{failure.reason}, at {described_params(self._problem.params_in_units(failure.theta))}"
@@ -259,7 +259,7 @@ class Trainer:
         return max(states, key=lambda state: self._model.log_likelihood(self._theta(state), X).mean())
 
     def findings(self, state: AmortisedState) -> Findings:
-        """Return what is worth a warning, after the training of a state."""
+        """Return findings that are worth a warning, after the training of a state."""
         regression = state.regression
         error = regression.errors[-1] if regression.errors else 0.0
         useless = error >= 1 and regression.form != ImportanceWeighted.name

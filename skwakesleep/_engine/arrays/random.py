@@ -19,7 +19,7 @@ MAX_TABLE_BYTES = 2**25
 class Streams:
     """Independent random generators, one for each named purpose, spawned from one seed.
 
-    They are carried by the training state, so that a resumed training draws what an uninterrupted one would.
+    The training state holds them, so that a resumed training draws the same numbers as an uninterrupted one.
 
     Attributes
     ----------

@@ -122,7 +122,7 @@ class ChangeOfUnits:
         return [pair for pair in self._runs if isinstance(pair[0].codec, Standardization)]
 
     def factors(self, flat: NDArray) -> NDArray:
-        """Return what each parameter is multiplied by; a shift does not change its gradient."""
+        """Return the factor of each parameter; a shift does not change its gradient."""
         factors = np.ones_like(flat)
         views = self._machine.views(factors)
         self._multiply(views.generative[-1], views.recognition[0])

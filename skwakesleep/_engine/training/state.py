@@ -183,7 +183,7 @@ class TrainingState:
         vars(self).update(new)
 
     def _compared(self, score: float, held_out: bool, stopping: Stopping | None) -> dict[str, Any]:
-        """Return what changes when the score of an epoch is compared with the best so far."""
+        """Return the attributes that change when the score of an epoch is compared with the best so far."""
         tol = stopping.tol if stopping is not None else 0.0
         new: dict[str, Any] = {}
         if score > self.best_score:
