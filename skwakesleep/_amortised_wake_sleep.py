@@ -318,12 +318,11 @@ class AmortisedWakeSleep(
     def _train(self, X, *, fresh, partial):
         """Train copies of the state, set the fitted attributes on success, and return warnings."""
         self._validate_params()
-        X, header = amortised.check_rows(self, X, reset=fresh)
-        names = header.get("feature_names_in_")
-        model = header["model_"] = self._asked_model(X.shape[1]) if fresh else self._fitted.model
-        amortised.check_range(X, model, names)
+        model_for = self._asked_model if fresh else lambda n_columns: self._fitted.model
+        table = amortised.read_model_table(self, X, model_for, reset=fresh)
+        X, model = table.values, table.model
         n_extreme_before = self._fitted.state.moments.n_extreme if partial and not fresh else 0
-        moments = kinds.column_moments(X, names)
+        moments = kinds.column_moments(X, table.names)
         start = amortised.new_training if fresh else amortised.continued_training
         trainer, states = start(self, model, X, moments, partial=partial)
         n_epochs = 1 if partial else self.max_iter
@@ -331,7 +330,7 @@ class AmortisedWakeSleep(
         state = states[0]
 
         def attributes(state):
-            return {**header, **amortised.fitted_attributes(model, trainer, state)}
+            return {**table.attributes, **amortised.fitted_attributes(model, trainer, state)}
 
         def best_trained():
             trained = [state for state in states if state.n_epochs > n_epochs_before]
@@ -345,7 +344,7 @@ class AmortisedWakeSleep(
             return state, f"{error}. {advice} The last finite parameters are kept."
 
         monitor = FitMonitor(self, X, n_epochs * len(states), attributes, amortised.report)
-        replace = not self.__sklearn_is_fitted__() or not (fresh or partial)
+        replace = not (fresh or partial)
         with self._keeping(attributes, best_trained, diverged, replace=replace), self._limited_threads():
             for state in states:
                 trainer.run(state, n_epochs, monitor, default_backend(), watched=not partial)
@@ -355,7 +354,7 @@ class AmortisedWakeSleep(
         monitor.fit_end(state)
         notices = amortised.notices(findings, self.batch_size)
         if offers(model, COLUMN_UNITS):
-            notices += kinds.extremes(n_extreme_before, state.moments.n_extreme, names)
+            notices += kinds.extremes(n_extreme_before, state.moments.n_extreme, table.names)
         return notices
 
     def _asked_model(self, n_features):
@@ -382,9 +381,8 @@ class AmortisedWakeSleep(
     def _checked(self, X):
         """Return the fit, which another thread may replace meanwhile, and a valid table."""
         check_is_fitted(self)
-        fit, (X, header) = self._fitted, amortised.check_rows(self, X, reset=False)
-        amortised.check_range(X, fit.model, header.get("feature_names_in_"))
-        return fit, X
+        fit = self._fitted
+        return fit, amortised.read_model_table(self, X, lambda n_columns: fit.model, reset=False).values
 
     def estimate_gradient(self, X, random_state=None):
         """Estimate the gradient of the mean log-likelihood of `X` at the fitted parameters.

@@ -410,7 +410,7 @@ class HelmholtzMachine(
             attributes,
             lambda: state if state.n_epochs > n_epochs_before else None,
             diverged,
-            replace=not self.__sklearn_is_fitted__() or not (fresh or partial),
+            replace=not (fresh or partial),
         )
         with keeping, limited_threads(self._largest_product(table.values, machine)):
             notices = self._run(table.values, trained, monitor, rows_id, partial)

@@ -1,6 +1,7 @@
 """Between `AmortisedWakeSleep` and the engine: parameters become settings, and findings become warnings."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,28 +25,63 @@ from skwakesleep.models._comparison import same_model
 MAX_MAGNITUDE = 1e150
 
 
-def check_rows(estimator: Any, X: Any, *, reset: bool) -> tuple[NDArray, dict[str, Any]]:
-    """Return a table as float64, with the fitted attributes that describe its columns.
+class ModelTable(NamedTuple):
+    """A table of the user's as a model reads it.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows, n_columns), float64
+        The values, in the range of the model.
+    model : GenerativeModel
+        The model.
+    attributes : dict of str to Any
+        Fitted attributes that describe the columns and the model.
+    """
+
+    values: NDArray
+    model: Any
+    attributes: dict[str, Any]
+
+    @property
+    def names(self) -> NDArray | None:
+        """Names of the columns, if they have any."""
+        return self.attributes.get("feature_names_in_")
+
+
+def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *, reset: bool) -> ModelTable:
+    """Read the user's table for a model.
+
+    Parameters
+    ----------
+    estimator : AmortisedWakeSleep
+        The estimator.
+    X : array-like of shape (n_rows, n_columns)
+        The table.
+    model_for : callable
+        Returns the model for a number of columns.
+    reset : bool
+        Whether the columns may differ from those of an earlier fit.
 
     Raises
     ------
     ValueError
-        For values whose squares would overflow, and for other columns than those of the fit unless `reset`.
+        For values whose squares would overflow, values that the model cannot generate, and as `check_table`.
+    TypeError
+        If the model lacks required methods, and as `check_table`.
     """
-    X, header = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
-    largest = np.abs(X).max(axis=0)
+    table, attributes = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
+    values = cast(NDArray, table)
+    largest = np.abs(values).max(axis=0)
     if largest.max() > MAX_MAGNITUDE:
         column = int(largest.argmax())
         raise ValueError(
             f"X must hold values of at most {MAX_MAGNITUDE:g} in magnitude, for their squares are needed. Column "
             f"{column} holds {float(largest[column])!r}. Rescale X."
         )
-    return X, header
-
-
-def check_range(X: NDArray, model: Any, names: NDArray | None) -> None:
-    """Raise ValueError unless the model can generate every value of `X`."""
-    kinds.check_range(X, getattr(model, "observation_range", (-np.inf, np.inf)), names)
+    model = model_for(values.shape[1])
+    observation_range = getattr(model, "observation_range", (-np.inf, np.inf))
+    kinds.check_range(values, observation_range, attributes.get("feature_names_in_"))
+    return ModelTable(values, model, {**attributes, "model_": model})
 
 
 # ---------------------------------------------------------------------- parameters

@@ -65,7 +65,7 @@ class FittingMixin(DiscardableTrainingMixin):
         diverged : callable
             Maps the error to the last finite state, None if there is none, and a message with advice.
         replace : bool
-            Whether the last finite state of a diverged training replaces an earlier fit.
+            Whether the last finite state of a diverged training replaces an earlier fit, if there is one.
         """
         name = type(self).__name__
         try:
@@ -81,7 +81,7 @@ class FittingMixin(DiscardableTrainingMixin):
             raise
         except TrainingDivergedError as error:
             state, message = diverged(error)
-            if state is not None and replace:
+            if state is not None and (replace or not self.__sklearn_is_fitted__()):
                 self._adopt(attributes(state))
             raise ValueError(f"{name}: {message}") from error
 
