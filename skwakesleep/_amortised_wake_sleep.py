@@ -145,7 +145,7 @@ class AmortisedWakeSleep(
 
     Notes
     -----
-    Models with the methods of `skwakesleep.models.ColumnUnits`, such as `LatentFactors` with normal noise, are trained
+    Models with the methods of ``column_units``, such as `LatentFactors` with normal noise, are trained
     in standardized columns. Results are in the units of `X`; only bounds of the model itself, such as ``noise_floor``,
     are in standardized units. In `partial_fit` the units follow the stream. Other models see the columns as they are:
     standardize those whose scale is far from one.

@@ -542,9 +542,9 @@ class HelmholtzMachine(
             state.optimizer.learning_rate = optimizer.learning_rate
         else:
             state.optimizer = optimizer
-        if not rows_id:
+        if machine.columns.follow_rows and not rows_id:
             machine = follow(machine, state, table.columns())
-        elif rows_id != state.rows_id:
+        elif machine.columns.follow_rows and rows_id != state.rows_id:
             machine = machine.with_columns(machine.columns.renewed(table.columns()))
         return FittedMachine(machine, state)
 

@@ -35,6 +35,8 @@ class Codec(Protocol):
     """Log of the volume, in the user's units, of one unit: one number for each column."""
     keeps_zeros: bool
     """Whether zeros of the columns are zeros of the units."""
+    follows_rows: bool
+    """Whether units depend on the rows, so that a stream may need new ones."""
     largest_input: float
     """Absolute value at which the recognition network clips its inputs."""
     means: NDArray
@@ -84,6 +86,7 @@ class UnitInterval:
     """
 
     keeps_zeros = True
+    follows_rows = False
     largest_input = np.inf
 
     def __init__(self, column_means: NDArray, n_rows: int) -> None:
@@ -144,6 +147,7 @@ class Standardization:
     """
 
     keeps_zeros = False
+    follows_rows = True
     # One extreme input would otherwise dominate the gradients of its weights for thousands of steps.
     largest_input = 30.0
 

@@ -129,6 +129,11 @@ class Columns:
         return self._order is None and all(run.codec.keeps_zeros for run in self.runs)
 
     @property
+    def follow_rows(self) -> bool:
+        """Whether units depend on the rows, so that a stream may need new ones."""
+        return any(run.codec.follows_rows for run in self.runs)
+
+    @property
     def location(self) -> NDArray:
         """Subtracted from each column."""
         return self._by_column(self._of_codecs("location"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,8 @@ def unified(replicas: Sequence[FittedMachine]) -> tuple[Machine, list[TrainingSt
         ChangeOfUnits(other.machine, columns).apply_to_state(states[-1])
     blocks = {}
     for kind, block in columns.blocks.items():
-        codecs = [replica.machine.columns.blocks[kind].codec for replica in replicas]
-        shared = _with_all_rows(codecs) if isinstance(codecs[0], Standardization) else codecs[0]
+        codecs: list[Any] = [replica.machine.columns.blocks[kind].codec for replica in replicas]
+        shared: Any = _with_all_rows(codecs) if codecs[0].follows_rows else codecs[0]
         blocks[kind] = Block(shared, block.columns)
     return first.machine.with_columns(Columns(blocks)), states
 
@@ -119,7 +119,7 @@ class ChangeOfUnits:
 
     def _rescalable(self) -> list[tuple[Run, Run]]:
         """Return the runs of standardized columns, before and after."""
-        return [pair for pair in self._runs if isinstance(pair[0].codec, Standardization)]
+        return [(old, new) for old, new in self._runs if old.codec.follows_rows]
 
     def factors(self, flat: NDArray) -> NDArray:
         """Return the factor of each parameter; a shift does not change its gradient."""
