@@ -60,7 +60,7 @@ class Model(BaseEstimator):
         return hash(type(self))
 
 
-class NamedParameters:
+class NamedArrays:
     """Parameters in one flat vector, which is cut into named arrays. A subclass has `_shapes`."""
 
     @property

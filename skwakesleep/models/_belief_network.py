@@ -10,13 +10,13 @@ from scipy.special import expit
 from skwakesleep._engine.arrays.numerics import bernoulli_log_prob, softplus
 from skwakesleep._engine.posterior.enumeration import all_states
 from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS
-from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._bases import NamedArrays
 from skwakesleep.models._binary import mean_logits, random_bits
 from skwakesleep.models._densities import SummableModel
 from skwakesleep.models._parameters import check_counts
 
 
-class SigmoidBeliefNetwork(NamedParameters, SummableModel):
+class SigmoidBeliefNetwork(NamedArrays, SummableModel):
     """Layers of binary units whose logits are affine functions of the layer above.
 
     The generative network of `HelmholtzMachine`, fitted without a recognition network: the same model under two

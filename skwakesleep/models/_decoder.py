@@ -7,7 +7,7 @@ from scipy.special import expit
 from skwakesleep._engine.arrays.numerics import bernoulli_log_prob, softplus
 from skwakesleep._engine.posterior.enumeration import all_states
 from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS
-from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._bases import NamedArrays
 from skwakesleep.models._binary import mean_logits, random_bits
 from skwakesleep.models._densities import SummableModel
 from skwakesleep.models._parameters import check_counts
@@ -17,7 +17,7 @@ from skwakesleep.models._perceptron import Perceptron
 INITIAL_GAIN = 2.0
 
 
-class NeuralDecoder(NamedParameters, SummableModel):
+class NeuralDecoder(NamedArrays, SummableModel):
     """Independent binary latents, decoded by a perceptron with one hidden layer into binary columns.
 
     Latents ``z`` are ``(n, n_latents)`` zeros and ones with their own probabilities; observations are Bernoulli with

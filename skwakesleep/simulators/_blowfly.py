@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep.models._bases import Model, NamedParameters
+from skwakesleep.models._bases import Model, NamedArrays
 from skwakesleep.models._parameters import check_counts
 from skwakesleep.models._protocol import LocalFactors
 from skwakesleep.simulators._population_steps import (
@@ -21,7 +21,7 @@ from skwakesleep.simulators._population_steps import (
 NOISE_BOUNDS = (0.01, 5.0)
 
 
-class BlowflyDynamics(NamedParameters, Model, LocalFactors):
+class BlowflyDynamics(NamedArrays, Model, LocalFactors):
     """A population with delayed births, and gamma noise on births and on deaths.
 
     ``N[t+1] = R[t] + S[t]``, recruits ``R[t] = P N[t-delay] exp(-N[t-delay] / N0) e[t]`` and survivors

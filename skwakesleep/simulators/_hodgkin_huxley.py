@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, exprel
 
 from skwakesleep._engine.arrays.numerics import normal_log_prob
-from skwakesleep.models._bases import Model, NamedParameters
+from skwakesleep.models._bases import Model, NamedArrays
 
 # The squid's giant axon (Hodgkin & Huxley 1952, potentials relative to a rest at -65 mV).
 CAPACITANCE = 1.0  # uF / cm^2
@@ -23,7 +23,7 @@ SPIKE_THRESHOLD = 0.0  # mV, crossed upward by every spike and by nothing else
 SUMMARY_UNITS = np.array([2.0, 4.0, 6.0, 12.0, 2.0, 0.4, 0.6, 3.0])
 
 
-class HodgkinHuxley(NamedParameters, Model):
+class HodgkinHuxley(NamedArrays, Model):
     """Neurons after Hodgkin and Huxley, whose conductances vary from cell to cell.
 
     Each observation is a neuron [1]_ under a step of current: eight summaries of its membrane potential. Latents

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from skwakesleep._engine.arrays.numerics import LOG_2_PI, normal_log_prob
-from skwakesleep.models._bases import NamedParameters
+from skwakesleep.models._bases import NamedArrays
 from skwakesleep.models._densities import SummableModel
 from skwakesleep.models._parameters import check_counts
 from skwakesleep.models._perceptron import Perceptron
@@ -26,7 +26,7 @@ N_POINTS = 500
 RIDGE = 0.05
 
 
-class Pinwheel(NamedParameters, SummableModel):
+class Pinwheel(NamedArrays, SummableModel):
     """A category, a normal latent for each category, a neural network of it, and normal noise.
 
     Latents ``z`` are a tuple: the category ``(n,)``, and a point of the plane ``(n, 2)``, normal with the category's
