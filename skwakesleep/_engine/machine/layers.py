@@ -268,9 +268,9 @@ class BoundLayer:
         """Drop particles without weight if this saves products; what is left has the shape ``(n, N)``."""
         parent, target, log_prob, residual, natural = activation
         shared = parent is not None and parent.shape[:-1] != residual.shape[:-1]
-        rows, particles = np.nonzero(particle_weights)
-        if shared or len(rows) == particle_weights.size:
+        if shared or np.count_nonzero(particle_weights) == particle_weights.size:
             return activation, particle_weights
+        rows, particles = np.nonzero(particle_weights)
 
         def gathered(role: str, array: NDArray) -> NDArray:
             index = rows * array.shape[1] + (particles if array.shape[1] > 1 else 0)

@@ -91,6 +91,7 @@ class WakeSleep:
         self._particles, self._dreams, self._thinning = (
             CoarseNoise(streams[purpose], backend) for purpose in ("particles", "dreams", "thinning")
         )
+        self._least_log_sum = self.floor(LARGEST_LOSS) + np.log(n_particles)
         # Scratch arrays of both phases have different shapes.
         self._awake, self._asleep = (machine.bind(parameters, backend.new()) for _ in range(2))
 
@@ -127,8 +128,8 @@ class WakeSleep:
             # The score has mean zero under q, so subtracting 1/K changes the variance alone.
             share = 1.0 if self.recognition_update == "wake" else 0.5
             recognition.gradient(q, (w - 1 / K) * (share / B), self._grad.recognition)
-        bounds = np.maximum(log_sum - np.log(K), self.floor(LARGEST_LOSS), dtype=np.float64)
-        return float(bounds.mean())
+        bounds = np.maximum(log_sum, self._least_log_sum, dtype=np.float64)
+        return float(bounds.sum() / B - np.log(K))
 
     def _sleep(self, n_dreams: int) -> None:
         """Draw dreams from the generative network, and train the recognition network on their causes."""
