@@ -104,9 +104,8 @@ def test_learned_directions_find_a_nonlinear_relation(rng):
         directions = np.linalg.qr(feature_map.projection.T)[0]
         return np.square(directions[:2]).sum() / 2
 
-    start = np.column_stack(
-        [targets, x[:, :2] + 4 * rng.normal(size=(300, 2))]
-    )  # two more targets give two more directions
+    # Two more targets give two more directions.
+    start = np.column_stack([targets, x[:, :2] + 4 * rng.normal(size=(300, 2))])
     start = standardized(start) * [1, 1e-3, 1e-3]
     assert explained(predictive_directions(x, start, 2)) < 0.9
     assert explained(learned_directions(x, start, 2, 1.0, 1e-2)) > explained(predictive_directions(x, start, 2)) + 0.1
