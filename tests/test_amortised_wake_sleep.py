@@ -333,12 +333,12 @@ def flawed(**methods):
 
 
 def raise_error(*args):
-    raise ZeroDivisionError("of mine")
+    raise ZeroDivisionError("division failed")
 
 
 FLAWS = {
-    "a class": (Coin, TypeError, r"Coin is a class. Did you mean Coin\(\)"),
-    "an integer": (3, TypeError, "3 lacks n_features, n_params, initial_params, sample, grad_log_joint"),
+    "class": (Coin, TypeError, r"Coin is a class. Did you mean Coin\(\)"),
+    "integer": (3, TypeError, "3 lacks n_features, n_params, initial_params, sample, grad_log_joint"),
     "no sampler": (WithoutSampler(), TypeError, "lacks initial_params, sample"),
     "no gradient": (WithoutGradient(), TypeError, "lacks grad_log_joint"),
     "number of columns": (flawed(n_features=2), ValueError, "X has 1 columns, but .* n_features=2"),
@@ -423,7 +423,7 @@ FLAWS = {
     "error in the model": (
         flawed(grad_log_joint=raise_error),
         ValueError,
-        r"grad_log_joint raised ZeroDivisionError: of mine \(called with .* shape \(3,\)",
+        r"grad_log_joint raised ZeroDivisionError: division failed \(called with .* shape \(3,\)",
     ),
 }
 

@@ -34,7 +34,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def autolog():
-    """Enable automatic logging, which covers estimators of scikit-learn: pipelines and searches, not HelmholtzMachine."""
+    """Enable automatic logging, which covers pipelines and searches but not HelmholtzMachine alone."""
     mlflow.sklearn.autolog(log_models=False)
     yield
     mlflow.sklearn.autolog(disable=True)
