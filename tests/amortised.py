@@ -1,4 +1,4 @@
-"""Small amortised fits, their data, and what tests expect of them."""
+"""Helpers for the tests of AmortisedWakeSleep: small estimators, data sets and assertions."""
 
 import pickle
 from contextlib import contextmanager
@@ -15,16 +15,18 @@ FITS = ["fit", "partial_fit"]
 
 
 def quick(model=None, **parameters):
+    """Return an estimator with few simulations and few epochs."""
     return AmortisedWakeSleep(model, **({"n_sleep": 100, "max_iter": 3, "random_state": 0} | parameters))
 
 
 def factor_data():
-    """Return 50 rows of four columns with two factors."""
+    """Return 50 rows of four columns generated from two factors."""
     rng = np.random.default_rng(0)
     return rng.normal(size=(50, 2)) @ rng.normal(size=(2, 4)) + 0.3 * rng.normal(size=(50, 4))
 
 
 def ring_data(n, seed=0, noise=0.2):
+    """Return n rows of four columns on a noisy ellipse, and the angle of each row."""
     rng = np.random.default_rng(seed)
     angle = rng.uniform(0, 2 * np.pi, n)
     loadings = np.array([[1, 0.2], [-0.5, 1], [0.3, 0.8], [1, -0.6]])
@@ -32,22 +34,23 @@ def ring_data(n, seed=0, noise=0.2):
 
 
 def assert_same(first, second):
+    """Check that two fitted estimators have equal fitted attributes."""
     assert_array_equal(first.theta_, second.theta_)
     for name in "loo_errors_", "coverages_", "effective_sample_sizes_", "bandwidth_", "ridge_", "n_iter_", "gradient_":
         assert getattr(first, name) == getattr(second, name)
 
 
 @contextmanager
-def rejected(estimator, error, words):
-    """Expect an error that matches, and leaves the estimator what it was."""
+def rejected(estimator, error, message):
+    """Check that the block raises a matching error and does not change the estimator."""
     before = pickle.dumps(estimator)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         yield
     assert pickle.dumps(estimator) == before
 
 
 class Factors(BaseEstimator):
-    """Factor analysis, with parameters that can be set and searched."""
+    """Factor analysis as a scikit-learn estimator: its parameters can be set and searched."""
 
     def __init__(self, n_features=4, n_components=1, noise_floor=1e-3):
         self.n_features = n_features

@@ -1,4 +1,4 @@
-"""Simulations that fail, steps that are too long, interrupts, and lack of memory."""
+"""Failed simulations, divergence, interrupts, and memory errors."""
 
 import warnings
 from contextlib import suppress
@@ -16,21 +16,21 @@ def X():
     return factor_data()
 
 
-# ---------------------------------------------------------------------- simulations that fail
+# ---------------------------------------------------------------------- failed simulations
 
 
 class Failing(LatentFactors):
-    """A part of its simulations fail."""
+    """A model for which a fraction of the simulations fail."""
 
-    share = 0.03
+    failed_fraction = 0.03
 
     def sample(self, theta, n, rng):
         z, x = super().sample(theta, n, rng)
-        x[rng.random(n) < self.share, 0] = np.nan
+        x[rng.random(n) < self.failed_fraction, 0] = np.nan
         return z, x
 
 
-WAYS_TO_FAIL = {
+SETTINGS = {
     "exponential": {},
     "direct": {"gradient": "direct"},
     "reuse": {"reuse_sleep": True},
@@ -38,9 +38,9 @@ WAYS_TO_FAIL = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS_TO_FAIL)
-def test_some_simulations_may_fail(way, X):
-    fitted = quick(Failing(4, 1), max_iter=60, **WAYS_TO_FAIL[way]).fit(X)
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_training_tolerates_a_few_failed_simulations(settings, X):
+    fitted = quick(Failing(4, 1), max_iter=60, **SETTINGS[settings]).fit(X)
     assert fitted.failed_share_ == pytest.approx(0.03, abs=0.015)
     assert quick(LatentFactors(4, 1)).fit(X).failed_share_ == 0
     assert np.isfinite(fitted.theta_).all()
@@ -51,9 +51,9 @@ def test_some_simulations_may_fail(way, X):
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_too_many_failed_simulations_are_counted(fit, X):
+def test_too_many_failed_simulations_raise(fit, X):
     model = Failing(4, 1)
-    model.share = 0.3
+    model.failed_fraction = 0.3
     with pytest.raises(
         ValueError, match=r"\d+ of \d+ simulations by \S*sample are not finite.* at most 10% may fail.* theta = \["
     ) as caught:
@@ -66,7 +66,7 @@ def test_too_many_failed_simulations_are_counted(fit, X):
 
 @pytest.mark.parametrize("bandwidth", [1e300, 1e-300])
 @pytest.mark.parametrize("n_sleep", [60, 2001])
-def test_extreme_bandwidths_do_no_harm(bandwidth, n_sleep, X):
+def test_extreme_bandwidths_give_finite_results(bandwidth, n_sleep, X):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The regression predicts no better")
         fitted = quick(bandwidth=bandwidth, n_sleep=n_sleep, max_iter=1, gradient="exponential").fit(X)
@@ -75,16 +75,16 @@ def test_extreme_bandwidths_do_no_harm(bandwidth, n_sleep, X):
 
 @pytest.mark.parametrize("learning_rate_init", [1e3, 1e8, 1e300])
 @pytest.mark.parametrize("model", [None, LatentFactors(4, 3, latents="laplace")])
-def test_the_last_step_is_checked_too(learning_rate_init, model, X):
+def test_last_step_is_checked(learning_rate_init, model, X):
     estimator = quick(model, max_iter=1, learning_rate_init=learning_rate_init)
-    said = []
+    messages = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with suppress(ValueError):
             estimator.fit(X)
-            said = [str(warning.message) for warning in caught]
+            messages = [str(warning.message) for warning in caught]
     assert hasattr(estimator, "theta_")
-    assert not said or "The parameters of the former are kept" in said[0]
+    assert not messages or "The parameters of the former are kept" in messages[0]
     assert np.isfinite(estimator.theta_).all()
     assert np.isfinite(estimator.sample(50)).all()
     if hasattr(estimator, "score"):
@@ -95,37 +95,34 @@ def out_of_memory(*args):
     raise MemoryError("no room.")
 
 
-def test_memory_errors_name_the_parameter(X):
+def test_memory_error_names_the_parameter(X):
     fitted = quick(LatentFactors(4, 1)).fit(X)
     fitted.model_.sample = out_of_memory
-    for call, words in (
+    for call, message in (
         (lambda: fitted.sample(7), "n_samples=7 needs more memory"),
         (lambda: fitted.transform(X), "n_sleep=100 needs more memory"),
         (lambda: fitted.partial_fit(X), "n_sleep=100 needs more memory .*no room. Lower n_sleep"),
     ):
-        with pytest.raises(MemoryError, match=words):
+        with pytest.raises(MemoryError, match=message):
             call()
 
 
-def test_methods_read_one_fit_though_another_thread_fits_again(X):
+def test_methods_use_one_fit_if_another_thread_refits(X):
     estimator = quick(LatentFactors(4, 2)).fit(X)
     expected = estimator.score_samples(X)
 
-    class Refitting(np.ndarray):
-        """Rows that have the estimator fitted anew once they are looked at."""
-
-    class Meanwhile(LatentFactors):
+    class Refitting(LatentFactors):
         @property
         def log_likelihood(self):
             likelihood = super().log_likelihood
 
-            def later(theta, rows):
+            def refit_then_evaluate(theta, rows):
                 estimator._adopt(vars(quick(LatentFactors(4, 1), random_state=3).fit(10 * X)))
                 return likelihood(theta, rows)
 
-            return later
+            return refit_then_evaluate
 
-    estimator._fitted.model.__class__ = Meanwhile
+    estimator._fitted.model.__class__ = Refitting
     assert_array_equal(estimator.score_samples(X), expected)
     assert repr(estimator.model_) == repr(LatentFactors(4, 1))
 
@@ -136,7 +133,7 @@ def test_methods_read_one_fit_though_another_thread_fits_again(X):
 DIVERGING = {"learning_rate_init": 1e3, "max_iter": 50}
 
 
-def test_a_diverging_fit_gives_advice_and_keeps_the_last_finite_parameters(X):
+def test_divergence_raises_and_keeps_the_last_finite_parameters(X):
     estimator = quick(**DIVERGING)
     with pytest.raises(
         ValueError, match=r"diverged at epoch \d+: .* not finite.* Lower\s+learning_rate_init, which is 1000"
@@ -147,14 +144,14 @@ def test_a_diverging_fit_gives_advice_and_keeps_the_last_finite_parameters(X):
 
 
 @pytest.mark.parametrize("observations", ["gaussian", "bernoulli"])
-def test_a_step_that_is_far_too_long_says_so(observations):
+def test_very_large_step_raises(observations):
     X = np.random.default_rng(0).random((20, 3))
     model = LatentFactors(3, 1, observations=observations)
     with pytest.raises(ValueError, match=r"training diverged at epoch 1: .*too large.* Lower learning_rate_init"):
         quick(model, learning_rate_init=1e300).fit(X)
 
 
-def test_a_diverging_fit_loses_nothing_that_was_fitted_before(X):
+def test_divergence_keeps_the_previous_fit(X):
     estimator = quick().fit(X)
     theta = estimator.theta_.copy()
     with pytest.raises(ValueError, match="diverged"):
@@ -163,9 +160,9 @@ def test_a_diverging_fit_loses_nothing_that_was_fitted_before(X):
 
 
 class Interruptible(LatentFactors):
-    """One of the calls of a method is interrupted."""
+    """A model that raises KeyboardInterrupt at a given call of natural_vjp."""
 
-    n_calls = 1  # of the class: the estimator may copy its model
+    n_calls = 1  # remaining calls; a class attribute because the estimator may copy its model
 
     def natural_vjp(self, *args):
         Interruptible.n_calls -= 1
@@ -174,16 +171,16 @@ class Interruptible(LatentFactors):
         return super().natural_vjp(*args)
 
 
-def notes_of_interrupt(train, *args):
+def interrupt_notes(train, *args):
     with pytest.raises(KeyboardInterrupt) as caught:
         train(*args)
     return getattr(caught.value, "__notes__", [])
 
 
-def test_an_interrupted_fit_is_usable_and_the_interrupt_goes_on(X):
+def test_interrupt_keeps_the_fit_and_is_reraised(X):
     Interruptible.n_calls = 40
     estimator = quick(Interruptible(4, 2), max_iter=1000, warm_start=True)
-    notes = notes_of_interrupt(estimator.fit, X)
+    notes = interrupt_notes(estimator.fit, X)
     assert any("interrupted after 37 epochs, which are kept" in note for note in notes)
     assert estimator.n_iter_ == 37
     assert np.isfinite(estimator.score(X))
@@ -192,14 +189,14 @@ def test_an_interrupted_fit_is_usable_and_the_interrupt_goes_on(X):
 
 
 @pytest.mark.parametrize("fit", FITS)
-def test_an_interrupt_before_the_first_epoch_is_complete_changes_nothing(fit, X):
-    Interruptible.n_calls = 3  # the first two are made before training
+def test_interrupt_in_the_first_epoch_changes_nothing(fit, X):
+    Interruptible.n_calls = 3  # the first two calls are made before training
     estimator = quick(Interruptible(4, 2))
-    assert notes_of_interrupt(getattr(estimator, fit), X) == []
+    assert interrupt_notes(getattr(estimator, fit), X) == []
     assert not hasattr(estimator, "theta_")
     Interruptible.n_calls = 1000
     estimator.fit(X)
     theta, Interruptible.n_calls = estimator.theta_, 3 if fit == "fit" else 1
-    assert notes_of_interrupt(getattr(estimator, fit), X) == []
+    assert interrupt_notes(getattr(estimator, fit), X) == []
     assert estimator.theta_ is theta
     assert estimator.n_iter_ == 3

@@ -1,4 +1,4 @@
-"""Columns in any units, streams whose units change, and what the likelihood says of a fit."""
+"""Invariance to the units of columns, changing units in incremental training, and likelihood warnings."""
 
 import re
 import warnings
@@ -28,7 +28,7 @@ def factors():
 
 
 @pytest.mark.parametrize("noise", ["diagonal", "full"])
-def test_units_of_columns_do_not_matter(noise, factors):
+def test_fit_is_invariant_to_units_of_columns(noise, factors):
     model = LatentFactors(6, 2, noise=noise)
     plain = quick(model, max_iter=30).fit(factors)
     other = quick(model, max_iter=30).fit(LOCATIONS + SCALES * factors)
@@ -38,43 +38,45 @@ def test_units_of_columns_do_not_matter(noise, factors):
     assert_allclose(other.transform(X), plain.transform(factors[:50]), atol=1e-4)
     assert_allclose(other.sample(5, random_state=0), LOCATIONS + SCALES * plain.sample(5, random_state=0), rtol=1e-4)
     assert_allclose(model.log_likelihood(other.theta_, X)[:3], other.score_samples(X)[:3], rtol=1e-3)
-    gradients = [f.params_["loadings"].size for f in (plain, other)]
-    mine, its = (
+    sizes = [f.params_["loadings"].size for f in (plain, other)]
+    plain_gradient, other_gradient = (
         f.estimate_gradient(rows, random_state=0)
         for f, rows in ((plain, factors), (other, LOCATIONS + SCALES * factors))
     )
-    n = gradients[0]
-    assert_allclose(its[:n].reshape(6, 2), mine[:n].reshape(6, 2) / SCALES[:, np.newaxis], rtol=1e-2, atol=0)
+    n = sizes[0]
+    assert_allclose(
+        other_gradient[:n].reshape(6, 2), plain_gradient[:n].reshape(6, 2) / SCALES[:, np.newaxis], rtol=1e-2, atol=0
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_factor_data_reach_maximum_likelihood_at_every_scale(scale, factors):
+def test_factor_data_reach_maximum_likelihood_at_any_scale(scale, factors):
     X = scale * factors[:, :5]
     fitted = quick(max_iter=150, n_sleep=200).fit(X)
     best = FactorAnalysis(2, tol=1e-4, max_iter=5000).fit(factors[:, :5]).score(factors[:, :5])
     assert fitted.score(X) + 5 * np.log(scale) > best - 0.1
-    assert quick().fit(X).score(X) + 5 * np.log(scale) < best - 0.5  # negative control: hardly trained
+    assert quick().fit(X).score(X) + 5 * np.log(scale) < best - 0.5  # negative control: three epochs
 
 
-def test_a_transformer_sees_the_units_of_the_columns(factors):
-    seen = []
+def test_transformer_gets_rows_in_original_units(factors):
+    inputs = []
 
     class Recording(PCA):
         def fit(self, X, y=None):
-            seen.append(X)
+            inputs.append(X)
             return super().fit(X)
 
         def transform(self, X):
-            seen.append(X)
+            inputs.append(X)
             return super().transform(X)
 
     X = 1e6 + 1e3 * factors
     quick(feature_map=Recording(2), max_iter=2).fit(X).transform(X)
-    assert all(5e5 < rows.mean() < 2e6 for rows in seen)
+    assert all(5e5 < rows.mean() < 2e6 for rows in inputs)
 
 
 @pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning")
-def test_constant_columns_do_no_harm():
+def test_constant_columns_give_finite_results():
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(size=300), np.full(300, 0.1), 1e8 * rng.normal(size=300)])
     fitted = quick(max_iter=20).fit(X)
@@ -82,7 +84,7 @@ def test_constant_columns_do_no_harm():
     assert_allclose(fitted.sample(200, random_state=0)[:, 1].mean(), 0.1, atol=0.3)
 
 
-def test_values_whose_squares_overflow_are_named(factors):
+def test_values_with_overflowing_squares_raise(factors):
     X = factors.copy()
     X[:, 2] *= 1e160
     fitted = quick().fit(factors)
@@ -98,7 +100,7 @@ def test_values_whose_squares_overflow_are_named(factors):
 
 FIRST_BATCHES = {
     "one row": lambda X: X[:1],
-    "one regime": lambda X: X[np.argsort(X[:, 0])[:5]],
+    "smallest values of a column": lambda X: X[np.argsort(X[:, 0])[:5]],
     "far away": lambda X: X[:1] + 1e3 * SCALES[:3],
     "very far away": lambda X: X[:1] + 1e7 * SCALES[:3],
 }
@@ -106,19 +108,19 @@ FIRST_BATCHES = {
 
 @pytest.fixture(scope="module")
 def stream(factors):
-    """Rows, and the score that a stream of them reaches."""
+    """Return rows, and the score reached by incremental training on them."""
     X = LOCATIONS[:3] + SCALES[:3] * factors[:, :3]
-    return X, streamed(X, X).score(X)
+    return X, trained_incrementally(X, X).score(X)
 
 
-def streamed(first, X, n=150):
+def trained_incrementally(first, X, n=150):
     estimator = quick(LatentFactors(3, 1)).partial_fit(first)
     for _ in range(n):
         estimator.partial_fit(X)
     return estimator
 
 
-def test_an_extreme_value_is_told_and_sets_no_scale(factors):
+def test_extreme_value_warns_and_does_not_change_the_scale(factors):
     X = factors.copy()
     X[7, 2] = 1e6
     with pytest.warns(UserWarning, match="1 extreme values, .* in column 2"):
@@ -128,14 +130,14 @@ def test_an_extreme_value_is_told_and_sets_no_scale(factors):
 
 @pytest.mark.filterwarnings("ignore:The regression predicts no better:UserWarning", "ignore:X holds .* extreme")
 @pytest.mark.parametrize("first", FIRST_BATCHES)
-def test_the_first_batch_does_not_fix_the_units(first, stream):
+def test_units_adapt_after_the_first_batch(first, stream):
     X, score = stream
     first = FIRST_BATCHES[first](X)
-    assert streamed(first, X).score(X) > score - 0.2
-    assert streamed(first, X, n=1).score(X) < score - 0.4  # negative control
+    assert trained_incrementally(first, X).score(X) > score - 0.2
+    assert trained_incrementally(first, X, n=1).score(X) < score - 0.4  # negative control
 
 
-def test_a_stationary_stream_keeps_its_units(factors):
+def test_units_are_kept_on_stationary_data(factors):
     estimator = quick(LatentFactors(6, 2)).partial_fit(factors)
     units = estimator._fitted.state.units
     for part in (factors[::2], factors[1::2], factors):
@@ -145,11 +147,11 @@ def test_a_stationary_stream_keeps_its_units(factors):
     assert estimator._fitted.state.units is not units
 
 
-# ---------------------------------------------------------------------- what a likelihood says of the fit
+# ---------------------------------------------------------------------- likelihood warnings
 
 
-class Astray(LatentFactors):
-    """Its gradient leads downhill after so many calls."""
+class SignFlipping(LatentFactors):
+    """A model whose gradient changes sign after 109 calls."""
 
     n_calls = 0
 
@@ -158,20 +160,20 @@ class Astray(LatentFactors):
         return super().natural_vjp(*args) * (1 if self.n_calls < 110 else -1)
 
 
-def test_a_fit_that_loses_likelihood_keeps_its_best_and_says_so(factors):
-    words = (
+def test_fall_of_the_likelihood_warns_and_keeps_the_best_parameters(factors):
+    message = (
         r"was (-?[\d.]+) nats after epoch \d+, and .* Raise n_sleep, lower learning_rate_init, or set gradient='exact'"
     )
-    astray = quick(Astray(6, 2), max_iter=120, gradient="exponential", learning_rate_init=0.05)
-    with pytest.warns(UserWarning, match=words) as caught:
-        astray.fit(1e3 * factors[:200])
-    named = float(re.search(words, str(caught[0].message))[1])
-    assert astray.score(1e3 * factors[:200]) == pytest.approx(named, abs=0.01)
-    straight = quick(LatentFactors(6, 2), max_iter=15, gradient="exponential").fit(1e3 * factors[:200])
-    assert named > straight.score(1e3 * factors[:200]) - 1
+    flipping = quick(SignFlipping(6, 2), max_iter=120, gradient="exponential", learning_rate_init=0.05)
+    with pytest.warns(UserWarning, match=message) as caught:
+        flipping.fit(1e3 * factors[:200])
+    best_score = float(re.search(message, str(caught[0].message))[1])
+    assert flipping.score(1e3 * factors[:200]) == pytest.approx(best_score, abs=0.01)
+    reference = quick(LatentFactors(6, 2), max_iter=15, gradient="exponential").fit(1e3 * factors[:200])
+    assert best_score > reference.score(1e3 * factors[:200]) - 1
 
 
-def test_breast_cancer_comes_near_maximum_likelihood_in_its_own_units():
+def test_breast_cancer_in_original_units_nears_maximum_likelihood():
     X = load_breast_cancer().data
     with pytest.warns(
         UserWarning, match=r"climb along the exact gradient raises .* by 0\.\d+ nats.*or set gradient='exact'"
@@ -180,7 +182,7 @@ def test_breast_cancer_comes_near_maximum_likelihood_in_its_own_units():
     assert fitted.score(X) + np.log(X.std(axis=0)).sum() > -24.8  # FactorAnalysis: -23.5
 
 
-def test_a_fit_near_its_maximum_is_not_warned_of(factors):
+def test_fit_near_its_maximum_does_not_warn(factors):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quick(max_iter=200, n_sleep=200).fit(factors)

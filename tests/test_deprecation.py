@@ -21,7 +21,7 @@ MOVED = [
 
 
 @pytest.mark.parametrize(("old", "name", "new"), MOVED)
-def test_moved_name_is_the_same_object(old, name, new):
+def test_moved_name_warns_and_is_the_same_object(old, name, new):
     with pytest.warns(FutureWarning, match=rf"{old}.{name} is deprecated .* `from {new} import {name}`") as caught:
         value = getattr(import_module(old), name)
     assert value is getattr(import_module(new), name)
@@ -29,7 +29,7 @@ def test_moved_name_is_the_same_object(old, name, new):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_removed_protocol_tests_for_its_methods(name):
+def test_removed_protocol_warns_and_checks_for_its_methods(name):
     with pytest.warns(FutureWarning, match=rf"test hasattr\(model, '{METHODS[name][0]}'\)"):
         protocol = getattr(models, name)
     for model in LatentFactors(3), BlowflyDynamics(12, 2), HodgkinHuxley():
@@ -38,12 +38,12 @@ def test_removed_protocol_tests_for_its_methods(name):
     assert isinstance(FunctionModel(**functions, n_params=1, n_features=1), protocol)
 
 
-def test_unknown_name_is_an_attribute_error():
+def test_unknown_name_raises_attribute_error():
     for module in "skwakesleep.models", "skwakesleep.onnx", "skwakesleep.replicas":
         with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'nothing'"):
             import_module(module).nothing  # noqa: B018
 
 
-def test_home_of_a_moved_name_is_imported_on_demand():
+def test_new_module_of_a_moved_name_is_imported_lazily():
     with pytest.raises(ModuleNotFoundError), pytest.warns(FutureWarning, match="here.thing is deprecated"):
         deprecated_names("here", {"thing": moved("thing", "skwakesleep.nowhere")})("thing")

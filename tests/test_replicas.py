@@ -1,4 +1,4 @@
-"""Replicas that are trained separately: their average, its training, and mistakes."""
+"""Replicas trained separately: averaging, continued training, and invalid arguments."""
 
 import pickle
 
@@ -28,26 +28,27 @@ def trained(machine, parts=PARTS):
     return [replica.partial_fit(part) for replica, part in zip(replicate(machine, len(parts)), parts, strict=True)]
 
 
-def test_replicas_equal_the_machine_except_for_random_numbers(machine):
+def test_replicas_differ_from_the_machine_only_in_random_numbers(machine):
     replicas = replicate(machine, 3)
     for replica in replicas:
         assert_array_equal(replica.transform(X), machine.transform(X))
         assert replica.n_iter_ == 1
     components = [replica.partial_fit(PARTS[0]).components_ for replica in [machine, *replicas]]
-    assert all((one != other).any() for k, one in enumerate(components) for other in components[:k])
+    assert all((first != second).any() for k, first in enumerate(components) for second in components[:k])
 
 
 def test_replicas_of_equal_machines_are_equal(machine):
-    again = pickle.loads(pickle.dumps(machine))
-    for one, other in zip(trained(machine), trained(again), strict=True):
+    copied = pickle.loads(pickle.dumps(machine))
+    for one, other in zip(trained(machine), trained(copied), strict=True):
         assert_array_equal(one.components_, other.components_)
 
 
 def test_random_numbers_differ_between_rounds(machine):
     one, other = trained(machine, [PARTS[0]] * 2)
-    joined = average([one, other])
+    averaged = average([one, other])
     streams = [
-        replica._fitted.state.streams["dreams"].random() for replica in (*replicate(machine, 2), *replicate(joined, 2))
+        replica._fitted.state.streams["dreams"].random()
+        for replica in (*replicate(machine, 2), *replicate(averaged, 2))
     ]
     assert len(set(streams)) == 4
 
@@ -56,70 +57,70 @@ def test_random_numbers_differ_between_rounds(machine):
 def test_arguments_are_not_changed(use, machine):
     replicas = trained(machine)
     before = pickle.dumps([machine, *replicas])
-    joined = replicate(machine, 2)[0] if use == "replicate" else average(replicas)
-    joined.partial_fit(PARTS[1])
+    averaged = replicate(machine, 2)[0] if use == "replicate" else average(replicas)
+    averaged.partial_fit(PARTS[1])
     assert pickle.dumps([machine, *replicas]) == before
 
 
 def test_every_parameter_is_averaged(machine):
     replicas = trained(machine)
-    joined = average(iter(replicas))
+    averaged = average(iter(replicas))
     for name in "generative_coefs_", "generative_intercepts_", "recognition_coefs_", "recognition_intercepts_":
-        for arrays in zip(getattr(joined, name), *(getattr(replica, name) for replica in replicas), strict=True):
+        for arrays in zip(getattr(averaged, name), *(getattr(replica, name) for replica in replicas), strict=True):
             assert_allclose(arrays[0], np.mean(arrays[1:], axis=0), rtol=1e-12, atol=1e-15)
-    assert joined.lower_bounds_ == pytest.approx(np.mean([replica.lower_bounds_ for replica in replicas], axis=0))
-    assert joined.n_iter_ == 2
+    assert averaged.lower_bounds_ == pytest.approx(np.mean([replica.lower_bounds_ for replica in replicas], axis=0))
+    assert averaged.n_iter_ == 2
 
 
-def test_mean_of_one_replica_trains_on_like_the_replica(machine):
+def test_average_of_one_replica_trains_like_the_replica(machine):
     (replica,) = trained(machine, [TRAINING])
-    joined = average([replica])
-    assert_array_equal(joined.partial_fit(X).components_, replica.partial_fit(X).components_)
+    averaged = average([replica])
+    assert_array_equal(averaged.partial_fit(X).components_, replica.partial_fit(X).components_)
 
 
-def test_mean_of_equal_replicas_keeps_the_state_of_the_solver(machine):
+def test_average_of_equal_replicas_keeps_the_solver_state(machine):
     replica = trained(machine)[0]
-    joined = average([replica, pickle.loads(pickle.dumps(replica))])
-    assert_allclose(joined.partial_fit(X).components_, replica.partial_fit(X).components_, rtol=1e-10)
+    averaged = average([replica, pickle.loads(pickle.dumps(replica))])
+    assert_allclose(averaged.partial_fit(X).components_, replica.partial_fit(X).components_, rtol=1e-10)
 
 
-def test_names_of_columns_are_kept():
+def test_column_names_are_kept():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=[f"x{n}" for n in range(12)])
     machine = HelmholtzMachine(2, random_state=0).partial_fit(frame)
-    joined = average(trained(machine, [frame[:200], frame[200:]]))
-    assert list(joined.feature_names_in_) == list(frame.columns)
-    joined.score(frame)
+    averaged = average(trained(machine, [frame[:200], frame[200:]]))
+    assert list(averaged.feature_names_in_) == list(frame.columns)
+    averaged.score(frame)
 
 
 def test_validation_scores_are_discarded():
-    """The mean of the best parameters of the replicas is another machine: their scores do not apply to it."""
+    """The validation scores of the replicas do not apply to their average."""
     machine = HelmholtzMachine(2, max_iter=2, tol=None, early_stopping=True, warm_start=True, random_state=0)
     machine.fit(TRAINING)
-    joined = average([replica.fit(TRAINING) for replica in replicate(machine, 2)])
-    assert joined.validation_scores_ == []
-    joined.fit(TRAINING)
-    assert len(joined.validation_scores_) == 2
+    averaged = average([replica.fit(TRAINING) for replica in replicate(machine, 2)])
+    assert averaged.validation_scores_ == []
+    averaged.fit(TRAINING)
+    assert len(averaged.validation_scores_) == 2
 
 
-def test_replicas_learn_as_one_machine_does():
-    """With as many steps on as many rows in total. Negative control: machines from different starts."""
-    alone = HelmholtzMachine(8, batch_size=40, random_state=0)
-    joined = HelmholtzMachine(8, batch_size=20, learning_rate_init=0.2 * 2**0.5, random_state=0)
-    joined.partial_fit(TRAINING[:40])
+def test_average_of_replicas_scores_like_one_machine():
+    """The total numbers of steps and rows are equal. Negative control: average of machines with different seeds."""
+    single = HelmholtzMachine(8, batch_size=40, random_state=0)
+    averaged = HelmholtzMachine(8, batch_size=20, learning_rate_init=0.2 * 2**0.5, random_state=0)
+    averaged.partial_fit(TRAINING[:40])
     halves = TRAINING[::2], TRAINING[1::2]
     for _ in range(10):
-        alone.partial_fit(TRAINING)
-        joined = average(trained(joined, halves))
-    assert joined.score(HELD_OUT) > alone.score(HELD_OUT) - 0.1
-    apart = [HelmholtzMachine(8, max_iter=10, tol=None, random_state=seed).fit(TRAINING) for seed in (1, 2)]
-    assert average(apart).score(HELD_OUT) < alone.score(HELD_OUT) - 0.2
+        single.partial_fit(TRAINING)
+        averaged = average(trained(averaged, halves))
+    assert averaged.score(HELD_OUT) > single.score(HELD_OUT) - 0.1
+    unrelated = [HelmholtzMachine(8, max_iter=10, tol=None, random_state=seed).fit(TRAINING) for seed in (1, 2)]
+    assert average(unrelated).score(HELD_OUT) < single.score(HELD_OUT) - 0.2
 
 
-# ---------------------------------------------------------------------- mistakes
+# ---------------------------------------------------------------------- invalid arguments
 
 
-def test_machine_that_is_not_fitted_is_refused():
+def test_replicating_an_unfitted_machine_raises():
     with pytest.raises(NotFittedError):
         replicate(HelmholtzMachine(), 2)
 
@@ -129,12 +130,12 @@ def test_number_of_replicas_must_be_positive(machine):
         replicate(machine, 0)
 
 
-def test_no_replicas_are_refused():
+def test_averaging_no_replicas_raises():
     with pytest.raises(ValueError, match="no replicas"):
         average([])
 
 
-def test_replicas_of_different_machines_are_refused(machine):
+def test_averaging_replicas_of_different_machines_raises(machine):
     others = {
         "wider": HelmholtzMachine(5).partial_fit(TRAINING),
         "Gaussian": HelmholtzMachine(4, visible="gaussian").partial_fit(TRAINING),
@@ -146,7 +147,7 @@ def test_replicas_of_different_machines_are_refused(machine):
 
 
 def test_replicas_with_different_units_are_averaged_in_common_units():
-    """Each replica has units of its own rows. The mean is that of the machines in common units."""
+    """Each replica has the units of its training rows; average converts them to common units."""
     rows = np.random.default_rng(0).normal(size=(200, 3))
     machine = HelmholtzMachine(4, visible="gaussian", random_state=0).partial_fit(rows)
     one, other = replicate(machine, 2)
@@ -159,7 +160,7 @@ def test_replicas_with_different_units_are_averaged_in_common_units():
     np.testing.assert_allclose(between, np.mean(ends, axis=0), rtol=1e-9)
 
 
-def test_unequal_numbers_of_epochs_are_refused(machine):
+def test_averaging_replicas_with_unequal_numbers_of_epochs_raises(machine):
     one, other = replicate(machine, 2)
     with pytest.raises(ValueError, match=r"as many epochs as each other\. Got 2 and 3"):
         average([one.partial_fit(PARTS[0]), other.partial_fit(PARTS[0]).partial_fit(PARTS[0])])

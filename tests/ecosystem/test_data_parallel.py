@@ -1,4 +1,4 @@
-"""The recipe for training on several machines, on digits: what it loses against one machine."""
+"""Data-parallel training of replicas on digits, compared with training one estimator."""
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -11,13 +11,13 @@ TRAINING, HELD_OUT = train_test_split((load_digits().data > 7.5).astype(np.float
 N_EPOCHS, N_WORKERS = 20, 2
 
 
-def test_two_replicas_are_within_a_tenth_of_a_nat_of_one_machine():
-    alone = HelmholtzMachine(100, batch_size=100, random_state=0)
+def test_two_replicas_score_within_a_tenth_of_a_nat_of_one_machine():
+    single = HelmholtzMachine(100, batch_size=100, random_state=0)
     step = 0.2 * N_WORKERS**0.5
-    joined = HelmholtzMachine(100, batch_size=100 // N_WORKERS, learning_rate_init=step, random_state=0)
-    joined.partial_fit(TRAINING[:100])
+    averaged = HelmholtzMachine(100, batch_size=100 // N_WORKERS, learning_rate_init=step, random_state=0)
+    averaged.partial_fit(TRAINING[:100])
     parts = np.array_split(TRAINING, N_WORKERS)
     for _ in range(N_EPOCHS):
-        alone.partial_fit(TRAINING)
-        joined = average(map(HelmholtzMachine.partial_fit, replicate(joined, N_WORKERS), parts))
-    assert joined.score(HELD_OUT) > alone.score(HELD_OUT) - 0.1
+        single.partial_fit(TRAINING)
+        averaged = average(map(HelmholtzMachine.partial_fit, replicate(averaged, N_WORKERS), parts))
+    assert averaged.score(HELD_OUT) > single.score(HELD_OUT) - 0.1

@@ -1,4 +1,4 @@
-"""All examples of the guide's pages about other packages run if these packages are installed."""
+"""The examples of the guide pages about other packages run if these packages are installed."""
 
 import pytest
 
@@ -12,8 +12,10 @@ PACKAGES = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("page", PACKAGES)
-def test_all_examples_of_page_run(page, monkeypatch, tmp_path):
+def test_examples_of_page_run(page, monkeypatch, tmp_path):
     for package in PACKAGES[page]:
-        pytest.importorskip(package, reason=f"{package} is not installed; tests/test_documentation.py runs the rest")
+        pytest.importorskip(
+            package, reason=f"{package} is not installed; tests/test_documentation.py runs the other examples"
+        )
     monkeypatch.chdir(tmp_path)
     assert run_examples(ROOT / "docs" / "guide" / f"{page}.rst") == []

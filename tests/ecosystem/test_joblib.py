@@ -1,4 +1,4 @@
-"""joblib: estimators of which several processes map one file into memory."""
+"""joblib: memory-mapped estimators, also shared by several processes."""
 
 import joblib
 import numpy as np
@@ -26,7 +26,7 @@ METHODS = {
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
-def test_a_mapped_estimator_works_and_writes_nothing(estimator, method, tmp_path):
+def test_memory_mapped_estimator_works_and_does_not_change_the_file(estimator, method, tmp_path):
     path = tmp_path / "estimator.joblib"
     joblib.dump(estimator.fit(X), path)
     saved = path.read_bytes()
@@ -39,7 +39,7 @@ def test_a_mapped_estimator_works_and_writes_nothing(estimator, method, tmp_path
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
-def test_workers_map_it_too(estimator):
+def test_workers_use_a_memory_mapped_estimator(estimator):
     estimator.fit(X)
     with joblib.Parallel(n_jobs=2, max_nbytes=100) as parallel:
         blocks = parallel(joblib.delayed(estimator.score_samples)(X[start : start + 20]) for start in (0, 20, 40))

@@ -1,4 +1,4 @@
-"""MLflow: runs that log themselves, and models that come back from the store."""
+"""MLflow: automatic logging, and loading of logged models."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from skwakesleep import HelmholtzMachine
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
 pytest.importorskip("mlflow.sklearn", reason="mlflow's support of scikit-learn is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of MLflow's own making
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of MLflow
 
 X = (np.random.default_rng(0).random((60, 8)) < 0.4).astype(float)
 y = X[:, 0].astype(int)
-# What a stored model asks for is else found out in a new process, which takes long.
+# Explicit requirements: otherwise MLflow infers them in a new process, which is slow.
 REQUIREMENTS = {"pip_requirements": ["skwakesleep"]}
 
 
@@ -34,13 +34,13 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def autolog():
-    """Only what scikit-learn itself runs logs itself: pipelines and searches, not a machine alone."""
+    """Enable automatic logging, which covers pipelines and searches but not HelmholtzMachine alone."""
     mlflow.sklearn.autolog(log_models=False)
     yield
     mlflow.sklearn.autolog(disable=True)
 
 
-def test_a_pipeline_logs_its_parameters_and_scores(autolog):
+def test_pipeline_logs_parameters_and_score(autolog):
     with mlflow.start_run() as run:
         pipeline = make_pipeline(machine(), LogisticRegression()).fit(X, y)
     logged = mlflow.get_run(run.info.run_id).data
@@ -48,7 +48,7 @@ def test_a_pipeline_logs_its_parameters_and_scores(autolog):
     assert logged.metrics["training_score"] == pipeline.score(X, y)
 
 
-def test_a_search_logs_the_likelihood_of_each_candidate(autolog):
+def test_search_logs_the_likelihood_of_each_candidate(autolog):
     with mlflow.start_run() as run:
         search = GridSearchCV(machine(), {"hidden_layer_sizes": [2, 4]}, cv=2).fit(X)
     assert mlflow.get_run(run.info.run_id).data.metrics["best_cv_score"] == search.best_score_
@@ -57,10 +57,16 @@ def test_a_search_logs_the_likelihood_of_each_candidate(autolog):
 
 
 @pytest.mark.parametrize("fitted", [machine().fit(X), make_pipeline(machine(), LogisticRegression()).fit(X, y)])
-@pytest.mark.parametrize("way", ["cloudpickle", "skops"])
-def test_a_logged_model_comes_back(way, fitted):
-    trusted = {"skops_trusted_types": ["skwakesleep._helmholtz_machine.HelmholtzMachine"]} if way == "skops" else {}
-    logged = mlflow.sklearn.log_model(fitted, name="model", serialization_format=way, **trusted, **REQUIREMENTS)
+@pytest.mark.parametrize("serialization_format", ["cloudpickle", "skops"])
+def test_logged_model_can_be_loaded(serialization_format, fitted):
+    trusted = (
+        {"skops_trusted_types": ["skwakesleep._helmholtz_machine.HelmholtzMachine"]}
+        if serialization_format == "skops"
+        else {}
+    )
+    logged = mlflow.sklearn.log_model(
+        fitted, name="model", serialization_format=serialization_format, **trusted, **REQUIREMENTS
+    )
     loaded = mlflow.sklearn.load_model(logged.model_uri)
     method = "predict_proba" if hasattr(fitted, "predict_proba") else "transform"
     assert_array_equal(getattr(loaded, method)(X), getattr(fitted, method)(X))

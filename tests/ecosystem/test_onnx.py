@@ -1,4 +1,4 @@
-"""ONNX: features without Python."""
+"""ONNX: the exported graph gives the same features as transform."""
 
 import sys
 
@@ -28,7 +28,7 @@ each_precision = pytest.mark.parametrize("dtype", TOLERANCE)
 
 
 def fitted(parameters, X):
-    # Enough epochs for autoregressive weights that change the features: they start at zero.
+    # Autoregressive weights start at zero; 20 epochs make their effect on the features visible.
     machine = HelmholtzMachine(**({"hidden_layer_sizes": 6, "random_state": 0, "tol": None} | parameters))
     return machine.set_params(max_iter=20, learning_rate_init=1.0, batch_size=10).fit(X)
 
@@ -50,7 +50,7 @@ def export():
 
 @each_precision
 @every_machine
-def test_the_graph_computes_transform(parameters, X, dtype, export):
+def test_graph_equals_transform(parameters, X, dtype, export):
     X = X.astype(dtype)
     machine = fitted(parameters, X)
     (features,) = export(machine, X)(X)
@@ -60,7 +60,7 @@ def test_the_graph_computes_transform(parameters, X, dtype, export):
 
 @each_precision
 @every_machine
-def test_the_graph_computes_it_for_any_number_of_rows(parameters, X, dtype, export):
+def test_graph_equals_transform_for_any_number_of_rows(parameters, X, dtype, export):
     X = X.astype(dtype)
     machine = fitted(parameters, X)
     evaluate = export(machine, X)
@@ -68,7 +68,7 @@ def test_the_graph_computes_it_for_any_number_of_rows(parameters, X, dtype, expo
         assert_allclose(evaluate(X[:n_rows])[0], machine.transform(X[:n_rows]), atol=TOLERANCE[dtype])
 
 
-def test_extreme_values_are_bounded_in_the_graph_too(export):
+def test_graph_bounds_extreme_values(export):
     machine = fitted({}, REAL)
     X = REAL.copy()
     X[:, 0] += 1e6 * np.arange(len(X))
@@ -76,30 +76,30 @@ def test_extreme_values_are_bounded_in_the_graph_too(export):
 
 
 @pytest.mark.parametrize("autoregressive", ["prior", "recognition"])
-def test_in_a_pipeline(autoregressive, export):
+def test_graph_of_a_pipeline(autoregressive, export):
     y = np.arange(len(REAL)) % 3
     machine = HelmholtzMachine((6, 4), autoregressive=autoregressive, max_iter=5, tol=None, random_state=0)
     pipeline = make_pipeline(MinMaxScaler(clip=True), machine, StandardScaler(), LogisticRegression())
     X = REAL.astype(np.float32)
     labels, probabilities = export(pipeline.fit(X, y), X, options={"zipmap": False})(X)
     assert_allclose(probabilities, pipeline.predict_proba(X), atol=1e-5)
-    assert (labels == pipeline.predict(X)).mean() > 0.95  # but for ties
+    assert (labels == pipeline.predict(X)).mean() > 0.95  # except for ties
     assert np.ptp(probabilities) > 0.05
 
 
-def test_whole_numbers_are_taken_too(export):
+def test_graph_accepts_integers(export):
     X = BINARY.astype(np.int64)
     machine = fitted({}, X)
     assert_allclose(export(machine, X)(X)[0], machine.transform(X), atol=1e-5)
 
 
-def test_amortised_estimator_is_refused(export):
+def test_exporting_amortised_estimator_raises(export):
     estimator = AmortisedWakeSleep(n_sleep=60, max_iter=2, random_state=0).fit(REAL[:, 3:])
     with pytest.raises(NotImplementedError, match="AmortisedWakeSleep cannot be exported"):
         export(estimator, REAL[:, 3:])
 
 
-def test_a_missing_package_is_named(monkeypatch):
+def test_missing_package_raises(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match="pip install skl2onnx"):
         skwakesleep.contrib.onnx.register()

@@ -1,4 +1,4 @@
-"""Optuna: a search that gives up early on what does not promise much."""
+"""Optuna: a search with pruning of unpromising trials."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ CAUSES = rng.integers(2, size=(120, 3))
 X = (rng.random((120, 12)) < np.where(np.repeat(CAUSES, 4, axis=1), 0.9, 0.1)).astype(float)
 TRAINING, HELD_OUT = X[:80], X[80:]
 N_EPOCHS = 8
-# From a step size that learns to one that is far too small to.
+# The first two learning rates are suitable; the last two are far too small.
 RATES = [0.2, 0.1, 1e-6, 1e-7]
 
 
@@ -41,7 +41,7 @@ def study(monkeypatch):
     return study
 
 
-def test_trials_without_promise_are_pruned(study):
+def test_trials_with_low_scores_are_pruned(study):
     states = {trial.params["learning_rate_init"]: trial.state for trial in study.trials}
     pruned, complete = optuna.trial.TrialState.PRUNED, optuna.trial.TrialState.COMPLETE
     assert states[0.2] == complete
@@ -49,7 +49,7 @@ def test_trials_without_promise_are_pruned(study):
     assert study.best_params["learning_rate_init"] in (0.1, 0.2)
 
 
-def test_what_is_reported_is_the_score_after_each_epoch(study):
+def test_reported_values_are_the_scores_after_each_epoch(study):
     machine = HelmholtzMachine(3, batch_size=20, learning_rate_init=0.2, random_state=0)
     scores = [machine.partial_fit(TRAINING).score(HELD_OUT) for _ in range(N_EPOCHS)]
     assert list(study.trials[0].intermediate_values.values()) == scores

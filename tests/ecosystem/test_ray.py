@@ -10,7 +10,7 @@ from skwakesleep import HelmholtzMachine
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 backend = pytest.importorskip("ray.util.joblib", reason="ray's backend for joblib is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's own making
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of Ray
 
 X = (np.random.default_rng(0).random((120, 8)) < 0.3).astype(float)
 
@@ -23,7 +23,7 @@ def cluster():
     ray.shutdown()
 
 
-def test_a_search_on_a_cluster(cluster):
+def test_search_on_a_cluster(cluster):
     machine = HelmholtzMachine(20, max_iter=3, tol=None, random_state=0)
     search = GridSearchCV(machine, {"hidden_layer_sizes": [2, 4], "n_particles": [2, 5]}, cv=2)
     scores = search.fit(X).cv_results_["mean_test_score"]

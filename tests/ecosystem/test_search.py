@@ -1,4 +1,4 @@
-"""scikit-learn's searches, by held-out likelihood and without `scoring`."""
+"""Searches of scikit-learn with the default score, the held-out likelihood."""
 
 import numpy as np
 import pytest
@@ -25,19 +25,19 @@ GRID = {"learning_rate_init": [1e-7, 0.3], "hidden_layer_sizes": [1, 3]}
 BEST = {"learning_rate_init": 0.3, "hidden_layer_sizes": 3}
 
 
-def test_a_grid_search_chooses_by_held_out_likelihood():
+def test_grid_search_uses_the_held_out_likelihood():
     search = GridSearchCV(MACHINE, GRID, cv=3).fit(X)
     assert search.best_params_ == BEST
     assert search.best_score_ == cross_val_score(search.best_estimator_, X, cv=3).mean()
 
 
-def test_a_randomized_search():
+def test_randomized_search():
     search = RandomizedSearchCV(MACHINE, GRID, n_iter=4, cv=2, random_state=0).fit(X)
     assert search.best_params_ == BEST
 
 
 @pytest.mark.parametrize("resource", ["n_samples", "max_iter"])
-def test_a_halving_search_gives_the_promising_more(resource):
+def test_halving_search(resource):
     amounts = {"n_samples": {"min_resources": 60}, "max_iter": {"min_resources": 5, "max_resources": 15}}[resource]
     search = HalvingGridSearchCV(MACHINE, GRID, cv=2, factor=3, resource=resource, random_state=0, **amounts).fit(X)
     assert search.n_candidates_ == [4, 2]
@@ -45,14 +45,14 @@ def test_a_halving_search_gives_the_promising_more(resource):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_a_randomized_halving_search():
+def test_randomized_halving_search():
     search = HalvingRandomSearchCV(MACHINE, GRID, cv=2, factor=2, n_candidates=4, min_resources=60, random_state=0).fit(
         X
     )
     assert search.best_params_["learning_rate_init"] == 0.3
 
 
-def test_a_search_through_a_pipeline_for_what_comes_after():
+def test_grid_search_in_a_pipeline_with_a_classifier():
     y = CAUSES[:, 0]
     pipeline = make_pipeline(MACHINE, LogisticRegression())
     search = GridSearchCV(pipeline, {"helmholtzmachine__hidden_layer_sizes": [1, 3]}, cv=3).fit(X, y)
@@ -60,13 +60,13 @@ def test_a_search_through_a_pipeline_for_what_comes_after():
     assert search.best_score_ > 0.9
 
 
-def test_a_search_among_models_of_a_black_box():
+def test_halving_search_over_models_of_amortised_wake_sleep():
     models = [LatentFactors(9, k, latents="bernoulli", observations="bernoulli") for k in (1, 3)]
     estimator = AmortisedWakeSleep(gradient="exact", n_sleep=50, tune=None, max_iter=60, random_state=0)
     search = HalvingGridSearchCV(estimator, {"model": models}, cv=2, factor=2, min_resources=120, random_state=0).fit(X)
     assert search.best_params_["model"].n_components == 3
 
 
-def test_a_search_among_mixtures():
+def test_grid_search_over_mixtures():
     search = GridSearchCV(BernoulliMixture(random_state=0), {"n_components": [1, 8]}, cv=3).fit(X)
     assert search.best_params_ == {"n_components": 8}

@@ -1,4 +1,4 @@
-"""skops: files that can be loaded from strangers, because they say which classes to trust."""
+"""skops: secure files that list the classes to trust."""
 
 from zipfile import ZIP_DEFLATED
 
@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
 
 io = pytest.importorskip("skops.io", reason="skops is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
+pytestmark = pytest.mark.filterwarnings("ignore:The regression predicts no better")  # few dreams
 
 X = (np.random.default_rng(0).random((60, 8)) < 0.3).astype(float)
 MACHINE = {"hidden_layer_sizes": 4, "max_iter": 3, "tol": None, "random_state": 0}
@@ -35,13 +35,13 @@ def round_trip(estimator):
 
 
 @every_estimator
-def test_the_class_of_the_estimator_is_all_that_asks_for_trust(estimator):
+def test_only_the_class_of_the_estimator_is_untrusted(estimator):
     cls = type(estimator)
     assert untrusted(estimator.fit(X)) == {f"{cls.__module__}.{cls.__name__}"}
 
 
 @every_estimator
-def test_nothing_is_lost(estimator):
+def test_round_trip_keeps_results(estimator):
     estimator.fit(X)
     loaded = round_trip(estimator)
     assert_array_equal(loaded.transform(X), estimator.transform(X))
@@ -51,7 +51,7 @@ def test_nothing_is_lost(estimator):
 
 @every_estimator
 @pytest.mark.parametrize("train", ["fit", "partial_fit"])
-def test_training_goes_on_to_the_last_bit(train, estimator):
+def test_training_continues_bit_equal_after_loading(train, estimator):
     estimator.set_params(warm_start=True).fit(X)
     loaded = getattr(round_trip(estimator), train)(X)
     getattr(estimator, train)(X)
@@ -59,21 +59,21 @@ def test_training_goes_on_to_the_last_bit(train, estimator):
     assert_array_equal(loaded.transform(X), estimator.transform(X))
 
 
-def test_in_a_pipeline():
+def test_round_trip_of_a_pipeline():
     y = X[:, 0].astype(int)
     pipeline = make_pipeline(HelmholtzMachine(**MACHINE), LogisticRegression()).fit(X, y)
     assert untrusted(pipeline) == {"skwakesleep._helmholtz_machine.HelmholtzMachine"}
     assert_array_equal(round_trip(pipeline).predict_proba(X), pipeline.predict_proba(X))
 
 
-def test_without_trust_nothing_is_loaded():
+def test_loading_without_trusted_classes_raises():
     saved = io.dumps(ESTIMATORS["HelmholtzMachine"].fit(X))
     with pytest.raises(io.exceptions.UntrustedTypesFoundException, match="HelmholtzMachine"):
         io.loads(saved)
 
 
 @pytest.mark.parametrize("estimator", [ESTIMATORS["HelmholtzMachine"], ESTIMATORS["AmortisedWakeSleep"]])
-def test_without_the_training_state(estimator):
+def test_round_trip_without_training_state(estimator):
     estimator.fit(X)
     full = io.dumps(estimator)
     saved = io.dumps(estimator.discard_training_state())
@@ -84,16 +84,16 @@ def test_without_the_training_state(estimator):
         loaded.partial_fit(X)
 
 
-HOSTILE = {
-    "parameters that are not the machine's": lambda state: state["_fitted"]["state"].update(average=np.zeros(2**20)),
-    "layers that have no parameters": lambda state: state["_fitted"]["machine"].update(sizes=(8,) * 2000),
+DAMAGES = {
+    "wrong number of parameters": lambda state: state["_fitted"]["state"].update(average=np.zeros(2**20)),
+    "layers without parameters": lambda state: state["_fitted"]["machine"].update(sizes=(8,) * 2000),
     "a function": lambda state: state["_fitted"]["machine"].update({"skwakesleep class": "os.system"}),
 }
 
 
-@pytest.mark.parametrize("damage", HOSTILE.values(), ids=HOSTILE)
-def test_a_file_of_a_stranger_is_checked(damage, monkeypatch):
-    """Arrays of zeros take a thousandth of their size in a file."""
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_file_raises(damage, monkeypatch):
+    """Compression reduces arrays of zeros to a thousandth of their size, so small files can hold large arrays."""
     machine = HelmholtzMachine(**MACHINE).fit(X)
     state = machine.__getstate__()
     damage(state)

@@ -1,4 +1,4 @@
-"""The amortised gradient in all its forms, on a model whose posterior is known in closed form, and its tuning."""
+"""All forms of the amortised gradient, on a model with a known posterior, and the tuning of the regression."""
 
 from copy import deepcopy
 
@@ -54,7 +54,7 @@ def X(model, theta, rng):
     return model.sample(theta + 0.2 * rng.normal(size=len(theta)), 400, rng)[1]
 
 
-def gradient_object(model, theta, gradient, *, n_dreams=1000, seed=0, state=None, settings=None):
+def make_objective(model, theta, gradient, *, n_dreams=1000, seed=0, state=None, settings=None):
     simulation = Simulation(model)
     return AmortisedGradient(
         simulation,
@@ -68,7 +68,7 @@ def gradient_object(model, theta, gradient, *, n_dreams=1000, seed=0, state=None
 
 
 def gradient_of(model, theta, X, gradient, **options):
-    objective = gradient_object(model, theta, gradient, **options)
+    objective = make_objective(model, theta, gradient, **options)
     assert objective(X) is None
     assert objective.failure is None
     return objective.gradient
@@ -81,12 +81,12 @@ def cosine(a, b):
 # ---------------------------------------------------------------------- forms
 
 
-def test_the_exact_form_is_the_models_own_gradient(model, theta, X):
+def test_exact_form_equals_the_gradient_of_the_model(model, theta, X):
     assert_array_equal(gradient_of(model, theta, X, "exact"), model.grad_log_likelihood(theta, X))
 
 
 @pytest.mark.parametrize(
-    ("form", "feature_map", "least"),
+    ("form", "feature_map", "min_cosine"),
     [
         ("exponential", "predictive", 0.95),
         ("exponential", "additive", 0.95),
@@ -95,17 +95,17 @@ def test_the_exact_form_is_the_models_own_gradient(model, theta, X):
         ("importance", None, 0.95),
     ],
 )
-def test_every_form_has_the_direction_of_the_exact_gradient(form, feature_map, least, model, theta, X):
+def test_form_has_the_direction_of_the_exact_gradient(form, feature_map, min_cosine, model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
     settings = RegressionSettings(feature_map=feature_map, latent_function=model.latent_function)
     cosines = [cosine(gradient_of(model, theta, X, form, seed=seed, settings=settings), exact) for seed in range(4)]
-    assert min(cosines) > least
-    # Negative control: rows that have nothing to do with the data.
+    assert min(cosines) > min_cosine
+    # Negative control: columns permuted independently.
     shuffled = np.random.default_rng(1).permuted(X, axis=0)
-    assert cosine(gradient_of(model, theta, shuffled, form, settings=settings), exact) < least
+    assert cosine(gradient_of(model, theta, shuffled, form, settings=settings), exact) < min_cosine
 
 
-def test_more_dreams_give_a_better_gradient(model, theta, X):
+def test_more_dreams_improve_the_gradient(model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
 
     def mean_cosine(n_dreams):
@@ -115,7 +115,7 @@ def test_more_dreams_give_a_better_gradient(model, theta, X):
     assert mean_cosine(40) + 0.02 < mean_cosine(1000)
 
 
-def test_random_features_replace_the_kernel_if_there_are_many_dreams(model, theta, X):
+def test_random_features_are_used_with_many_dreams(model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
     gradient, other = (
         gradient_of(model, theta, X, "exponential", n_dreams=n) for n in (MAX_KERNEL_PAIRS + 1, MAX_KERNEL_PAIRS)
@@ -127,14 +127,14 @@ def test_random_features_replace_the_kernel_if_there_are_many_dreams(model, thet
 
 
 def without(model, *methods):
-    """Return a model that lacks some methods."""
+    """Return a model without the given methods."""
     lacking = {name: property() for name in methods}
     return type("Lacking", (type(model),), lacking)(model.n_features, model.n_components)
 
 
-def test_importance_weights_without_natural_parameters_are_resampled(model, theta, X):
+def test_dreams_are_resampled_without_natural_parameters(model, theta, X):
     class Plain:
-        """The same model without the methods of an exponential family."""
+        """The model without the methods of an exponential family."""
 
         def __init__(self):
             self.sample, self.grad_log_joint = model.sample, model.grad_log_joint
@@ -145,25 +145,25 @@ def test_importance_weights_without_natural_parameters_are_resampled(model, thet
     assert not np.array_equal(contracted, resampled)
 
 
-def test_resampled_dreams_follow_their_weights(rng):
+def test_systematic_resampling_follows_the_weights(rng):
     weights = np.array([[0.1, 0.0], [0.6, 1.0], [0.3, 0.0]])
     chosen = systematic_resample(weights, 10, rng)
     assert_array_equal(np.bincount(chosen[0], minlength=3), [1, 6, 3])
     assert_array_equal(chosen[1], 1)
 
 
-def test_the_effective_sample_size():
+def test_effective_sample_size():
     equal, single = np.zeros((8, 3)), np.where(np.eye(8)[:, :3] > 0, 0.0, -np.inf)
     assert effective_sample_size(equal) == pytest.approx(8)
     assert effective_sample_size(single) == pytest.approx(1)
     assert effective_sample_size(equal + 1e4) == pytest.approx(8)  # no overflow
 
 
-# ---------------------------------------------------------------------- dreams used again
+# ---------------------------------------------------------------------- reused dreams
 
 
-def test_resampled_dreams_are_distributed_as_new_ones(rng):
-    """Dreams of one normal density are resampled to those of another: without weights, their mean would not move."""
+def test_resampled_dreams_have_the_new_distribution(rng):
+    """Draws from one normal density are resampled to another one with a different mean."""
     z = rng.normal(size=20_000)
 
     def log_joint(mean):
@@ -175,17 +175,17 @@ def test_resampled_dreams_are_distributed_as_new_ones(rng):
     assert_array_equal(resampled.z, resampled.x[:, 0])
 
 
-def test_dreams_that_have_become_unlikely_are_not_used_again(rng):
+def test_unlikely_dreams_are_not_reused(rng):
     z = rng.normal(size=1000)
     stored = StoredDreams(z, z[:, np.newaxis], -(z**2) / 2)
-    assert stored.resampled(-((z - 2.0) ** 2) / 2, rng) is None  # a share of exp(-4) is effective
+    assert stored.resampled(-((z - 2.0) ** 2) / 2, rng) is None  # the effective sample size is n * exp(-4)
     assert stored.resampled(np.full(1000, np.nan), rng) is None
 
 
-# ---------------------------------------------------------------------- the choice of the form
+# ---------------------------------------------------------------------- choice of the form
 
 
-def test_importance_weighting_is_used_while_enough_dreams_are_effective(model, theta, X):
+def test_importance_weighting_is_used_if_enough_dreams_are_effective(model, theta, X):
     early, precise, noisy = (RegressionState(n_steps=n) for n in (0, N_REGRESSED_STEPS, N_REGRESSED_STEPS))
     small_noise = theta - np.repeat([0.0, 3.0], [15, 5])
     for state, parameters, form in (
@@ -204,16 +204,16 @@ def test_importance_weighting_can_be_preferred(model, theta, X):
     assert state.form == "importance"
 
 
-def test_the_forms_to_choose_from_follow_from_what_the_model_offers(model):
+def test_available_forms_depend_on_the_methods_of_the_model(model):
     auto, direct = (asked_forms(gradient, Simulation(model)) for gradient in ("auto", "direct"))
     assert (auto.usual.name, auto.weighted.name) == ("exponential", "importance")
     assert (direct.usual.name, direct.weighted) == ("direct", None)
-    local = asked_forms("auto", LocalSimulation(model))  # whose densities are those of whole rows
+    local = asked_forms("auto", LocalSimulation(model))  # the densities of the model are of complete rows
     assert (local.usual.name, local.weighted) == ("direct", None)
     assert local.usual.needs != direct.usual.needs
 
 
-def test_a_form_is_chosen_by_name_or_by_preference(model):
+def test_form_is_chosen_by_name_or_by_preference(model):
     usual, weighted = (FORMS[name](Simulation(model)) for name in ("direct", "importance"))
     both, one = Forms(usual, weighted), Forms(usual)
     assert both.choose(True) is both.named("importance") is weighted
@@ -221,17 +221,17 @@ def test_a_form_is_chosen_by_name_or_by_preference(model):
     assert one.named("importance") is None
 
 
-@pytest.mark.parametrize("before", ["importance", "exact", "direct"])
-def test_a_change_of_form_tunes_the_regression_anew(before, model, theta, X):
-    """There is no feature map after a form without regression, and after another one it is for other targets."""
+@pytest.mark.parametrize("previous", ["importance", "exact", "direct"])
+def test_change_of_form_retunes_the_regression(previous, model, theta, X):
+    """The previous form has no feature map, or one fitted to different targets."""
     state = RegressionState()
-    gradient_of(model, theta, X, before, state=state)
+    gradient_of(model, theta, X, previous, state=state)
     changed = gradient_of(model, theta, X, "exponential", state=state, seed=1)
     assert_array_equal(changed, gradient_of(model, theta, X, "exponential", seed=1))
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "learned"])
-def test_few_columns_are_left_as_they_are(feature_map, rng):
+def test_feature_map_keeps_the_number_of_few_columns(feature_map, rng):
     settings = RegressionSettings(feature_map=feature_map)
     x = rng.normal(size=(60, 4))
     for n_columns, expected in (3, 3), (4, 1):
@@ -243,17 +243,17 @@ def test_few_columns_are_left_as_they_are(feature_map, rng):
 # ---------------------------------------------------------------------- tuning
 
 
-def test_the_regression_is_tuned_at_intervals(theta, X):
+def test_regression_is_tuned_at_intervals(theta, X):
     model = without(LatentFactors(5, 2), "log_prob_x_given_z")
     state = RegressionState()
-    objective = gradient_object(model, theta, "exponential", n_dreams=50, state=state)
+    objective = make_objective(model, theta, "exponential", n_dreams=50, state=state)
     for _ in range(TUNING_INTERVAL + 1):
         objective(X[:20])
     assert len(state.errors) == len(state.coverages) == 2
     assert state.effective_sample_sizes == []
 
 
-def test_an_untuned_regression_has_the_bandwidth_and_ridge_given(model, theta, X):
+def test_untuned_regression_uses_the_given_bandwidth_and_ridge(model, theta, X):
     state = RegressionState()
     settings = RegressionSettings(bandwidth=2.5, ridge=0.01, tuned=False)
     gradient_of(model, theta, X, "exponential", state=state, settings=settings)
@@ -261,19 +261,19 @@ def test_an_untuned_regression_has_the_bandwidth_and_ridge_given(model, theta, X
 
 
 @pytest.mark.parametrize("index", range(5))
-def test_bandwidths_next_to_the_last_choice_are_tried(index):
-    """Factors are on a logarithmic grid: the last choice is among those tried, in the middle unless at an end."""
+def test_bandwidths_near_the_last_choice_are_tried(index):
+    """The factors are the last choice and its neighbors on a logarithmic grid."""
     tried = factors_near(BANDWIDTH_FACTORS[index] * 1.01)
     assert list(tried) == list(BANDWIDTH_FACTORS[max(0, index - 1) : index + 2])
-    between = np.sqrt(BANDWIDTH_FACTORS[0] * BANDWIDTH_FACTORS[1])  # as near to one as to the other
+    between = np.sqrt(BANDWIDTH_FACTORS[0] * BANDWIDTH_FACTORS[1])  # equally near to both on the log scale
     assert factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
     assert len(factors_near(between * 1.02)) == 3
     assert len(factors_near(between / 1.02)) == 2
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "additive"])
-def test_noise_is_shrunk_less_in_training(feature_map, rng):
-    """In training, the ridge that noise asks for would shrink predictions of latents that can hardly be predicted."""
+def test_ridge_of_noise_is_limited_in_training(feature_map, rng):
+    """In training, a large ridge would shrink the predictions of latents that are hard to predict."""
     x, noise = rng.normal(size=(200, 2)), rng.normal(size=(200, 1))
     settings = RegressionSettings(feature_map=feature_map, latent_function=lambda z: z)
     state = RegressionState()
@@ -285,8 +285,8 @@ def test_noise_is_shrunk_less_in_training(feature_map, rng):
     assert expected.std() < 0.95 * trained.std()
 
 
-def test_an_additive_regression_is_tuned_on_all_pairs(rng):
-    """It takes more of them than features, and here there are 127: with fewer it would choose a higher ridge."""
+def test_additive_regression_is_tuned_on_all_pairs(rng):
+    """Tuning needs more pairs than the 127 features: with fewer pairs the selected ridge is too large."""
     z = rng.laplace(size=(3000, 12))
     x = z @ np.linalg.qr(rng.normal(size=(12, 12)))[0] + 0.3 * rng.normal(size=(3000, 12))
     settings = RegressionSettings(feature_map="additive", latent_function=lambda z: z)
@@ -301,7 +301,7 @@ def test_an_additive_regression_is_tuned_on_all_pairs(rng):
     assert all_pairs.errors[0] == pytest.approx(np.square(residuals).mean() / z.var(), rel=0.05)
 
 
-def test_coverage_is_the_part_of_the_data_that_dreams_come_near(rng):
+def test_coverage_is_the_fraction_of_rows_near_dreams(rng):
     dreams = rng.normal(size=(300, 2))
     assert coverage(dreams, rng.normal(size=(300, 2))) > 0.9
     assert coverage(dreams, 50 + rng.normal(size=(300, 2))) == 0
@@ -309,7 +309,7 @@ def test_coverage_is_the_part_of_the_data_that_dreams_come_near(rng):
     assert coverage(dreams, half) == pytest.approx(0.5, abs=0.05)
 
 
-def test_groups_of_targets_count_the_same(rng):
+def test_groups_of_targets_have_equal_weight(rng):
     wide, narrow = rng.normal(size=(50, 6)), 100 * rng.normal(size=(50, 1))
     targets = balanced([wide, narrow, np.ones((50, 2))])
     assert targets.shape == (50, 7)
@@ -320,7 +320,7 @@ def test_groups_of_targets_count_the_same(rng):
 
 
 @pytest.mark.parametrize("method", ["sample", "natural_vjp"])
-def test_numbers_that_are_not_finite_are_reported_and_not_followed(method, model, theta, X):
+def test_non_finite_values_are_reported(method, model, theta, X):
     class Broken(LatentFactors):
         def sample(self, theta, n, rng):
             z, x = super().sample(theta, n, rng)
@@ -329,14 +329,14 @@ def test_numbers_that_are_not_finite_are_reported_and_not_followed(method, model
         def natural_vjp(self, *args):
             return super().natural_vjp(*args) * (np.nan if method == "natural_vjp" else 1)
 
-    objective = gradient_object(Broken(5, 2), theta, "exponential", n_dreams=50)
+    objective = make_objective(Broken(5, 2), theta, "exponential", n_dreams=50)
     assert np.isnan(objective(X))
     assert "not finite" in objective.failure.reason
     assert_array_equal(objective.failure.theta, theta)
     assert objective.followed is None
 
 
-def test_a_copied_state_is_left_alone(model, theta):
+def test_changing_a_copy_does_not_change_the_state(model, theta):
     state = AmortisedState(theta.copy(), Adam(0.1, np.ones_like(theta)), Streams(0))
     state.regression.errors.append(0.5)
     other = state.copy()

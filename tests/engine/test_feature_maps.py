@@ -1,4 +1,4 @@
-"""Feature maps: the gradient of the leave-one-out error, and the directions that predict."""
+"""Feature maps: the gradient of the leave-one-out error, and predictive directions."""
 
 import numpy as np
 import pytest
@@ -30,14 +30,14 @@ def targets(x):
     return standardized(np.column_stack([np.sin(2 * x[:, 0]), x[:, 0] * x[:, 1]]))
 
 
-def test_the_error_of_a_projection_is_the_leave_one_out_error(x, targets, rng):
+def test_error_of_a_projection_is_the_leave_one_out_error(x, targets, rng):
     projection = rng.normal(size=(2, 6))
     u = x @ projection.T
     residuals = kernel_residuals(gaussian_kernel(u, u, 1.0), targets, [1e-2])[0]
     assert leave_one_out_gradient(projection, x, targets, 1e-2).error == pytest.approx(np.square(residuals).mean())
 
 
-def test_the_gradient_of_the_leave_one_out_error_is_that_of_central_differences(x, targets, rng):
+def test_gradient_of_the_leave_one_out_error_equals_central_differences(x, targets, rng):
     projection = 0.5 * rng.normal(size=(2, 6))
     gradient = leave_one_out_gradient(projection, x, targets, 1e-2).gradient
     expected = np.empty_like(gradient)
@@ -49,7 +49,7 @@ def test_the_gradient_of_the_leave_one_out_error_is_that_of_central_differences(
     assert_allclose(gradient, expected, atol=1e-6 * abs(expected).max())
 
 
-def test_predictive_directions_hold_the_information_about_the_latents_of_a_linear_model(rng):
+def test_predictive_directions_span_the_posterior_mean_of_a_linear_model(rng):
     loadings = rng.normal(size=(10, 2))
     z = rng.normal(size=(20_000, 2))
     x = z @ loadings.T + rng.normal(size=(20_000, 10)) * np.linspace(0.2, 2, 10)
@@ -63,11 +63,11 @@ def test_predictive_directions_hold_the_information_about_the_latents_of_a_linea
         return np.linalg.norm(unit - unit @ basis @ basis.T, axis=1).max()
 
     assert unexplained(directions) < 0.05
-    assert unexplained(loadings.T) > 0.3  # negative control: noise of unequal size turns the directions
+    assert unexplained(loadings.T) > 0.3  # negative control: the noise variances are unequal
 
 
-def test_predictive_directions_are_as_wide_as_they_predict(rng):
-    """Uncorrelated, with the correlation as standard deviation, adjusted for chance."""
+def test_predictive_directions_are_scaled_by_the_correlation(rng):
+    """The features are uncorrelated; their standard deviation is the correlation adjusted for chance."""
     x = rng.normal(size=(2000, 20))
     targets = np.column_stack([x[:, 0], x[:, 1] + rng.normal(size=2000), rng.normal(size=2000)])
     covariance = np.cov(predictive_directions(x, targets)(x).T, bias=True)
@@ -75,15 +75,15 @@ def test_predictive_directions_are_as_wide_as_they_predict(rng):
     assert_allclose(covariance, np.diag(covariance.diagonal()), atol=1e-10)
 
 
-def test_latent_directions_are_the_linear_predictions_of_each_latent(rng):
+def test_latent_directions_are_standardized_linear_predictions(rng):
     z = rng.uniform(size=(500, 3)) * [1, 100, 1e-6]
     x = 7 + z @ (rng.normal(size=(3, 5)) / [[1], [100], [1e-6]]) + 0.3 * rng.normal(size=(500, 5))
     expected = LinearRegression().fit(x, z).predict(x)
     assert_allclose(latent_directions(x, z)(x), (expected - expected.mean(axis=0)) / expected.std(axis=0), atol=1e-8)
 
 
-def test_latent_directions_have_the_rotation_of_the_latents(rng):
-    """With uncorrelated inputs, the predictive directions are as good in any rotation, and have another one."""
+def test_latent_directions_are_aligned_with_the_latents(rng):
+    """With uncorrelated inputs, predictive directions are determined only up to rotation."""
     z = rng.laplace(size=(2000, 5))
     rotation, _ = np.linalg.qr(rng.normal(size=(5, 5)))
     x = z @ rotation + 0.1 * rng.normal(size=(2000, 5))
@@ -95,37 +95,36 @@ def test_latent_directions_have_the_rotation_of_the_latents(rng):
     assert abs(correlations(predictive_directions(x, z)(x))).min() < 0.9  # negative control
 
 
-def test_directions_that_predict_nonlinearly_are_learned(rng):
-    """A product of two columns correlates with neither; the leave-one-out error depends on both."""
+def test_learned_directions_find_a_nonlinear_relation(rng):
+    """The product of two columns is uncorrelated with each of them."""
     x = rng.normal(size=(300, 12))
     targets = standardized(x[:, :1] * x[:, 1:2])
 
-    def informed(feature_map):
+    def explained(feature_map):
         directions = np.linalg.qr(feature_map.projection.T)[0]
         return np.square(directions[:2]).sum() / 2
 
-    start = np.column_stack(
-        [targets, x[:, :2] + 4 * rng.normal(size=(300, 2))]
-    )  # two more targets, for two more directions
+    # Two more targets give two more directions.
+    start = np.column_stack([targets, x[:, :2] + 4 * rng.normal(size=(300, 2))])
     start = standardized(start) * [1, 1e-3, 1e-3]
-    assert informed(predictive_directions(x, start, 2)) < 0.9
-    assert informed(learned_directions(x, start, 2, 1.0, 1e-2)) > informed(predictive_directions(x, start, 2)) + 0.1
+    assert explained(predictive_directions(x, start, 2)) < 0.9
+    assert explained(learned_directions(x, start, 2, 1.0, 1e-2)) > explained(predictive_directions(x, start, 2)) + 0.1
 
 
-def test_directions_that_held_out_pairs_do_not_confirm_are_not_used(rng):
+def test_learned_directions_without_held_out_gain_are_not_used(rng):
     x, targets = rng.normal(size=(60, 10)), standardized(rng.normal(size=(60, 2)))
     learned = learned_directions(x, targets, None, 1.0, 1e-2).projection
     assert_array_equal(learned, predictive_directions(x, targets).projection)
 
 
-def test_the_best_directions_come_first(x, rng):
+def test_directions_are_ordered_by_correlation(x, rng):
     targets = np.column_stack([x[:, 0], x[:, 1] + 3 * rng.normal(size=len(x))])
     first = predictive_directions(x, targets, n_components=1).projection
     assert first.shape == (1, 6)
     assert abs(first[0, 0]) > 3 * abs(first[0, 1:]).max()
 
 
-def test_constant_and_equal_columns_do_no_harm(x, targets):
+def test_constant_and_duplicated_columns(x, targets):
     redundant = np.column_stack([x, x[:, 0], np.full(len(x), 3.0)])
     u, expected = predictive_directions(redundant, targets)(redundant), predictive_directions(x, targets)(x)
     assert_allclose(abs(np.corrcoef(u.T, expected.T)[:2, 2:].diagonal()), 1, atol=1e-8)
@@ -135,32 +134,32 @@ def test_constant_and_equal_columns_do_no_harm(x, targets):
             assert np.isfinite(directions(constant, other)(constant)).all()
 
 
-def test_scaling_gives_unit_variance_and_leaves_constants_alone(x):
+def test_scaling_gives_unit_variance_except_to_constant_columns(x):
     columns = np.column_stack([1e-6 * x[:, 0], 1e6 + x[:, 1], np.full(len(x), 5.0)])
     scaled = scaling(columns)(columns)
     assert_allclose(scaled.std(axis=0), [1, 1, 0], atol=1e-6)
     assert_allclose(scaled[:, 2], 0)
 
 
-def test_a_transformer_is_fitted_and_applied_in_the_units_of_the_columns(x):
-    seen = []
+def test_transformer_gets_rows_in_original_units(x):
+    inputs = []
 
     class Recorder:
         def transform(self, rows):
-            seen.append(rows)
+            inputs.append(rows)
             return rows[:, :2]
 
     def fit(rows):
-        seen.append(rows)
+        inputs.append(rows)
         return Recorder()
 
     units = Units(np.full(6, 100.0), np.full(6, 10.0))
     assert in_units(fit, units)(x)(x).shape == (80, 2)
-    for rows in seen:
+    for rows in inputs:
         assert_allclose(rows, 100 + 10 * x)
 
 
-def test_a_transformer_must_return_a_table(x):
+def test_transformer_must_return_a_2d_array(x):
     class Flat:
         def transform(self, rows):
             return rows[:, 0]

@@ -1,4 +1,4 @@
-"""Features: additive ones against their definition, random ones against the kernel that they approximate."""
+"""Additive features against their definition, and random features against the kernel they approximate."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel
 from skwakesleep._engine.amortised.ridge import feature_residuals, standardized
 
 
-def test_additive_features_are_functions_of_columns_and_products_of_pairs():
+def test_additive_features_equal_their_definition():
     features = additive_features(np.array([[1.0, -2.0], [3.0, 4.0]]))
     expected = [
         [1, 1, -2, np.tanh(3), -np.tanh(6), 1, 2, 1, -4, 1, -2, 4],
@@ -23,8 +23,8 @@ def test_additive_features_are_functions_of_columns_and_products_of_pairs():
     assert_allclose(features, np.divide(expected, np.sqrt(12)))
 
 
-def test_additive_features_predict_functions_with_a_bend_at_the_mean_of_a_column(rng):
-    """Different slopes and curvatures on either side of zero, which a rotation of the columns mixes."""
+def test_additive_features_fit_different_slopes_below_and_above_the_mean(rng):
+    """The target is an additive function of the columns; rotated columns are the negative control."""
     u = rng.laplace(size=(2000, 4))
     target = np.where(u > 0, u**2 - u, 3 * u).sum(axis=1, keepdims=True)
 
@@ -38,7 +38,7 @@ def test_additive_features_predict_functions_with_a_bend_at_the_mean_of_a_column
 
 
 def test_random_features_approximate_the_kernel(x):
-    """With an error that shrinks with the root of their number."""
+    """The error decreases with the square root of the number of features."""
 
     def error(n_features):
         features = RandomFeatures(3, 1.7, n_features, np.random.default_rng(1))(x)
@@ -48,7 +48,7 @@ def test_random_features_approximate_the_kernel(x):
     assert error(100) > 2 * error(1600)
 
 
-def test_the_tuned_ridge_has_the_smallest_error(rng):
+def test_tuned_ridge_has_the_smallest_error(rng):
     u = rng.normal(size=(80, 6))
     targets = standardized(np.column_stack([abs(u[:, 0]), u[:, 1]]) + rng.normal(size=(80, 2)))
     ridges = [1e-6, 0.3, 1e3]

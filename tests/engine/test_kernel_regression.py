@@ -1,4 +1,4 @@
-"""The Gaussian kernel, and the choice of its bandwidth."""
+"""The Gaussian kernel, and the selection of its bandwidth."""
 
 import numpy as np
 import pytest
@@ -14,19 +14,19 @@ from skwakesleep._engine.amortised.kernel_regression import (
 from skwakesleep._engine.amortised.ridge import kernel_residuals, standardized
 
 
-def test_distances_and_kernel_are_those_of_their_definition(x, x_new):
+def test_distances_and_kernel_equal_their_definitions(x, x_new):
     expected = ((x[:, np.newaxis] - x_new) ** 2).sum(axis=-1)
     assert_allclose(squared_distances(x, x_new), expected, rtol=1e-12)
     assert_allclose(gaussian_kernel(x, x_new, 0.7), np.exp(-expected / (2 * 0.7**2)), rtol=1e-10)
     assert (squared_distances(x, x) >= 0).all()
 
 
-def test_far_from_all_inputs_every_pair_has_the_same_weight(x):
+def test_weights_are_equal_far_from_all_inputs(x):
     far = np.full((1, 3), 100.0)
     assert_allclose(KernelRegression(x, 1.7, 1e-3).mean_weights(far, np.ones((1, 1))), 1 / len(x))
 
 
-def test_the_tuned_pair_has_the_smallest_error(x, targets):
+def test_tuned_bandwidth_and_ridge_have_the_smallest_error(x, targets):
     targets = standardized(targets)
     bandwidths, ridges = [0.1, 1.0, 10.0], [1e-6, 1e-2, 1.0]
     tuning = tune(x, targets, bandwidths, ridges)
@@ -40,17 +40,17 @@ def test_the_tuned_pair_has_the_smallest_error(x, targets):
     assert tuning.error < 0.5 < max(errors.values())
 
 
-def test_noise_cannot_be_predicted(rng):
+def test_error_of_noise_is_near_one(rng):
     tuning = tune(rng.normal(size=(100, 2)), standardized(rng.normal(size=(100, 3))), [0.5, 1.0, 2.0], [1e-3, 10.0])
     assert tuning.error > 0.95
     assert tuning.ridge == 10.0
 
 
-def test_without_targets_there_is_no_error(x):
+def test_error_without_targets_is_zero(x):
     assert tune(x, np.zeros((len(x), 0)), [1.0], [1e-3]).error == 0
 
 
-def test_the_median_distance(x):
+def test_median_distance(x):
     distances = [np.linalg.norm(a - b) for n, a in enumerate(x) for b in x[n + 1 :]]
     assert median_distance(x) == pytest.approx(np.median(distances))
     assert median_distance(np.ones((5, 2))) == median_distance(x[:1]) == 1.0

@@ -1,4 +1,4 @@
-"""What a fall of the likelihood leads to, and how much is still to be gained."""
+"""Reaction to a fall of the likelihood, and the estimate of the remaining gain."""
 
 import numpy as np
 import pytest
@@ -39,12 +39,12 @@ def watch(state):
 
 
 def move(state, value):
-    """Move the average, and the iterate to the other side."""
+    """Set the average to value and the current iterate to -value."""
     state.average[0], state.parameters[0] = value, -value
     state.n_epochs += 1
 
 
-def test_after_a_fall_training_continues_from_the_best_with_smaller_steps(watch, state):
+def test_fall_restores_the_best_parameters_and_reduces_the_steps(watch, state):
     move(state, 0.5)
     watch.check()
     assert (watch.best_score, watch.best_epoch) == (-0.25, 1)
@@ -61,14 +61,14 @@ def test_after_a_fall_training_continues_from_the_best_with_smaller_steps(watch,
 
 
 @pytest.mark.parametrize("score", [np.nan, -np.inf])
-def test_a_likelihood_that_is_not_finite_is_a_fall(score, state):
+def test_non_finite_likelihood_is_a_fall(score, state):
     scores = iter([-1.0, score])
     watch = LikelihoodWatch(lambda theta, rows: np.full(len(rows), next(scores)), unchanged, ROWS, state)
     watch.check()
     assert watch.has_fallen
 
 
-def test_a_small_fall_has_no_effect(watch, state):
+def test_small_fall_has_no_effect(watch, state):
     move(state, np.sqrt(1 + 0.9 * FALL))
     watch.check()
     watch.finish()
@@ -77,27 +77,27 @@ def test_a_small_fall_has_no_effect(watch, state):
     assert state.average[0] > 1
 
 
-def test_a_fall_at_the_end_returns_to_the_best(watch, state):
+def test_finish_restores_the_best_parameters_after_a_fall(watch, state):
     move(state, 3.0)
     watch.check()
-    move(state, 3.0)  # as training might do after it has gone back
+    move(state, 3.0)  # a second fall after the restoration
     watch.finish()
     assert_array_equal(state.parameters, [1.0, 0.0])
 
 
-def test_small_differences_are_not_significant_with_few_rows():
-    """One series and eight parameters: eight nats are within what the data leave open."""
+def test_small_difference_is_not_significant_with_few_rows():
+    """With one series and eight parameters, differences below eight nats are not significant."""
     assert significant(0.3, n_params=8, n_rows=1) == 8
     assert significant(0.3, n_params=120, n_rows=569) == 0.3
 
 
-def test_the_remaining_gain_is_that_of_the_maximum():
+def test_remaining_gain_reaches_the_maximum():
     gain = remaining_gain(log_likelihood, lambda theta, rows: -2 * theta, unchanged, np.array([1.0, 2.0]), ROWS)
     assert gain == pytest.approx(5)
 
 
-def test_the_remaining_gain_is_measured_on_other_rows_if_there_are_many():
-    """Every second row is one, the others are zero: what is best for the former gains nothing with the latter."""
+def test_remaining_gain_is_measured_on_held_out_rows_of_a_large_table():
+    """Rows alternate between one and zero: the optimum of one half lowers the score of the other half."""
     rows = np.tile([[1.0], [0.0]], (N_JUDGED_ROWS, 1))
 
     def score(theta, rows):
@@ -110,6 +110,6 @@ def test_the_remaining_gain_is_measured_on_other_rows_if_there_are_many():
     assert remaining_gain(score, slope, unchanged, np.zeros(1), rows[:100]) == pytest.approx(0.25)
 
 
-def test_rows_are_spread_over_the_table():
+def test_spread_rows_are_evenly_spaced():
     assert spread_rows(np.arange(100), 4).tolist() == [0, 33, 66, 99]
     assert spread_rows(np.arange(3), 4).tolist() == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""Ridge regression: with every kernel against scikit-learn's, against leaving pairs out, and in numerical trouble."""
+"""Ridge regression: comparison with KernelRidge and brute-force leave-one-out, and ill-conditioned matrices."""
 
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ RANDOM = RandomFeatures(3, BANDWIDTH, 40, np.random.default_rng(0))
 
 
 class Case(NamedTuple):
-    """A regression, and its kernel between the rows of two arrays."""
+    """A regression, and the kernel between the rows of two arrays."""
 
     fit: object
     kernel: object
@@ -55,7 +55,7 @@ def sklearn_prediction(case, x, targets, x_new, ridge=RIDGE):
 # ---------------------------------------------------------------------- regression
 
 
-def test_targets_are_predicted_as_deviations_from_their_mean(case, x, x_new, targets):
+def test_predict_equals_kernel_ridge_on_centered_targets(case, x, x_new, targets):
     predicted = case.fit(x, RIDGE).predict(x_new, targets)
     mean = targets.mean(axis=0)
     assert_allclose(predicted, mean + sklearn_prediction(case, x, targets - mean, x_new), atol=1e-8)
@@ -63,8 +63,8 @@ def test_targets_are_predicted_as_deviations_from_their_mean(case, x, x_new, tar
     assert abs(predicted - mean - sklearn_prediction(case, x, targets - mean, x_new, 10 * RIDGE)).max() > 1e-3
 
 
-def test_weights_are_scikit_learns_up_to_a_constant(case, x, x_new):
-    """Predicting the unit vectors, scikit-learn gives the weights themselves."""
+def test_mean_weights_equal_kernel_ridge_up_to_a_constant(case, x, x_new):
+    """The predictions of KernelRidge for unit-vector targets are the weights."""
     weights = case.fit(x, RIDGE).mean_weights(x_new, np.eye(len(x_new)))
     expected = sklearn_prediction(case, x, np.eye(len(x)), x_new).T
     assert_allclose(weights - weights.mean(axis=0), expected - expected.mean(axis=0), atol=1e-8)
@@ -72,31 +72,31 @@ def test_weights_are_scikit_learns_up_to_a_constant(case, x, x_new):
     assert abs(weights - weights.mean(axis=0) - other + other.mean(axis=0)).max() > 1e-4  # negative control
 
 
-def test_mean_weights_predict_the_weighted_sum_of_predictions(case, x, x_new, targets, rng):
+def test_mean_weights_give_the_weighted_sum_of_predictions(case, x, x_new, targets, rng):
     values = rng.normal(size=(len(x_new), 4))
     regression = case.fit(x, RIDGE)
     weights = regression.mean_weights(x_new, values)
     assert_allclose(weights.T @ targets, values.T @ regression.predict(x_new, targets), rtol=1e-7)
 
 
-def test_weights_sum_to_one_wherever_the_inputs_are(case, x):
+def test_weights_sum_to_one_far_from_all_inputs(case, x):
     far = np.full((1, 3), 100.0)
     assert_allclose(case.fit(x, RIDGE).mean_weights(far, np.ones((1, 1))).sum(), 1)
 
 
-# ---------------------------------------------------------------------- leaving one out
+# ---------------------------------------------------------------------- leave-one-out
 
 
 @pytest.mark.parametrize("features", [None, RANDOM, additive_features], ids=["gaussian", "random", "additive"])
-def test_leave_one_out_in_closed_form_equals_brute_force(features, x, targets):
+def test_closed_form_leave_one_out_equals_brute_force(features, x, targets):
     ridges = [1e-4, 1e-2, 1.0]
     if features is None:
         kernel = gaussian_kernel(x, x, BANDWIDTH)
-        closed = kernel_residuals(kernel.copy(), targets, ridges)
+        closed_form = kernel_residuals(kernel.copy(), targets, ridges)
     else:
         kernel = features(x) @ features(x).T
-        closed = feature_residuals(features(x), targets, ridges)
-    for ridge, residuals in zip(ridges, closed, strict=True):
+        closed_form = feature_residuals(features(x), targets, ridges)
+    for ridge, residuals in zip(ridges, closed_form, strict=True):
         for n in range(len(x)):
             others = np.delete(np.arange(len(x)), n)
             regression = KernelRidge(kernel="precomputed", alpha=ridge).fit(
@@ -105,23 +105,23 @@ def test_leave_one_out_in_closed_form_equals_brute_force(features, x, targets):
             assert_allclose(residuals[n], targets[n] - regression.predict(kernel[[n]][:, others])[0], atol=1e-7)
 
 
-def test_the_best_ridge_has_the_smallest_squares(rng):
+def test_best_ridge_has_the_smallest_mean_square(rng):
     targets = rng.normal(size=(50, 2))
     assert best_ridge([2 * targets, 0.1 * targets, targets], targets, [1.0, 2.0, 3.0]) == (2.0, pytest.approx(0.01))
     assert best_ridge([np.zeros((5, 0))], np.zeros((5, 0)), [1.0]) == (1.0, 0.0)
 
 
-def test_constant_targets_do_not_count(x, targets):
+def test_constant_targets_are_removed(x, targets):
     varying = standardized(targets)
     assert_allclose(standardized(np.column_stack([targets, np.full(len(x), 1e6)])), varying)
     assert_allclose(np.square(varying).mean(axis=0), 1)
     assert standardized(np.ones((5, 2))).shape == (5, 0)
 
 
-# ---------------------------------------------------------------------- numerical trouble
+# ---------------------------------------------------------------------- ill-conditioned matrices
 
 
-def test_the_ridge_is_added_to_every_eigenvalue_and_to_nothing_else(x):
+def test_ridge_is_added_to_the_diagonal(x):
     gram, ridge = RANDOM(x).T @ RANDOM(x), 0.05
     (factor, lower), used = factorized(gram.copy(), ridge)
     assert used == ridge
@@ -129,14 +129,14 @@ def test_the_ridge_is_added_to_every_eigenvalue_and_to_nothing_else(x):
     assert_allclose(factor @ factor.T, gram + ridge * np.eye(len(gram)), atol=1e-12)
 
 
-def test_the_ridge_is_raised_where_that_helps(x, x_new, targets):
-    """Equal inputs make the kernel singular, and this ridge is lost when it is added to entries of one."""
+def test_ridge_is_raised_if_the_kernel_is_singular(x, x_new, targets):
+    """Duplicated inputs make the kernel singular, and 1 + 1e-19 rounds to 1."""
     doubled = np.repeat(x, 2, axis=0)
     regression = KernelRegression(doubled, BANDWIDTH, 1e-19)
     assert 1e-19 < regression.ridge <= 1e-19 * RAISE_FACTOR**N_RAISES
     assert np.isfinite(regression.predict(x_new, np.repeat(targets, 2, axis=0))).all()
 
 
-def test_a_matrix_that_is_not_positive_definite_is_reported():
+def test_indefinite_matrix_raises():
     with pytest.raises(IllConditionedError, match=r"ridge=1e-30.*Raise ridge"):
         factorized(np.diag([1.0, -1.0]), 1e-30)

@@ -1,4 +1,4 @@
-"""The trainer: starts, a training that fails, and what it finds."""
+"""The trainer: initial states, divergence, and findings."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from skwakesleep.models import LatentFactors
 N_FEATURES = 4
 
 
-class Silent:
+class NullMonitor:
     """A monitor that does nothing."""
 
     def epoch_begin(self):
@@ -46,11 +46,11 @@ def trainer_of(model, X, *, feature_map="predictive", **settings):
 
 def trained(trainer, X, n_epochs=2, *, watched=True):
     (state,) = trainer.starts(1, [0], measure(X))
-    trainer.run(state, n_epochs, Silent(), NumpyBackend(), watched=watched)
+    trainer.run(state, n_epochs, NullMonitor(), NumpyBackend(), watched=watched)
     return state
 
 
-def test_starts_differ_and_the_first_does_not_depend_on_their_number(X):
+def test_initial_states_differ_and_the_first_is_independent_of_their_number(X):
     trainer = trainer_of(LatentFactors(N_FEATURES, 1), X)
     first, second = trainer.starts(2, [0], measure(X))
     assert_array_equal(first.parameters, trainer.starts(1, [0], measure(X))[0].parameters)
@@ -58,7 +58,7 @@ def test_starts_differ_and_the_first_does_not_depend_on_their_number(X):
     assert not np.array_equal(first.streams["dreams"].random(5), second.streams["dreams"].random(5))
 
 
-def test_the_best_state_has_the_highest_likelihood(X):
+def test_best_state_has_the_highest_likelihood(X):
     model = LatentFactors(N_FEATURES, 1)
     trainer = trainer_of(model, X)
     states = trainer.starts(3, [0], measure(X))
@@ -67,7 +67,7 @@ def test_the_best_state_has_the_highest_likelihood(X):
     assert len(set(scores)) == 3
 
 
-def test_parameters_are_in_the_units_of_the_state_and_of_the_columns(X):
+def test_parameters_in_standardized_and_original_units(X):
     model = LatentFactors(N_FEATURES, 1)
     trainer = trainer_of(model, X)
     state = trained(trainer, X)
@@ -78,42 +78,42 @@ def test_parameters_are_in_the_units_of_the_state_and_of_the_columns(X):
     assert_array_equal(named["intercept"], model.unpack(in_units)["intercept"])
 
 
-class Breaking(LatentFactors):
-    """Its gradient is not finite from a given call on."""
+class DivergingFactors(LatentFactors):
+    """A model whose gradient is NaN after the first ``n_finite_calls`` calls."""
 
-    breaks_at = 0
+    n_finite_calls = 0
     n_calls = 0
 
     def natural_vjp(self, *args):
         type(self).n_calls += 1
-        return super().natural_vjp(*args) * (np.nan if self.n_calls > self.breaks_at else 1)
+        return super().natural_vjp(*args) * (np.nan if self.n_calls > self.n_finite_calls else 1)
 
 
 @pytest.mark.parametrize("watched", [True, False])
-def test_a_training_that_diverges_keeps_the_last_parameters_with_a_finite_gradient(watched, X):
-    class Broken(Breaking):
-        breaks_at = 3
+def test_divergence_keeps_the_last_parameters_with_a_finite_gradient(watched, X):
+    class Diverging(DivergingFactors):
+        n_finite_calls = 3
 
-    trainer = trainer_of(Broken(N_FEATURES, 1), X, gradient="exponential")
+    trainer = trainer_of(Diverging(N_FEATURES, 1), X, gradient="exponential")
     (state,) = trainer.starts(1, [0], measure(X))
     with pytest.raises(TrainingDivergedError, match=r"at epoch 4: the gradient was not finite, at theta = \["):
-        trainer.run(state, 10, Silent(), NumpyBackend(), watched=watched)
-    Broken.n_calls = 0
-    reference = trained(trainer_of(Broken(N_FEATURES, 1), X, gradient="exponential"), X, 2, watched=False)
+        trainer.run(state, 10, NullMonitor(), NumpyBackend(), watched=watched)
+    Diverging.n_calls = 0
+    reference = trained(trainer_of(Diverging(N_FEATURES, 1), X, gradient="exponential"), X, 2, watched=False)
     assert_array_equal(state.parameters, reference.parameters)
     assert state.lower_bounds == []
 
 
-def test_a_training_without_any_finite_gradient_is_another_error(X):
-    class Broken(Breaking):
+def test_no_finite_gradient_raises_value_error(X):
+    class Diverging(DivergingFactors):
         pass
 
-    trainer = trainer_of(Broken(N_FEATURES, 1), X, gradient="exponential")
+    trainer = trainer_of(Diverging(N_FEATURES, 1), X, gradient="exponential")
     with pytest.raises(ValueError, match=r"^The model cannot be trained: the gradient was not finite, at theta = \["):
         trained(trainer, X)
 
 
-def test_nothing_is_found_where_all_is_well(X):
+def test_no_findings_after_successful_training(X):
     trainer = trainer_of(LatentFactors(N_FEATURES, 1), X, n_dreams=300)
     findings = trainer.findings(trained(trainer, X))
     assert findings.batch_size == min(DEFAULT_BATCH_SIZE, len(X))
@@ -121,7 +121,7 @@ def test_nothing_is_found_where_all_is_well(X):
     assert findings.could_use_exact
 
 
-def test_a_fall_is_found_in_the_units_of_the_columns(X):
+def test_fall_is_reported_in_original_units(X):
     class Downhill(LatentFactors):
         def natural_vjp(self, *args):
             return -super().natural_vjp(*args)
@@ -135,18 +135,18 @@ def test_a_fall_is_found_in_the_units_of_the_columns(X):
     assert fall.best_score == pytest.approx(model.log_likelihood(in_units, X).mean())
 
 
-def test_a_large_gain_by_the_exact_gradient_is_found_after_enough_steps(X):
+def test_gain_of_the_exact_gradient_is_reported_after_enough_steps(X):
     short, long = (trainer_of(LatentFactors(N_FEATURES, 1), X, learning_rate=1e-6) for _ in range(2))
     assert short.findings(trained(short, X, 100)).exact_gain is None
     assert long.findings(trained(long, X, 200)).exact_gain > LARGE_GAIN
 
 
-def test_the_exact_gradient_is_not_recommended_to_who_uses_it(X):
+def test_exact_gradient_is_not_recommended_if_in_use(X):
     trainer = trainer_of(LatentFactors(N_FEATURES, 1), X, gradient="exact")
     assert not trainer.findings(trained(trainer, X)).could_use_exact
 
 
-def test_a_regression_that_predicts_nothing_is_found(rng):
+def test_regression_no_better_than_a_constant_is_reported(rng):
     X = rng.normal(size=(30, 12))
     trainer = trainer_of(LatentFactors(12, 2), X, gradient="direct", n_dreams=10, feature_map=None)
     assert trainer.findings(trained(trainer, X)).useless_error >= 1

@@ -1,4 +1,4 @@
-"""Units of columns: there and back, and when to change them."""
+"""Units of columns: standardization, its inverse, and the criterion for new units."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 from skwakesleep._engine.amortised.units import Units, gradient_in_units
 
 
-def test_rows_come_back_from_standardized_units(rng):
+def test_restored_inverts_standardized(rng):
     units = Units(np.array([1e9, -3.0, 0.1]), np.array([1e-2, 5.0, 0.0]))
     X = units.location + rng.normal(size=(20, 3))
     assert_allclose(units.restored(units.standardized(X)), X, rtol=1e-12)
@@ -15,15 +15,15 @@ def test_rows_come_back_from_standardized_units(rng):
     assert np.isfinite(np.square(units.standardized(np.full((1, 3), 1e150)))).all()
 
 
-def test_units_are_renewed_after_a_change_that_matters():
+def test_units_differ_after_a_large_change():
     units = Units(np.zeros(2), np.array([2.0, 0.0]))
     assert not units.differ(Units(np.array([0.19, 0.0]), np.array([2.1, 0.0])))
     assert units.differ(Units(np.array([0.21, 0.0]), np.array([2.0, 0.0])))
     assert units.differ(Units(np.zeros(2), np.array([2.3, 0.0])))
-    assert units.differ(Units(np.zeros(2), np.array([2.0, 1e-9])))  # the first spread of a column
+    assert units.differ(Units(np.zeros(2), np.array([2.0, 1e-9])))  # a column that was constant
 
 
-def test_rows_seen_from_other_units_are_the_same_rows(rng):
+def test_seen_from_converts_between_units(rng):
     first, second = (
         Units(np.array([1.0, 7.0]), np.array([2.0, 0.0])),
         Units(np.array([-1.0, 6.0]), np.array([4.0, 30.0])),
@@ -34,6 +34,6 @@ def test_rows_seen_from_other_units_are_the_same_rows(rng):
     assert first.have_grown(second).tolist() == [False, True]
 
 
-def test_a_gradient_is_carried_over_by_the_chain_rule(rng):
+def test_gradient_in_units_follows_the_chain_rule(rng):
     theta, gradient, scale = rng.normal(size=4), rng.normal(size=4), np.array([1e3, 1e-3, 1e12, 1e-12])
     assert_allclose(gradient_in_units(gradient, theta * scale, lambda t: t / scale), gradient / scale, rtol=1e-8)

@@ -1,4 +1,4 @@
-"""Central differences, and errors of the identities that hold for every generative model."""
+"""Central differences, and errors of identities that hold for all generative models."""
 
 import numpy as np
 
@@ -18,12 +18,12 @@ def slope(function, theta, step=1e-5):
     return slopes
 
 
-def relative_error(got, expected):
-    return np.linalg.norm(got - expected) / np.linalg.norm(expected)
+def relative_error(actual, expected):
+    return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
 
 
 def gradient_error(model, theta, rng, n=20, grad=None):
-    """Return the relative error of the weighted gradient, with weights of either sign."""
+    """Return the relative error of the weighted gradient, with positive and negative weights."""
     z, x = model.sample(theta, n, rng)
     weights = rng.normal(size=n)
     expected = slope(lambda t: weights @ model.log_joint(t, z, x), theta)
@@ -63,15 +63,17 @@ def cross_form_error(model, theta, rng, n=30, m=7):
 
 
 def score_in_standard_errors(model, theta, rng, n_draws=N_DRAWS, n_batches=400):
-    """Return the mean score at the model's own draws, in standard errors: of order one for each parameter."""
-    size = n_draws // n_batches
-    weights = np.full(size, 1 / size)
-    means = np.array([model.grad_log_joint(theta, *model.sample(theta, size, rng), weights) for _ in range(n_batches)])
+    """Return the mean score over draws from the model, in standard errors, for each parameter."""
+    batch_size = n_draws // n_batches
+    weights = np.full(batch_size, 1 / batch_size)
+    means = np.array(
+        [model.grad_log_joint(theta, *model.sample(theta, batch_size, rng), weights) for _ in range(n_batches)]
+    )
     return means.mean(axis=0) / (means.std(axis=0, ddof=1) / np.sqrt(n_batches))
 
 
-def rows_of_pairs(model, theta, rng, n=5, m=4):
-    """Return ``log p(x_m | z_n)`` as the model has it, and from the log joint of one pair at a time."""
+def log_prob_both_ways(model, theta, rng, n=5, m=4):
+    """Return ``log p(x_m | z_n)`` from log_prob_x_given_z, and from log_joint minus log_prior."""
     z, _ = model.sample(theta, n, rng)
     _, X = model.sample(theta, m, rng)
     pairs = [model.log_joint(theta, z, np.repeat(X[[j]], n, axis=0)) - model.log_prior(theta, z) for j in range(m)]
@@ -79,7 +81,7 @@ def rows_of_pairs(model, theta, rng, n=5, m=4):
 
 
 class Wrapped:
-    """A model of which a subclass replaces some methods."""
+    """A wrapper of a model; subclasses replace some methods."""
 
     def __init__(self, model):
         self.model = model

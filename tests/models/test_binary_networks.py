@@ -1,4 +1,4 @@
-"""The neural decoder and the belief network against differences, sums over all states, and the Helmholtz machine."""
+"""NeuralDecoder and SigmoidBeliefNetwork: sums over all states, and comparison with HelmholtzMachine."""
 
 import numpy as np
 import pytest
@@ -31,28 +31,28 @@ def parameters(model, rng):
 
 
 @every_model
-def test_likelihoods_of_all_images_add_up_to_one(model, rng):
-    everything = oracle.binary_states(model.n_features)
-    assert logsumexp(model.log_likelihood(parameters(model, rng), everything)) == pytest.approx(0, abs=1e-12)
+def test_likelihoods_of_all_states_sum_to_one(model, rng):
+    all_states = oracle.binary_states(model.n_features)
+    assert logsumexp(model.log_likelihood(parameters(model, rng), all_states)) == pytest.approx(0, abs=1e-12)
 
 
 @every_model
-def test_it_starts_with_the_means_of_the_columns(model, rng):
+def test_initial_parameters_match_the_column_means(model, rng):
     X = data(model, rng, 200)
     _, x = model.sample(model.initial_params(X, rng), 20_000, rng)
     np.testing.assert_allclose(x.mean(axis=0), X.mean(axis=0), atol=0.2)
 
 
 @pytest.mark.parametrize("model", [NeuralDecoder(4, n_latents=15), SigmoidBeliefNetwork(4, (10, 5))])
-def test_no_likelihood_where_latents_are_too_many_to_list(model):
+def test_no_likelihood_with_many_latents(model):
     assert not hasattr(model, "log_likelihood")
     assert not hasattr(model, "grad_log_likelihood")
     with pytest.raises(AttributeError, match="has no log_likelihood: its latents are too many"):
         model.log_likelihood  # noqa: B018
 
 
-def test_decoder_decodes(rng):
-    """By hand, one row."""
+def test_log_joint_of_decoder_equals_the_explicit_formula(rng):
+    """The formula is written out for one row."""
     model = MODELS["decoder"]
     theta = parameters(model, rng)
     p = model.unpack(theta)
@@ -64,7 +64,7 @@ def test_decoder_decodes(rng):
 
 
 @pytest.mark.parametrize("sizes", [4, (4, 3)])
-def test_the_belief_network_is_the_generative_network_of_a_helmholtz_machine(sizes):
+def test_belief_network_equals_the_generative_network_of_helmholtz_machine(sizes):
     X, _ = make_bars(60, side=3, random_state=0)
     machine = HelmholtzMachine(sizes, autoregressive=None, max_iter=3, tol=None, random_state=0).fit(X)
     model = SigmoidBeliefNetwork(X.shape[1], sizes)
@@ -88,6 +88,6 @@ def test_the_belief_network_is_the_generative_network_of_a_helmholtz_machine(siz
         (lambda: SigmoidBeliefNetwork(4, (3, 0)), r"hidden_layer_sizes must be an int >= 1. Got 0."),
     ],
 )
-def test_bad_sizes(make, message):
+def test_invalid_sizes_raise(make, message):
     with pytest.raises(ValueError, match=message):
         make()

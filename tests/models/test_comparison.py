@@ -1,4 +1,4 @@
-"""Which models are the same: those of one class with equal parameters."""
+"""Models are the same if they have the same class and equal parameters."""
 
 import numpy as np
 import pytest
@@ -19,11 +19,11 @@ class Subclass(Model):
 
 
 class Opaque:
-    """Neither parameters nor a comparison."""
+    """A class without get_params and without __eq__."""
 
 
 class Ambiguous:
-    """A comparison whose result is not a truth value."""
+    """A class whose __eq__ returns an array."""
 
     def __eq__(self, other):
         return np.zeros(3)
@@ -78,18 +78,18 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("first", "second"), DIFFERENT)
-def test_models_with_different_parameters_are_not(first, second):
+def test_models_with_different_parameters_are_not_the_same(first, second):
     assert not same_model(Model(first), Model(second))
     assert not same_model(Model(second), Model(first))
 
 
-def test_models_without_parameters_are_compared_themselves():
+def test_models_without_parameters_are_compared_by_identity():
     model = Opaque()
     assert same_model(model, model)
     assert not same_model(model, Opaque())
 
 
-def test_models_of_the_package_are_compared_by_their_parameters():
+def test_models_of_the_package_are_compared_by_parameters():
     assert same_model(NeuralDecoder(4, 2), NeuralDecoder(4, 2))
     assert not same_model(NeuralDecoder(4, 2), NeuralDecoder(4, 3))
     assert not same_model(LatentFactors(4), LatentFactors(4, noise_floor=0.9))

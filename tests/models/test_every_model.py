@@ -1,6 +1,6 @@
-"""Every shipped model: gradients against differences, forms of the density against each other, scores, copies.
+"""Tests of all models in the package: gradients, densities, scores, parameters and copies.
 
-Densities themselves are compared with independent code in the files of the models.
+Densities are compared with independent code in the test files of the models.
 """
 
 import pickle
@@ -53,9 +53,9 @@ MODELS = FACTORS | NETWORKS | SIMULATORS
 EXPONENTIAL = FACTORS | NETWORKS | {"pinwheel": SIMULATORS["pinwheel"]}
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 every_exponential_model = pytest.mark.parametrize("model", EXPONENTIAL.values(), ids=EXPONENTIAL)
-# One of each kind, where a test takes long.
-SOME = NETWORKS | {name: FACTORS[name] for name in FACTORS if name.endswith("-diagonal")} | SIMULATORS
-some_models = pytest.mark.parametrize("model", SOME.values(), ids=SOME)
+# One model of each kind, for slow tests.
+REPRESENTATIVE = NETWORKS | {name: FACTORS[name] for name in FACTORS if name.endswith("-diagonal")} | SIMULATORS
+some_models = pytest.mark.parametrize("model", REPRESENTATIVE.values(), ids=REPRESENTATIVE)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def _coarse_neuron(monkeypatch):
-    """Simulate neurons in a twentieth of the time."""
+    """Use a coarse time step, which makes the simulation 20 times faster."""
     monkeypatch.setattr("skwakesleep.simulators._hodgkin_huxley.TIME_STEP", 1.0)
 
 
@@ -77,7 +77,7 @@ def data(model, rng, n=30):
 
 
 def parameters(model, rng):
-    """Return parameters without symmetry, with noise of a fair size."""
+    """Return perturbed initial parameters, which are not symmetric."""
     theta = model.initial_params(data(model, rng), rng) + 0.3 * rng.normal(size=model.n_params)
     return model.project(theta) if hasattr(model, "project") else theta
 
@@ -86,54 +86,54 @@ def parameters(model, rng):
 
 
 @every_model
-def test_weighted_gradient_is_the_slope_of_the_log_joint(model, rng):
+def test_weighted_gradient_equals_central_differences(model, rng):
     assert difference.gradient_error(model, parameters(model, rng), rng) < 1e-6
 
 
 @every_exponential_model
-def test_vector_jacobian_product_is_the_slope_of_the_natural_parameters(model, rng):
+def test_vector_jacobian_product_equals_central_differences(model, rng):
     assert isinstance(model, ExponentialFamily)
     assert difference.vjp_error(model, parameters(model, rng), rng) < 1e-6
 
 
 @every_exponential_model
-def test_exact_gradient_is_the_slope_of_the_likelihood(model, rng):
+def test_exact_gradient_equals_central_differences(model, rng):
     theta = parameters(model, rng)
     assert difference.likelihood_gradient_error(model, theta, model.sample(theta, 5, rng)[1]) < 1e-6
 
 
 @every_exponential_model
-def test_exponential_family_form_is_the_cross_form(model, rng):
+def test_exponential_family_form_equals_the_cross_form(model, rng):
     assert difference.cross_form_error(model, parameters(model, rng), rng) < 1e-10
 
 
 @every_exponential_model
-def test_densities_of_pairs_are_the_log_joint_without_the_prior(model, rng):
-    assert_allclose(*difference.rows_of_pairs(model, parameters(model, rng), rng), rtol=1e-9)
+def test_log_prob_x_given_z_equals_log_joint_minus_log_prior(model, rng):
+    assert_allclose(*difference.log_prob_both_ways(model, parameters(model, rng), rng), rtol=1e-9)
 
 
 @some_models
-def test_scores_are_zero_on_average(model, rng):
+def test_mean_score_is_zero(model, rng):
     n_draws = 4000 if isinstance(model, HodgkinHuxley) else difference.N_DRAWS
     theta = parameters(model, rng)
     assert np.abs(difference.score_in_standard_errors(model, theta, rng, n_draws)).max() < 5
 
 
 @some_models
-def test_scores_of_other_parameters_are_not_zero_on_average(model, rng):
-    """Negative control: each parameter is a little off when sampling."""
+def test_mean_score_is_not_zero_with_perturbed_parameters(model, rng):
+    """Negative control: each parameter is perturbed when sampling."""
     theta = parameters(model, rng)
 
-    class Off(difference.Wrapped):
+    class Perturbed(difference.Wrapped):
         def sample(self, theta, n, rng):
             return self.model.sample(theta + 0.1, n, rng)
 
     n_draws = 40_000 if isinstance(model, HodgkinHuxley) else difference.N_DRAWS
-    assert np.abs(difference.score_in_standard_errors(Off(model), theta, rng, n_draws)).max() > 5
+    assert np.abs(difference.score_in_standard_errors(Perturbed(model), theta, rng, n_draws)).max() > 5
 
 
 @pytest.mark.parametrize("model", NETWORKS.values(), ids=NETWORKS)
-def test_likelihood_is_what_importance_sampling_estimates(model, rng):
+def test_likelihood_agrees_with_importance_sampling(model, rng):
     theta, X = parameters(model, rng), data(model, rng, 4)
     z, _ = model.sample(theta, 100_000, rng)
     ratio = np.exp(model.log_prob_x_given_z(theta, z, X) - model.log_likelihood(theta, X))
@@ -141,26 +141,26 @@ def test_likelihood_is_what_importance_sampling_estimates(model, rng):
 
 
 @every_exponential_model
-def test_likelihood_in_blocks(model, rng, monkeypatch):
+def test_likelihood_does_not_depend_on_block_size(model, rng, monkeypatch):
     theta, X = parameters(model, rng), data(model, rng)
-    whole = model.log_likelihood(theta, X), model.grad_log_likelihood(theta, X)
+    expected = model.log_likelihood(theta, X), model.grad_log_likelihood(theta, X)
     monkeypatch.setattr("skwakesleep.models._densities.BLOCK_ELEMENTS", 1)
-    assert_allclose(model.log_likelihood(theta, X), whole[0], rtol=1e-11)
-    assert_allclose(model.grad_log_likelihood(theta, X), whole[1], rtol=1e-9, atol=1e-12)
+    assert_allclose(model.log_likelihood(theta, X), expected[0], rtol=1e-11)
+    assert_allclose(model.grad_log_likelihood(theta, X), expected[1], rtol=1e-9, atol=1e-12)
 
 
-# ---------------------------------------------------------------------- the contract
+# ---------------------------------------------------------------------- interface
 
 
 @every_model
-def test_the_check_of_models_passes(model, rng):
+def test_check_generative_model_passes(model, rng):
     assert isinstance(model, GenerativeModel)
     check_generative_model(model, parameters(model, rng), rng, n_draws=10_000)
 
 
-@pytest.mark.filterwarnings("ignore:The regression predicts no better")  # with so few dreams
+@pytest.mark.filterwarnings("ignore:The regression predicts no better")  # few dreams
 @some_models
-def test_it_can_be_fitted(model, rng):
+def test_model_can_be_fitted(model, rng):
     X = data(model, rng)[:3]
     fitted = AmortisedWakeSleep(model, n_sleep=200, max_iter=2, feature_map=None, random_state=0).fit(X)
     assert fitted.params_.keys() == model.unpack(fitted.theta_).keys()
@@ -174,7 +174,7 @@ NAMED = NETWORKS | SIMULATORS
 
 
 @pytest.mark.parametrize("model", NAMED.values(), ids=NAMED)
-def test_names_and_flat_parameters(model, rng):
+def test_pack_and_unpack_parameters(model, rng):
     theta = parameters(model, rng)
     views = model.unpack(theta)
     assert_array_equal(model.pack(**views), theta)
@@ -183,7 +183,7 @@ def test_names_and_flat_parameters(model, rng):
         model.pack(weights=0)
 
 
-# ---------------------------------------------------------------------- parameters of the models themselves
+# ---------------------------------------------------------------------- constructor parameters
 
 
 def coin(theta, n, rng):
@@ -195,7 +195,7 @@ def coin_log_joint(theta, z, x):
 
 
 COIN = FunctionModel(coin, coin_log_joint, n_params=1, n_features=1, project=np.tanh, initial_params=np.ones(1))
-# Other values of parameters, by which models are no longer equal, and the number of free parameters with them.
+# Model, changes of its parameters, and the resulting n_params.
 CHANGES = {
     "factors": (
         FACTORS["normal-full"],
@@ -213,7 +213,7 @@ each_kind = pytest.mark.parametrize(("model", "changes", "n_params"), CHANGES.va
 
 
 @each_kind
-def test_clones_and_copies_are_equal(model, changes, n_params):
+def test_clones_and_copies_are_equal_to_the_model(model, changes, n_params):
     for other in clone(model), deepcopy(model), pickle.loads(pickle.dumps(model)):
         assert other is not model
         assert other == model
@@ -224,8 +224,8 @@ def test_clones_and_copies_are_equal(model, changes, n_params):
 
 
 @each_kind
-def test_a_parameter_that_is_set_is_one_that_is_constructed(model, changes, n_params):
-    """All that is derived follows, and the model that is cloned stays as it is."""
+def test_set_params_equals_construction(model, changes, n_params):
+    """Derived attributes are updated, and the cloned model does not change."""
     original = clone(model)
     constructed = type(model)(**(model.get_params() | changes))
     other = clone(model)
@@ -239,22 +239,22 @@ def test_a_parameter_that_is_set_is_one_that_is_constructed(model, changes, n_pa
 
 
 @each_kind
-def test_a_model_that_was_set_computes_what_one_that_was_constructed_does(model, changes, n_params):
+def test_set_params_and_construction_give_equal_results(model, changes, n_params):
     other, constructed = clone(model).set_params(**changes), type(model)(**(model.get_params() | changes))
     theta = np.random.default_rng(0).normal(size=other.n_params)
-    one, two = (each.sample(theta, 3, np.random.default_rng(1))[1] for each in (other, constructed))
-    assert_array_equal(one, two)
+    first, second = (each.sample(theta, 3, np.random.default_rng(1))[1] for each in (other, constructed))
+    assert_array_equal(first, second)
     for name in "log_likelihood", "column_units", "project":
         assert hasattr(other, name) == hasattr(constructed, name)
 
 
-def test_arrays_are_compared_by_value():
+def test_array_parameters_are_compared_by_value():
     histories = [np.ones(3), np.ones(3), [1.0, 1.0, 1.0], None, np.array([1.0, 1.0, 2.0])]
     model, *others = (BlowflyDynamics(12, 2, history) for history in histories)
     assert [model == other for other in others] == [True, True, False, False]
 
 
-def test_models_of_other_classes_are_not_equal():
+def test_models_of_different_classes_are_not_equal():
     class Factors(LatentFactors):
         pass
 
@@ -262,7 +262,7 @@ def test_models_of_other_classes_are_not_equal():
 
 
 @pytest.mark.parametrize(
-    ("model", "params", "words"),
+    ("model", "params", "message"),
     [
         (LatentFactors(3), {"n_components": 0}, "n_components of LatentFactors must be an int"),
         (LatentFactors(3), {"n_components": 1, "noise": "tied"}, "noise of LatentFactors must be one of"),
@@ -272,14 +272,14 @@ def test_models_of_other_classes_are_not_equal():
         (COIN, {"sample": None}, "FunctionModel needs sample"),
     ],
 )
-def test_a_parameter_that_is_not_valid_changes_nothing(model, params, words):
+def test_invalid_parameter_raises_and_changes_nothing(model, params, message):
     other = clone(model)
-    with pytest.raises((TypeError, ValueError), match=words):
+    with pytest.raises((TypeError, ValueError), match=message):
         other.set_params(**params)
     assert other == model
 
 
-def test_parameters_of_a_model_are_searched():
+def test_grid_search_over_parameters_of_a_model():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 1)) * [3.0, -2.0, 1.0, 2.0] + 0.3 * rng.normal(size=(300, 4))
     model = LatentFactors(4)
@@ -292,7 +292,7 @@ def test_parameters_of_a_model_are_searched():
     assert model == LatentFactors(4)
 
 
-def test_unknown_functions_are_refused():
+def test_unknown_function_raises():
     with pytest.raises(
         TypeError, match=r"FunctionModel has no method 'latent_funtion'\. The methods are .*latent_function"
     ):

@@ -1,4 +1,4 @@
-"""Linear latent-factor models: gradients, identities, likelihoods against other people's code."""
+"""LatentFactors: likelihoods against scikit-learn, enumeration and quadrature; bounds and invalid arguments."""
 
 from functools import partial
 from itertools import product
@@ -28,17 +28,17 @@ def rng():
 
 
 def parameters(model, rng):
-    """Parameters without symmetry, with noise of a fair size."""
+    """Return perturbed initial parameters, which are not symmetric."""
     X = rng.normal(size=(50, model.n_features))
     theta = model.initial_params(X if model.observations == "gaussian" else X > 0, rng)
     return model.project(theta + 0.3 * rng.normal(size=model.n_params))
 
 
-# ---------------------------------------------------------------------- gradients and identities
+# ---------------------------------------------------------------------- scores
 
 
 def mean_score(model, sampler, rng, n=200_000):
-    """Return the mean score at draws, in standard errors."""
+    """Return the absolute mean score over draws from the sampler, in standard errors."""
     theta = parameters(model, rng)
     weights = np.full(n // 200, 200 / n)
     scores = []
@@ -50,8 +50,8 @@ def mean_score(model, sampler, rng, n=200_000):
 
 
 @pytest.mark.parametrize(("latents", "other"), [("normal", "laplace"), ("laplace", "uniform"), ("uniform", "normal")])
-def test_the_mean_score_sees_another_prior(latents, other, rng):
-    """Negative control: pairs drawn with other latents."""
+def test_mean_score_is_not_zero_with_a_different_prior(latents, other, rng):
+    """Negative control: the latents are drawn from a different prior."""
     model = LatentFactors(4, 2, latents=latents)
     sampler = LatentFactors(4, 2, latents=other)
     original = sampler.sample
@@ -62,22 +62,22 @@ def test_the_mean_score_sees_another_prior(latents, other, rng):
 # ---------------------------------------------------------------------- likelihoods
 
 
-def test_normal_latents_are_factor_analysis(rng):
+def test_likelihood_of_normal_latents_equals_factor_analysis(rng):
     X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + rng.normal(size=(300, 5))
     fitted = FactorAnalysis(2, tol=1e-8, max_iter=5000).fit(X)
     model = LatentFactors(5, 2)
     theta = np.concatenate([fitted.components_.T.ravel(), fitted.mean_, 0.5 * np.log(fitted.noise_variance_)])
     assert_allclose(model.log_likelihood(theta, X), fitted.score_samples(X), rtol=1e-8)
-    assert abs(model.grad_log_likelihood(theta, X)).max() < 1e-2  # its maximum is ours
+    assert abs(model.grad_log_likelihood(theta, X)).max() < 1e-2  # scikit-learn has converged to the maximum
 
 
-def test_a_covariance_that_is_singular_to_working_precision_has_no_likelihood(rng):
+def test_likelihood_is_nan_if_the_covariance_is_numerically_singular(rng):
     model = LatentFactors(3, 1)
     theta = np.concatenate([np.full(3, 1e12), np.zeros(6)])
     assert np.isnan(model.log_likelihood(theta, rng.normal(size=(4, 3)))).all()
 
 
-def test_categorical_latents_are_a_mixture_with_tied_covariance(rng):
+def test_likelihood_of_categorical_latents_equals_tied_mixture(rng):
     X = np.concatenate([rng.normal(size=(100, 3)), 3 + rng.normal(size=(200, 3))])
     fitted = GaussianMixture(2, covariance_type="tied", random_state=0).fit(X)
     model = LatentFactors(3, 2, latents="categorical", noise="full")
@@ -90,7 +90,7 @@ def test_categorical_latents_are_a_mixture_with_tied_covariance(rng):
     assert_allclose(model.unpack(theta)["probabilities"], fitted.weights_)
 
 
-def test_binary_latents_are_enumerated(rng):
+def test_likelihood_of_binary_latents_equals_enumeration(rng):
     model = LatentFactors(3, 2, latents="bernoulli", noise="spherical")
     theta = parameters(model, rng)
     named = model.unpack(theta)
@@ -120,7 +120,7 @@ def test_quadrature_is_accurate_with_small_noise(latents, rng):
     density, low, high = PRIORS_1D[latents]
     _, X = model.sample(theta, 4, rng)
 
-    z = np.linspace(low, high, 100_001)[:, np.newaxis]  # with the kink of the density on a node
+    z = np.linspace(low, high, 100_001)[:, np.newaxis]  # the kink of the density is on a node
     h = np.hstack([np.cos(z), np.sin(z)]) if latents == "angle" else z
     means = h @ named["loadings"].T + named["intercept"]
     integrand = density(z[:, 0])[:, np.newaxis] * norm.pdf(X, means[:, np.newaxis], 0.1).prod(axis=-1)
@@ -128,17 +128,17 @@ def test_quadrature_is_accurate_with_small_noise(latents, rng):
 
 
 @pytest.mark.parametrize(("latents", "n_components"), [("laplace", 3), ("bernoulli", 20), ("angle", 3)])
-def test_there_is_no_likelihood_where_latents_are_many(latents, n_components):
+def test_no_likelihood_with_many_latents(latents, n_components):
     model = LatentFactors(4, n_components, latents=latents)
     assert not hasattr(model, "log_likelihood")
     assert not hasattr(model, "grad_log_likelihood")
     assert hasattr(model, "log_joint")
 
 
-# ---------------------------------------------------------------------- bounds, names, mistakes
+# ---------------------------------------------------------------------- bounds and invalid arguments
 
 
-def test_noise_has_a_floor_and_uniform_latents_have_loadings_above_zero(rng):
+def test_project_bounds_noise_and_loadings_of_uniform_latents(rng):
     for noise in "spherical", "diagonal", "full":
         model = LatentFactors(3, 2, latents="uniform", noise=noise, noise_floor=0.01)
         theta = model.initial_params(rng.normal(size=(20, 3)), rng)
@@ -151,7 +151,7 @@ def test_noise_has_a_floor_and_uniform_latents_have_loadings_above_zero(rng):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ({"n_features": 0}, "n_features .* at least 1. Got 0"),
         ({"n_components": 2.5}, "n_components .* Got 2.5"),
@@ -161,6 +161,6 @@ def test_noise_has_a_floor_and_uniform_latents_have_loadings_above_zero(rng):
         ({"noise_floor": 0}, "noise_floor .* Got 0"),
     ],
 )
-def test_mistaken_arguments_are_named(arguments, words):
-    with pytest.raises(ValueError, match=words):
+def test_invalid_argument_raises(arguments, message):
+    with pytest.raises(ValueError, match=message):
         LatentFactors(**({"n_features": 3} | arguments))

@@ -1,4 +1,4 @@
-"""The table of methods: the user guide prints it, and calls are checked against it."""
+"""The table of model methods: its copy in the user guide, and the checks of calls against it."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "black_box.rst"
 
 
 def table():
-    """Return the table as the user guide shows it."""
+    """Return the table in the format of the user guide."""
     lines = [".. list-table::", "   :header-rows: 1", "   :widths: 40 22 38", ""]
     rows = [("method", "returns", "used for")]
     rows += [
@@ -26,7 +26,7 @@ def table():
     return "\n".join(lines)
 
 
-def test_user_guide_has_the_table():
+def test_user_guide_contains_the_table():
     assert table() in GUIDE.read_text(encoding="utf-8")
 
 
@@ -43,8 +43,8 @@ def test_methods_of_protocols_are_in_the_table(protocol, names):
     assert methods == set(names) <= METHODS.keys()
 
 
-def test_arguments_of_the_table_are_those_of_the_models():
-    """The same number in the same order, of those that the models of this package have."""
+def test_arguments_in_the_table_match_the_models():
+    """The number of arguments is compared for each method that a model has."""
     for model in LatentFactors(3), BlowflyDynamics(12, 2):
         for name, method in METHODS.items():
             if hasattr(model, name):
@@ -52,7 +52,7 @@ def test_arguments_of_the_table_are_those_of_the_models():
                 assert code.co_argcount - 1 == len(arrays(method.arguments)), name
 
 
-WRONG = {
+INVALID = {
     "P": ("grad_log_joint", np.zeros(3)),
     "n": ("log_joint", np.zeros(3)),
     "m": ("log_likelihood", np.zeros(3)),
@@ -66,10 +66,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("case", WRONG)
-def test_wrong_shapes_are_found(case):
-    """And the right ones are not."""
-    name, result = WRONG[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_results_raise(case):
+    """Valid results do not raise."""
+    name, result = INVALID[case]
     model = LatentFactors(3, 1)
     theta, z, x, rows = np.zeros(model.n_params), np.zeros((5, 1)), np.zeros((5, 3)), np.zeros((2, 3))
     x = rows if name == "log_prob_x_given_z" else x
@@ -78,9 +78,9 @@ def test_wrong_shapes_are_found(case):
     args = [values[argument] for argument in arrays(METHODS[name].arguments)]
     getattr(GuardedModel(model), name)(*args)
 
-    class Wrong(LatentFactors):
+    class Invalid(LatentFactors):
         pass
 
-    setattr(Wrong, name, lambda self, *args: result)
-    with pytest.raises(ModelError, match=f"^Wrong.{name} "):
-        getattr(GuardedModel(Wrong(3, 1)), name)(*args)
+    setattr(Invalid, name, lambda self, *args: result)
+    with pytest.raises(ModelError, match=f"^Invalid.{name} "):
+        getattr(GuardedModel(Invalid(3, 1)), name)(*args)

@@ -1,4 +1,4 @@
-"""Parameters in other units of the columns: densities and draws obey the change of variables."""
+"""Parameters in different units of the columns: densities and samples follow the change of variables."""
 
 from itertools import product
 
@@ -20,7 +20,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_densities_and_draws_change_as_variables_do(model):
+def test_densities_and_samples_follow_the_change_of_variables(model):
     rng = np.random.default_rng(0)
     theta = model.initial_params(rng.normal(size=(50, 3)), rng)
     theta = model.project(theta + 0.2 * rng.normal(size=theta.shape))
@@ -46,39 +46,39 @@ def test_binary_columns_have_no_units(model):
     assert not hasattr(model, "params_in_units")
 
 
-def with_old_noise(theta, rescaled):
+def keep_noise(theta, rescaled):
     return np.append(rescaled[:3], theta[3])
 
 
-def a_little_off(theta, rescaled):
+def shift_noise(theta, rescaled):
     return rescaled + np.array([0, 0, 0, 1e-3])
 
 
-def without_noise(theta, rescaled):
+def drop_noise(theta, rescaled):
     return rescaled[:3]
 
 
-BROKEN = {
-    with_old_noise: "log_joint does not obey the change of variables",
-    a_little_off: "is not undone by the inverse change of units",
-    without_noise: r"params_in_units must return an array of shape \(4,\). Got shape \(3,\)",
+INCONSISTENT = {
+    keep_noise: "log_joint does not obey the change of variables",
+    shift_noise: "is not undone by the inverse change of units",
+    drop_noise: r"params_in_units must return an array of shape \(4,\). Got shape \(3,\)",
 }
 
 
-@pytest.mark.parametrize("broken", BROKEN)
-def test_broken_units_are_found(broken):
-    class Broken(LatentFactors):
+@pytest.mark.parametrize("convert", INCONSISTENT)
+def test_inconsistent_units_raise(convert):
+    class Inconsistent(LatentFactors):
         def params_in_units(self, theta, location, scale):
-            return broken(theta, super().params_in_units(theta, location, scale))
+            return convert(theta, super().params_in_units(theta, location, scale))
 
     theta = np.array([0.5, -1.0, 0.3, -0.5])
     check_generative_model(LatentFactors(1, 2, noise="spherical"), theta, np.random.default_rng(0))
-    with pytest.raises(ValueError, match=BROKEN[broken]):
-        check_generative_model(Broken(1, 2, noise="spherical"), theta, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=INCONSISTENT[convert]):
+        check_generative_model(Inconsistent(1, 2, noise="spherical"), theta, np.random.default_rng(0))
 
 
-def test_draws_in_other_units_are_checked_without_a_density():
-    """A model without a density, whose draws alone can be compared."""
+def test_samples_in_different_units_are_checked_without_a_density():
+    """The model has no density, so the check compares mean squares of samples."""
 
     def model(scale_of_noise):
         return FunctionModel(

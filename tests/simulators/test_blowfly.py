@@ -1,4 +1,4 @@
-"""The delay model against differences, adaptive quadrature of the definition, and simulation."""
+"""BlowflyDynamics against central differences, adaptive quadrature and simulation."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from skwakesleep.simulators import BlowflyDynamics
 from skwakesleep.simulators._population_steps import log_densities, summed_out
 from tests.models import difference
 
-# Counts in thousands, as everywhere in this file.
+# Counts in thousands.
 X = load_blowfly()[np.newaxis] / 1000
-# Fecundity, capacity, mortality, and the noises of recruitment and survival.
+# Logs of fecundity, capacity, mortality, and the noise of recruitment and survival.
 PARAMETERS = {
     "typical": np.log([6.0, 0.7, 0.3, 0.6, 0.6]),
     "noisy": np.log([6.0, 0.7, 0.3, 1.5, 1.5]),
@@ -34,16 +34,16 @@ def model():
     return BlowflyDynamics(10, delay=3)
 
 
-def defined_log_likelihood(theta, delay, series):
-    """Integrate the definition over the log of the losses beyond the least, one step after another."""
+def quadrature_log_likelihood(theta, delay, series):
+    """Integrate the definition over the log of the losses above their minimum, one step at a time."""
     fecundity, capacity, mortality, noise_r, noise_s = np.exp(theta)
     total = 0.0
     for t in range(delay, len(series) - 1):
         births = fecundity * series[t - delay] * np.exp(-series[t - delay] / capacity)
-        least = max(0.0, np.log(series[t] / series[t + 1]))
+        min_loss = max(0.0, np.log(series[t] / series[t + 1]))
 
-        def integrand(log_excess, t=t, births=births, least=least):
-            loss = least + np.exp(log_excess)
+        def integrand(log_excess, t=t, births=births, min_loss=min_loss):
+            loss = min_loss + np.exp(log_excess)
             recruits = series[t + 1] - series[t] * np.exp(-loss)
             density = gamma.pdf(recruits, noise_r**-2, scale=births * noise_r**2)
             return density * gamma.pdf(loss, noise_s**-2, scale=mortality * noise_s**2) * np.exp(log_excess)
@@ -53,9 +53,9 @@ def defined_log_likelihood(theta, delay, series):
 
 
 @pytest.mark.parametrize("name", ["typical", "mixed"])
-def test_likelihood_is_the_integral_of_the_definition(name):
+def test_likelihood_equals_the_integral_of_the_definition(name):
     delay, series = 3, X[:, :14]
-    expected = defined_log_likelihood(PARAMETERS[name], delay, series[0])
+    expected = quadrature_log_likelihood(PARAMETERS[name], delay, series[0])
     assert BlowflyDynamics(14, delay).log_likelihood(PARAMETERS[name], series) == pytest.approx(expected, abs=1e-5)
 
 
@@ -65,38 +65,38 @@ def test_likelihood_does_not_depend_on_the_number_of_nodes(theta):
     assert np.ptp(values) < 1e-5
 
 
-def test_few_nodes_do_not_suffice():
+def test_few_nodes_are_inaccurate():
     """Negative control."""
     theta = PARAMETERS["mixed"]
     values = [BlowflyDynamics(180, 7, n_nodes=n_nodes).log_likelihood(theta, X)[0] for n_nodes in (12, 200)]
     assert np.ptp(values) > 0.05
 
 
-def test_density_of_the_population_integrates_to_one():
-    """One step, over all populations that it may lead to."""
+def test_density_of_one_step_integrates_to_one():
+    """The integral is over the next population."""
     model, step = BlowflyDynamics(4, delay=2), 0.01
     after = np.arange(step / 2, 40, step)
     series = np.column_stack([np.tile([0.5, 0.4, 1.5], (len(after), 1)), after])
     assert step * np.exp(model.log_likelihood(PARAMETERS["typical"], series)).sum() == pytest.approx(1, abs=1e-4)
 
 
-def test_likelihood_depends_on_the_unit_as_stated():
+def test_likelihood_follows_the_change_of_units():
     in_thousands = PARAMETERS["typical"]
-    single = in_thousands + np.log([1, 1000, 1, 1, 1])
+    in_individuals = in_thousands + np.log([1, 1000, 1, 1, 1])
     model = BlowflyDynamics(180, 7)
-    difference_in_nats = model.log_likelihood(in_thousands, X) - model.log_likelihood(single, 1000 * X)
+    difference_in_nats = model.log_likelihood(in_thousands, X) - model.log_likelihood(in_individuals, 1000 * X)
     assert difference_in_nats == pytest.approx(172 * np.log(1000))
 
 
-def test_each_series_has_its_own_likelihood():
+def test_likelihoods_of_series_are_independent():
     model = BlowflyDynamics(20, 4)
     series = X[0, :100].reshape(5, 20)
-    together = model.log_likelihood(PARAMETERS["typical"], series)
-    apart = [model.log_likelihood(PARAMETERS["typical"], series[[row]])[0] for row in range(5)]
-    np.testing.assert_allclose(together, apart, rtol=1e-12)
+    all_series = model.log_likelihood(PARAMETERS["typical"], series)
+    one_by_one = [model.log_likelihood(PARAMETERS["typical"], series[[row]])[0] for row in range(5)]
+    np.testing.assert_allclose(all_series, one_by_one, rtol=1e-12)
 
 
-def test_local_gradient_is_the_slope_of_the_log_joint_of_the_steps(rng):
+def test_local_gradient_equals_central_differences(rng):
     model, theta = BlowflyDynamics(180, 7), PARAMETERS["typical"]
     z, rows = model.sample_local(theta, model.local_inputs(X), 300, rng)
     weights = rng.normal(size=300)
@@ -105,17 +105,17 @@ def test_local_gradient_is_the_slope_of_the_log_joint_of_the_steps(rng):
 
 
 @every_parameters
-def test_exact_gradient_is_the_slope_of_the_likelihood(theta):
+def test_exact_gradient_equals_central_differences(theta):
     assert difference.likelihood_gradient_error(BlowflyDynamics(180, 7), theta, X) < 1e-6
 
 
-def test_scores_of_the_steps_are_zero_on_average(rng):
+def test_mean_local_score_is_zero(rng):
     local = Local(BlowflyDynamics(180, 7))
     assert np.abs(difference.score_in_standard_errors(local, PARAMETERS["typical"], rng)).max() < 5
 
 
 class Local(difference.Wrapped):
-    """The steps of the blowfly counts as a model of its own."""
+    """A model whose rows are the steps of the blowfly counts."""
 
     def sample(self, theta, n, rng):
         return self.model.sample_local(theta, self.model.local_inputs(X), n, rng)
@@ -125,18 +125,18 @@ class Local(difference.Wrapped):
 
 
 @pytest.mark.parametrize("parameter", range(5))
-def test_scores_of_other_parameters_are_not_zero_on_average(parameter, model, rng):
-    """Negative control: one parameter is a little off when sampling."""
+def test_mean_score_is_not_zero_with_a_perturbed_parameter(parameter, model, rng):
+    """Negative control: one parameter is perturbed when sampling."""
 
-    class Off(difference.Wrapped):
+    class Perturbed(difference.Wrapped):
         def sample(self, theta, n, rng):
             return self.model.sample(theta + 0.05 * (np.arange(5) == parameter), n, rng)
 
-    assert np.abs(difference.score_in_standard_errors(Off(model), PARAMETERS["typical"], rng)).max() > 5
+    assert np.abs(difference.score_in_standard_errors(Perturbed(model), PARAMETERS["typical"], rng)).max() > 5
 
 
-def test_populations_are_as_likely_as_they_are_frequent(rng):
-    """One step: the distribution function of simulated populations by the likelihood is uniform."""
+def test_simulated_populations_follow_the_likelihood(rng):
+    """The probability integral transform of simulated populations is uniform."""
     theta, n_draws = PARAMETERS["typical"], 4000
     model = BlowflyDynamics(3, delay=1, history=[0.5, 1.5])
     _, x = model.sample(theta, n_draws, rng)
@@ -147,7 +147,7 @@ def test_populations_are_as_likely_as_they_are_frequent(rng):
     assert kstest(np.interp(1.1 * x[:, 2], edges + 0.005, mass), "uniform").pvalue < 1e-3  # negative control
 
 
-def test_latents_and_observations_fit_together(rng):
+def test_latents_are_consistent_with_observations(rng):
     model, theta = BlowflyDynamics(12, delay=2, history=[0.3, 0.5, 0.4]), PARAMETERS["typical"]
     (recruits, losses), x = model.sample(theta, 6, rng)
     assert recruits.shape == losses.shape == (6, 9)
@@ -157,7 +157,7 @@ def test_latents_and_observations_fit_together(rng):
     np.testing.assert_allclose(survivors + np.exp(recruits), x[:, 3:])
 
 
-def test_local_rows(rng):
+def test_local_inputs_and_samples(rng):
     model = BlowflyDynamics(180, 7)
     rows = model.local_inputs(X)
     assert rows.shape == (172, 3)
@@ -170,8 +170,8 @@ def test_local_rows(rng):
     )
 
 
-def test_features_are_all_that_the_posterior_depends_on():
-    """Two histories on different scales but with the same features: the same posterior, relative to the prior."""
+def test_posterior_depends_only_on_local_features():
+    """Two histories with different scales and equal features have the same posterior relative to the prior."""
     theta = PARAMETERS["typical"]
     delayed = np.array([0.5, 2.0])
     births = 6.0 * delayed * np.exp(-delayed / 0.7)
@@ -186,15 +186,15 @@ def test_features_are_all_that_the_posterior_depends_on():
     assert expected_losses[0] == pytest.approx(expected_losses[1], rel=1e-6)
 
 
-def test_transform_is_the_expected_survival_of_each_step():
-    """Regression on dreams against the exact posterior."""
+def test_transform_estimates_the_expected_survival_of_each_step():
+    """The regression on dreams is compared with the exact posterior."""
     theta = PARAMETERS["noisy"]
 
-    class Started(BlowflyDynamics):
+    class FixedStart(BlowflyDynamics):
         def initial_params(self, X, rng):
             return theta
 
-    model = Started(180, 7)
+    model = FixedStart(180, 7)
     estimator = AmortisedWakeSleep(
         model, n_sleep=1000, max_iter=1, learning_rate_init=1e-9, feature_map=None, random_state=0
     )
@@ -204,10 +204,10 @@ def test_transform_is_the_expected_survival_of_each_step():
     expected = fitted.transform(X)[:, 0]
     assert np.sqrt(np.mean((expected - exact) ** 2)) < 0.8 * exact.std()
     assert np.corrcoef(expected, exact)[0, 1] > 0.75
-    assert np.corrcoef(expected, exact[::-1])[0, 1] < 0.5  # negative control: the steps in another order
+    assert np.corrcoef(expected, exact[::-1])[0, 1] < 0.5  # negative control: steps in reverse order
 
 
-def test_extreme_noise_stays_finite(rng):
+def test_extreme_noise_gives_finite_results(rng):
     model = BlowflyDynamics(60, 7)
     for noise in (-50.0, 50.0):
         theta = model.project(PARAMETERS["typical"] + [0, 0, 0, noise, noise])
@@ -227,6 +227,6 @@ def test_extreme_noise_stays_finite(rng):
         ({"history": [1.0, 2.0]}, r"history must have delay \+ 1 = 8 values. Got shape \(2,\)."),
     ],
 )
-def test_bad_parameters(parameters, message):
+def test_invalid_parameters_raise(parameters, message):
     with pytest.raises(ValueError, match=message):
         BlowflyDynamics(**parameters)

@@ -1,4 +1,4 @@
-"""The neuron against physiology's textbook, its population against differences."""
+"""HodgkinHuxley: published values of the neuron, and scores of the population parameters."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def model():
 
 
 class Prior(difference.Wrapped):
-    """Without the simulation, which has no part in the score."""
+    """The model without the simulation, on which the score does not depend."""
 
     def sample(self, theta, n, rng):
         return theta[:3] + np.exp(theta[3:]) * rng.standard_normal((n, 3)), np.zeros((n, 8))
@@ -28,11 +28,11 @@ class Prior(difference.Wrapped):
 THETA = np.array([0.1, -0.2, 0.3, -1.0, -0.5, -2.0])
 
 
-def test_scores_are_zero_on_average(model, rng):
+def test_mean_score_is_zero(model, rng):
     assert np.abs(difference.score_in_standard_errors(Prior(model), THETA, rng)).max() < 5
 
 
-def test_latents_of_samples_are_those_of_the_prior(model, rng):
+def test_latents_of_samples_follow_the_prior(model, rng):
     z, x = model.sample(THETA, 400, rng)
     assert x.shape == (400, model.n_features)
     assert (np.abs(z.mean(axis=0) - THETA[:3]) < 5 * np.exp(THETA[3:]) / np.sqrt(400)).all()
@@ -45,20 +45,20 @@ def test_steady_states_at_rest():
     np.testing.assert_allclose(steady, [0.0529, 0.5961, 0.3177], atol=1e-4)
 
 
-def test_kinetics_have_no_gap_where_a_rate_is_zero_over_zero():
+def test_kinetics_are_continuous_at_removable_singularities():
     for potential in (-40.0, -55.0):
         around = [np.array(_kinetics(np.array([potential + shift])))[..., 0] for shift in (-1e-6, 0.0, 1e-6)]
         assert np.isfinite(around).all()
         np.testing.assert_allclose(around[1], (around[0] + around[2]) / 2, rtol=1e-6)
 
 
-def test_a_quiet_neuron_stays_at_rest():
+def test_neuron_without_input_stays_at_rest():
     model = HodgkinHuxley(current=0.0, noise=0.0)
     potentials = model.simulate(np.zeros((1, 3)), np.random.default_rng(0))
     np.testing.assert_allclose(potentials, -65.0, atol=0.1)
 
 
-def test_a_step_of_current_makes_the_squid_fire_about_every_fifteen_milliseconds():
+def test_step_current_gives_the_known_firing_rate():
     model = HodgkinHuxley(current=10.0, noise=0.0)
     potential = model.simulate(np.zeros((1, 3)), np.random.default_rng(0))[0]
     spikes = model.times[1:][(potential[1:] > 0) & (potential[:-1] <= 0)]
@@ -67,13 +67,13 @@ def test_a_step_of_current_makes_the_squid_fire_about_every_fifteen_milliseconds
     assert 30 < potential.max() < 50  # mV: below the reversal potential of sodium
 
 
-def test_without_sodium_there_are_no_spikes():
+def test_no_spikes_without_sodium():
     model = HodgkinHuxley(noise=0.0)
     potentials = model.simulate(np.array([[-10.0, 0.0, 0.0]]), np.random.default_rng(0))
     assert potentials.max() < -40
 
 
-def test_summaries_of_a_made_up_trace():
+def test_summaries_of_an_artificial_trace():
     model = HodgkinHuxley()
     times = model.times
     trace = np.where((times >= 10) & (times < 50), -50.0, -64.0)
@@ -81,24 +81,24 @@ def test_summaries_of_a_made_up_trace():
     trace[times >= 55] = -70.0
     during = trace[(times >= 10) & (times < 50)]
     expected = [1.0, during.mean() + 65, during.std(), 30.0, 15.0, np.log(2), np.log(10.0), -5.0]
-    got = model.summarize(trace[np.newaxis])[0]
-    np.testing.assert_allclose(got * [2, 4, 6, 12, 2, 0.4, 0.6, 3], expected, rtol=1e-6)
+    actual = model.summarize(trace[np.newaxis])[0]
+    np.testing.assert_allclose(actual * [2, 4, 6, 12, 2, 0.4, 0.6, 3], expected, rtol=1e-6)
 
 
-def test_noise_makes_every_trial_another_one(model, rng):
+def test_trials_differ_only_with_noise(model, rng):
     x = model.summarize(model.simulate(np.zeros((2, 3)), rng))
     assert (x[0] != x[1]).any()
-    silent = HodgkinHuxley(noise=0.0)
-    x = silent.summarize(silent.simulate(np.zeros((2, 3)), rng))
+    without_noise = HodgkinHuxley(noise=0.0)
+    x = without_noise.summarize(without_noise.simulate(np.zeros((2, 3)), rng))
     np.testing.assert_array_equal(x[0], x[1])
 
 
-def test_projection_holds_the_scales_within_bounds(model):
+def test_project_bounds_the_scales(model):
     projected = model.project(np.array([5.0, -5.0, 0.0, -10.0, 10.0, -1.0]))
     np.testing.assert_allclose(projected, [5.0, -5.0, 0.0, np.log(0.05), 0.0, -1.0])
 
 
 @pytest.mark.parametrize("noise", [-1.0, np.nan])
-def test_bad_noise(noise):
+def test_invalid_noise_raises(noise):
     with pytest.raises(ValueError, match=r"noise must be a number >= 0\. Got"):
         HodgkinHuxley(noise=noise)
