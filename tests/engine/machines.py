@@ -176,4 +176,4 @@ def dreams(
 
 def exact_log_likelihood(machine: Machine, flat: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the log-likelihood of rows of units ``(B, 1, D)`` by enumeration."""
-    return Enumeration(machine.bind(flat, NumpyBackend()))(x).log_likelihood
+    return Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(x).log_likelihood

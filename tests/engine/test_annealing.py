@@ -212,7 +212,7 @@ def test_no_particle_explains_the_row():
 def test_enumeration_is_exact():
     machine, flat = untaught("deep")
     causes, x = dreams(machine, flat, 4)
-    lower, upper = Enumeration(machine.bind(flat, NumpyBackend())).bracket(x, causes)
+    lower, upper = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend()).bracket(x, causes)
     assert lower is upper
     assert lower.exact
     assert (estimate_of(lower).standard_error == 0).all()

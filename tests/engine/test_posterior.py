@@ -39,7 +39,7 @@ def oracle_means(model, X):
 def test_enumeration_gives_the_posterior_means_of_the_oracle(sizes, gaussian):
     model, machine, flat = oracle_machine(sizes, seed=2, scale=1.5, gaussian=gaussian)
     X = data(model)
-    particles = Enumeration(machine.bind(flat, NumpyBackend()))(X[:, np.newaxis])
+    particles = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(X[:, np.newaxis])
     assert particles.states.shape == (1, 2 ** sizes[1], sizes[1])
     assert particles.exact
     np.testing.assert_allclose(particles.log_likelihood, oracle.log_likelihood(model, X), rtol=1e-11)
@@ -92,7 +92,7 @@ def test_sampled_particles_agree_with_enumeration(kind, autoregressive):
     machine, flat = random_machine((4, 3, 2), 5, kind=kind, autoregressive=autoregressive)
     teach(machine, flat)
     _, x = dreams(machine, flat, 6)
-    exact = Enumeration(machine.bind(flat, NumpyBackend()))(x)
+    exact = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(x)
     means = sampled_means(machine, flat, x[:, 0], 0, exact.log_likelihood)
     assert largest_z(means, means_of(exact)) < 4
     assert largest_z(means, means_of(exact)[::-1]) > 4  # negative control

@@ -26,7 +26,8 @@ def log_sum_exp(values: NDArray, axis: int = 0) -> NDArray:
     """Return ``log(sum(exp(values)))`` along `axis`; minus infinity if every term is."""
     lowest = np.finfo(values.dtype).min
     peak = np.maximum(values.max(axis=axis, keepdims=True), lowest)
-    total = np.exp(values - peak).sum(axis=axis)
+    shifted = values - peak
+    total = np.exp(shifted, out=shifted).sum(axis=axis)
     log_total = np.log(total, where=total > 0, out=np.full_like(total, -np.inf))
     return log_total + np.squeeze(peak, axis=axis)
 

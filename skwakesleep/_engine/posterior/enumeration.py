@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import log_sum_exp
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.layers import BoundLayer
 from skwakesleep._engine.machine.networks import Networks
 from skwakesleep._engine.posterior.particles import Particles
@@ -22,9 +23,12 @@ class Enumeration:
     ----------
     networks : Networks
         The networks of a machine.
+    backend : NumpyBackend
+        Provides scratch arrays: weights are overwritten by the next call.
     """
 
-    def __init__(self, networks: Networks) -> None:
+    def __init__(self, networks: Networks, backend: NumpyBackend) -> None:
+        self._backend = backend
         prior, *hidden, self._visible = networks.generative.layers
         # Rows share one matrix product, unless each has natural parameters of its own.
         self.n_rows = 1 if self._visible.autoregressive else 64
@@ -48,7 +52,8 @@ class Enumeration:
         """Return ``log p(state) p(target | state)`` for each target and state, ``(B, S)``."""
         n_states = self._states.shape[1]
         chunk = max(1, BLOCK_ELEMENTS // (len(targets) * layer.n_units))
-        log_joint = np.empty((n_states, len(targets)), self._states.dtype).T  # in the order of the products
+        shape = n_states, len(targets)  # in the order of the products
+        log_joint = self._backend.empty("log joint", shape, self._states.dtype).T
         for start in range(0, n_states, chunk):
             some = slice(start, start + chunk)
             log_joint[:, some] = layer.log_prob(self._states[:, some], targets) + self._log_prior[:, some]

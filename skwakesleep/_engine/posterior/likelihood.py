@@ -43,7 +43,8 @@ def posterior_of(
         See `AnnealedImportanceSampling`.
     """
     if machine.n_latents <= ENUMERABLE_LATENTS:
-        return Enumeration(machine.bind(parameters, backend.new()))
+        scratch = backend.new()
+        return Enumeration(machine.bind(parameters, scratch), scratch)
     networks = machine.bind(parameters, backend.new(by_row=True))
     return AnnealedImportanceSampling(machine, networks, n_particles, n_steps, noise=noise)
 
