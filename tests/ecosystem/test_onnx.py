@@ -11,6 +11,12 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import skwakesleep.contrib.onnx
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
+from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.machine.columns import KINDS, Block, Columns
+from skwakesleep._engine.machine.fitted import FittedMachine
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.training.optimizers import SGD
+from skwakesleep._engine.training.state import TrainingState
 
 BINARY = (np.random.default_rng(0).random((60, 12)) < 0.3).astype(np.float64)
 REAL = np.random.default_rng(1).normal(size=(60, 12)) * [1, 1e-2, 1e3, *np.ones(9)] + [1e4, 5, *np.zeros(10)]
@@ -103,3 +109,18 @@ def test_missing_package_raises(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match="pip install skl2onnx"):
         skwakesleep.contrib.onnx.register()
+
+
+@each_precision
+def test_columns_of_several_kinds_are_put_in_the_order_of_the_units(export, dtype):
+    X = REAL.astype(dtype)
+    X[:, 1::2] = BINARY[:, 1::2]
+    places = {"bernoulli": np.arange(1, 12, 2), "gaussian": np.arange(0, 12, 2)}
+    machine = fitted({"visible": "gaussian"}, X)
+    blocks = {kind: Block(KINDS[kind].codec.of_table(X[:, columns]), columns) for kind, columns in places.items()}
+    mixed = Machine(Columns(blocks), (6,))
+    parameters = np.random.default_rng(2).normal(size=mixed.layout.size).astype(dtype)
+    state = TrainingState(parameters, SGD(0.1), Streams(0))
+    machine._fitted = FittedMachine(mixed, state)
+    (features,) = export(machine, X)(X)
+    assert_allclose(features, machine.transform(X), atol=TOLERANCE[dtype])

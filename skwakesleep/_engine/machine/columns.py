@@ -77,6 +77,8 @@ class Columns:
         Number of visible units.
     log_volume : float
         Log of the volume, in the user's units, of a cube of one unit.
+    order : ndarray of int or None
+        The column of each unit; None if units are in the order of the columns.
     uses_natural : bool
         Whether a family needs natural parameters for the gradient of its own parameters.
     """
@@ -94,7 +96,7 @@ class Columns:
         self.log_volume = float(self._of_codecs("log_volume").sum())
         self.uses_natural = any(run.family.uses_natural for run in self.runs)
         order = np.concatenate([block.columns for block in blocks.values()])
-        self._order = None if np.array_equal(order, np.arange(len(order))) else order
+        self.order = None if np.array_equal(order, np.arange(len(order))) else order
 
     @classmethod
     def of_table(cls, kind: str, table: NDArray | sparse.csr_array) -> Self:
@@ -126,7 +128,7 @@ class Columns:
     @property
     def keeps_zeros(self) -> bool:
         """Whether zeros of the columns are zeros of the units, in the same places."""
-        return self._order is None and all(run.codec.keeps_zeros for run in self.runs)
+        return self.order is None and all(run.codec.keeps_zeros for run in self.runs)
 
     @property
     def follow_rows(self) -> bool:
@@ -154,12 +156,12 @@ class Columns:
         return np.concatenate([np.full(run.width, run.codec.largest_input) for run in self.runs])
 
     def _by_column(self, by_unit: NDArray) -> NDArray:
-        return by_unit if self._order is None else by_unit[np.argsort(self._order)]
+        return by_unit if self.order is None else by_unit[np.argsort(self.order)]
 
     def encode(self, columns: NDArray) -> NDArray:
         """Turn columns ``(..., n_columns)`` into units, in place."""
-        if self._order is not None:
-            columns[...] = columns[..., self._order]
+        if self.order is not None:
+            columns[...] = columns[..., self.order]
         for run in self.runs:
             run.codec.encode(columns[..., run.units])
         return columns
@@ -168,8 +170,8 @@ class Columns:
         """Turn units ``(..., n_units)`` into columns, in place."""
         for run in self.runs:
             run.codec.decode(units[..., run.units])
-        if self._order is not None:
-            units[..., self._order] = units.copy()
+        if self.order is not None:
+            units[..., self.order] = units.copy()
         return units
 
     def bounded(self, units: NDArray) -> NDArray:
