@@ -558,9 +558,9 @@ class HelmholtzMachine(
         if not isinstance(self._fitted, FittedMachine):
             raise ValueError("_fitted is of the wrong type")
         machine = self._fitted.machine
-        if machine.columns.n_units != self.n_features_in_:
+        if machine.columns.n_columns != self.n_features_in_:
             raise ValueError(
-                f"the machine has {machine.columns.n_units} columns, but n_features_in_={self.n_features_in_}"
+                f"the machine has {machine.columns.n_columns} columns, but n_features_in_={self.n_features_in_}"
             )
         self._fitted.check()
 

@@ -13,7 +13,7 @@ from skwakesleep import HelmholtzMachine
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise, Streams
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.training.optimizers import SGD
 from tests.engine.machines import bernoulli_columns, wake_sleep
 
@@ -105,7 +105,7 @@ def both(hidden, seeds=(2, 2)):
     optimizer = SGD(LEARNING_RATE)
 
     def step(x):
-        objective(Batch.dense(x))
+        objective(Visible.dense(x))
         optimizer.ascend(flat, objective.gradient, NumpyBackend())
 
     return step, machine.views(flat), by_hand(machine.views(flat), Streams(seeds[1]))

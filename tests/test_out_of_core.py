@@ -12,7 +12,7 @@ from skwakesleep import HelmholtzMachine
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.machine.columns import Columns
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep.datasets import make_bars
 from tests.engine.machines import wake_sleep
 
@@ -112,10 +112,10 @@ def test_a_step_allocates_a_fraction_of_the_arrays_it_computes_with(rule, n_part
     """Scratch arrays are allocated in the first two steps."""
     n_rows, n_columns = 500, 300
     x = (np.random.default_rng(0).random((n_rows, n_columns)) < 0.3).astype(np.float32)
-    machine = Machine(Columns.of_table("bernoulli", x), [100])
+    machine = Machine(Columns.of_table(["bernoulli"] * x.shape[1], x), [100])
     parameters = machine.initial_parameters(Streams(0)["initialization"], x.dtype)
     objective = wake_sleep(machine, parameters, rule, n_particles)
-    (_, first), (held, _), (_, later) = traced((1, 2, 3), lambda: objective(Batch.dense(x)))
+    (_, first), (held, _), (_, later) = traced((1, 2, 3), lambda: objective(Visible.dense(x)))
     assert later - held < 0.25 * x.nbytes * n_particles
     assert first > x.nbytes * n_particles  # negative control
 

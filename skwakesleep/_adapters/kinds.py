@@ -59,7 +59,7 @@ class MachineTable:
             Naming a column whose values are too far apart to be standardized.
         """
         try:
-            return Columns.of_table(self.kind, self.values)
+            return Columns.of_table([self.kind] * self.values.shape[1], self.values)
         except OverflowError as error:
             raise _too_far_apart(error, self.names) from None
 

@@ -128,7 +128,7 @@ def _encoded(graph: _Graph, visible: Any, columns: str) -> str:
     location, scale = (graph.constant(array, np.float64) for array in (visible.location, visible.scale))
     deviations = graph.node("Sub", graph.cast(columns, np.float64), location)
     units = graph.cast(graph.node("Div", deviations, scale), graph.dtype)
-    if visible.order is not None:
+    if not visible.are_units:
         units = graph.node("Gather", units, graph.constant(visible.order, np.int64), axis=1)
     return graph.node("Max", graph.node("Min", units, visible.largest_input), -visible.largest_input)
 

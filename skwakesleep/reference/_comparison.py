@@ -120,7 +120,7 @@ def _check_rows(densities: Mapping[str, Any], X: Any) -> None:
 def _check_columns(densities: Mapping[str, Any]) -> None:
     """Raise an error if some scores are log-probabilities and others are log-densities, as far as can be detected."""
     kinds = {name: _kind(density) for name, density in densities.items()}
-    first = {KINDS[kind].family.is_density: name for name, kind in reversed(kinds.items()) if kind in KINDS}
+    first = {KINDS[kind].codec.is_density: name for name, kind in reversed(kinds.items()) if kind in KINDS}
     if len(first) == 2:
         discrete, continuous = first[False], first[True]
         raise ValueError(

@@ -9,7 +9,7 @@ from skwakesleep._engine.arrays.random import FineNoise, Streams
 from skwakesleep._engine.machine.codecs import Standardization, UnitInterval
 from skwakesleep._engine.machine.columns import Block, Columns
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
 from skwakesleep._engine.posterior.enumeration import Enumeration
 from skwakesleep._engine.training.optimizers import Adam
@@ -55,6 +55,11 @@ def columns_of(kind: str, n_columns: int) -> Columns:
     if kind == "gaussian":
         return gaussian_columns(np.zeros(n_columns), np.ones(n_columns))
     return bernoulli_columns(n_columns)
+
+
+def visible(units: np.ndarray) -> Visible:
+    """Return rows of units ``(B, 1, N)`` that are all observed."""
+    return Visible(units, units)
 
 
 # ---------------------------------------------------------------------- the oracle's models
@@ -132,7 +137,7 @@ def teach(machine: Machine, flat: np.ndarray, *, seed: int = 0, n_lessons: int =
     objective = wake_sleep(machine, flat, "sleep", 1, seed=seed)
     optimizer = Adam(0.1, np.ones_like(flat))
     for _ in range(n_lessons):
-        objective(Batch.dense(np.zeros((100, machine.columns.n_units))))
+        objective(Visible.dense(np.zeros((100, machine.columns.n_units))))
         gradient = np.zeros_like(flat)
         machine.recognition_part(gradient)[...] = machine.recognition_part(objective.gradient)
         optimizer.ascend(flat, gradient, NumpyBackend())
@@ -176,4 +181,4 @@ def dreams(
 
 def exact_log_likelihood(machine: Machine, flat: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the log-likelihood of rows of units ``(B, 1, D)`` by enumeration."""
-    return Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(x).log_likelihood
+    return Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(visible(x)).log_likelihood

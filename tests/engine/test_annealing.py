@@ -21,6 +21,7 @@ from tests.engine.machines import (
     exact_log_likelihood,
     random_machine,
     taught_machine,
+    visible,
 )
 
 pytestmark = pytest.mark.statistical
@@ -61,7 +62,7 @@ def deviations(values):
 def excess(machine, flat, n_steps, start="recognition"):
     """Return the estimate divided by the likelihood, minus one, for independent pairs of particles."""
     _, x = dreams(machine, flat, 3)
-    estimates = sampler(machine, flat, 2, n_steps, start=start)(np.repeat(x, 4000, axis=0)).log_likelihood
+    estimates = sampler(machine, flat, 2, n_steps, start=start)(visible(np.repeat(x, 4000, axis=0))).log_likelihood
     return np.expm1(estimates - np.repeat(exact_log_likelihood(machine, flat, x), 4000))
 
 
@@ -87,7 +88,7 @@ def margins(machine, flat, n_particles, n_steps, infer=lambda causes, x: causes)
     for seed in range(40):
         causes, x = dreams(machine, flat, 50, seed)
         truth = exact_log_likelihood(machine, flat, x)
-        lower, upper = posterior.bracket(x, infer(causes, x))
+        lower, upper = posterior.bracket(visible(x), infer(causes, x))
         below.append((truth - lower.log_likelihood).mean())
         above.append((upper.log_likelihood - truth).mean())
     return deviations(np.array(below)), deviations(np.array(above))
@@ -119,7 +120,7 @@ def test_steps_and_particles_narrow_the_bracket():
     causes, x = dreams(machine, flat, 60)
 
     def width(n_particles, n_steps):
-        lower, upper = sampler(machine, flat, n_particles, n_steps).bracket(x, causes)
+        lower, upper = sampler(machine, flat, n_particles, n_steps).bracket(visible(x), causes)
         return (upper.log_likelihood - lower.log_likelihood).mean()
 
     assert width(4, 0) > 2 * width(4, 10) > 4 * width(4, 100) > 0
@@ -134,7 +135,7 @@ def errors(machine, flat, n_steps):
     _, x = dreams(machine, flat, 40)
     truth = exact_log_likelihood(machine, flat, x)
     return [
-        np.abs(sampler(machine, flat, 20, n_steps, start=start)(x).log_likelihood - truth).mean()
+        np.abs(sampler(machine, flat, 20, n_steps, start=start)(visible(x)).log_likelihood - truth).mean()
         for start in ("recognition", "prior")
     ]
 
@@ -156,10 +157,10 @@ def test_the_error_of_a_hundred_particles_is_below_a_twentieth_of_a_nat(seed):
     machine, flat = taught_machine((12, 10), seed=seed, scale=0.7)
     _, x = dreams(machine, flat, 200)
     truth = exact_log_likelihood(machine, flat, x)
-    gap = (truth - sampler(machine, flat, 100, 0)(x).log_likelihood).mean()
+    gap = (truth - sampler(machine, flat, 100, 0)(visible(x)).log_likelihood).mean()
     assert abs(gap) < 0.05
     machine.recognition_part(flat)[...] *= -1  # negative control
-    assert (truth - sampler(machine, flat, 100, 0)(x).log_likelihood).mean() > 0.05
+    assert (truth - sampler(machine, flat, 100, 0)(visible(x)).log_likelihood).mean() > 0.05
 
 
 # ---------------------------------------------------------------------- standard errors and effective sizes
@@ -170,7 +171,7 @@ def test_the_standard_error_is_the_spread_over_seeds():
     _, x = dreams(machine, flat, 30)
 
     def spread_and_error(n_steps):
-        estimates = [estimate_of(sampler(machine, flat, 200, n_steps, seed)(x)) for seed in range(30)]
+        estimates = [estimate_of(sampler(machine, flat, 200, n_steps, seed)(visible(x))) for seed in range(30)]
         spread = np.std([one.log_likelihood for one in estimates], axis=0, ddof=1)
         return spread, np.mean([one.standard_error for one in estimates], axis=0)
 
@@ -212,7 +213,7 @@ def test_no_particle_explains_the_row():
 def test_enumeration_is_exact():
     machine, flat = untaught("deep")
     causes, x = dreams(machine, flat, 4)
-    lower, upper = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend()).bracket(x, causes)
+    lower, upper = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend()).bracket(visible(x), causes)
     assert lower is upper
     assert lower.exact
     assert (estimate_of(lower).standard_error == 0).all()
@@ -246,7 +247,7 @@ def test_independent_noise_gives_different_scores():
     machine, flat = untaught("shallow")
     _, x = dreams(machine, flat, 2)
     posterior = sampler(machine, flat, 3, 2)
-    assert (posterior(x).log_likelihood != posterior(x).log_likelihood).any()
+    assert (posterior(visible(x)).log_likelihood != posterior(visible(x)).log_likelihood).any()
 
 
 def test_common_noise_continues_after_its_table():
@@ -282,7 +283,7 @@ def exact_log_odds(distribution, x, units):
     for unit in range(units.shape[-1]):
         on, off = units.copy(), units.copy()
         on[..., unit], off[..., unit] = 1, 0
-        odds[..., unit] = distribution.log_prob(x, on) - distribution.log_prob(x, off)
+        odds[..., unit] = distribution.log_prob(visible(x), on) - distribution.log_prob(visible(x), off)
     return odds
 
 
@@ -300,8 +301,8 @@ def test_log_odds_are_right_to_third_order(name, network):
             for weights in views.keys() & {"weights", "triangle"}:
                 views[weights] *= scale
         distribution = distributions(machine, scaled)[network]
-        expansion = distribution.expand(x, units)
-        np.testing.assert_allclose(expansion.log_prob, distribution.log_prob(x, units), rtol=1e-12)
+        expansion = distribution.expand(visible(x), units)
+        np.testing.assert_allclose(expansion.log_prob, distribution.log_prob(visible(x), units), rtol=1e-12)
         worst.append(np.abs(expansion.log_odds - exact_log_odds(distribution, x, units)).max())
     assert worst[1] < 1e-12 or worst[0] > 4 * worst[1]
     assert worst[0] < 0.2
@@ -318,11 +319,11 @@ def test_results_do_not_depend_on_how_many_rows_are_computed_at_a_time(
     _, x = dreams(machine, flat, 9)
     units = random_states(machine, 9, 6)
     distribution = distributions(machine, flat)[network]
-    log_prob, expansion = distribution.log_prob(x, units), distribution.expand(x, units)
+    log_prob, expansion = distribution.log_prob(visible(x), units), distribution.expand(visible(x), units)
     widest = 300 if network == "model" else 17
     monkeypatch.setattr(annealing, "CACHED_UNITS", n_rows * 6 * widest)
-    np.testing.assert_array_equal(distribution.log_prob(x, units), log_prob)
-    for part, whole in zip(distribution.expand(x, units), expansion, strict=True):
+    np.testing.assert_array_equal(distribution.log_prob(visible(x), units), log_prob)
+    for part, whole in zip(distribution.expand(visible(x), units), expansion, strict=True):
         np.testing.assert_array_equal(part, whole)
 
 
@@ -332,7 +333,7 @@ def test_log_odds_are_exact_for_gaussian_columns():
     units = random_states(machine, 2, 5)
     distribution = distributions(machine, flat)["model"]
     expected = exact_log_odds(distribution, x, units)
-    np.testing.assert_allclose(distribution.expand(x, units).log_odds, expected, rtol=1e-9)
+    np.testing.assert_allclose(distribution.expand(visible(x), units).log_odds, expected, rtol=1e-9)
 
 
 def test_log_probabilities_are_those_of_the_networks():
@@ -341,6 +342,8 @@ def test_log_probabilities_are_those_of_the_networks():
     causes, x = dreams(machine, flat, 6)
     units = np.concatenate(causes, axis=-1)
     expected = networks.generative.log_prob(None, [*causes[::-1], x])
-    np.testing.assert_allclose(distributions(machine, flat)["model"].log_prob(x, units), expected, rtol=1e-12)
+    np.testing.assert_allclose(distributions(machine, flat)["model"].log_prob(visible(x), units), expected, rtol=1e-12)
     expected = networks.recognition.log_prob(x, causes)
-    np.testing.assert_allclose(distributions(machine, flat)["recognition"].log_prob(x, units), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        distributions(machine, flat)["recognition"].log_prob(visible(x), units), expected, rtol=1e-12
+    )

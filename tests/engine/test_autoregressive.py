@@ -15,7 +15,7 @@ from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise, CommonNoise, FineNoise, Streams
 from skwakesleep._engine.machine.families import Bernoulli, Gaussian
 from skwakesleep._engine.machine.layers import Layer, Units
-from skwakesleep._engine.machine.rows import Batch, Rows
+from skwakesleep._engine.machine.rows import Rows, Visible
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.posterior.enumeration import all_states
 from skwakesleep._engine.posterior.likelihood import estimate
@@ -169,7 +169,7 @@ def test_importance_sampling_tends_to_the_exact_value(rng):
 
     def worst(n_particles):
         networks = machine.bind(flat, NumpyBackend(by_row=True))
-        particles = AnnealedImportanceSampling(machine, networks, n_particles)(X[:, np.newaxis])
+        particles = AnnealedImportanceSampling(machine, networks, n_particles)(Visible.dense(X))
         return np.abs(particles.log_likelihood - truth).mean()
 
     assert worst(2**15) < 0.02
@@ -179,7 +179,7 @@ def test_importance_sampling_tends_to_the_exact_value(rng):
 def test_a_step_leaves_the_lower_triangle_at_zero(rng):
     machine, flat = random_machine((5, 4, 3), rng, autoregressive=EVERYWHERE)
     objective = wake_sleep(machine, flat, "both", 4, alpha=0.1)
-    objective(Batch.dense(rng.integers(2, size=(8, 5)).astype(float)))
+    objective(Visible.dense(rng.integers(2, size=(8, 5)).astype(float)))
     for views in machine.layout.views(objective.gradient).values():
         assert (np.tril(views["triangle"]) == 0).all()
         assert (np.triu(views["triangle"], 1) != 0).any() or views["triangle"].size == 1

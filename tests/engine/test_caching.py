@@ -11,7 +11,6 @@ from skwakesleep._engine.arrays import numerics
 from skwakesleep._engine.arrays import random as engine_random
 from skwakesleep._engine.arrays.caching import cached
 from skwakesleep._engine.arrays.random import MAX_TABLE_BYTES, CommonNoise
-from skwakesleep._engine.machine import layers
 
 MAX_BYTES = 800
 
@@ -73,7 +72,6 @@ CACHES = {
     "common noise": (lambda n: CommonNoise(n, 100), range(30_001, 30_005), MAX_TABLE_BYTES),
     "large common noise": (lambda n: CommonNoise(n, 100), range(50_001, 50_005), MAX_TABLE_BYTES),
     "ones": (lambda n: numerics.row_sums(np.ones((2, n))), range(2**19, 2**19 + 8), 2**20),
-    "triangles": (layers._lower_triangle, range(3000, 3008), 2**23),
 }
 
 

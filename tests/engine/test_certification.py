@@ -61,7 +61,7 @@ def test_the_interval_covers_the_exact_value(machines):
 @pytest.mark.usefixtures("sampled")
 def test_an_interval_without_an_upper_bound_misses_it(machines, monkeypatch):
     monkeypatch.setattr(
-        AnnealedImportanceSampling, "_annealed_backwards", lambda self, x, *_: np.full((len(x), 1), -np.inf)
+        AnnealedImportanceSampling, "_annealed_backwards", lambda self, x, *_: np.full((len(x.units), 1), -np.inf)
     )
     assert coverage(machines, 10, 0) < 20
 

@@ -67,19 +67,21 @@ def test_encode_standardizes_real_columns_and_decode_is_its_inverse(columns, dty
     np.testing.assert_allclose(columns.decode(units.copy()), rows, rtol=1e-5)
 
 
-def test_encode_and_decode_write_in_place(columns, rng):
+def test_encode_and_decode_write_in_place_if_columns_are_units(columns, rng):
     rows = table(7, rng)
     units = rows.copy()
-    assert columns.encode(units) is units
-    assert columns.decode(units) is units
+    in_place = gaussian_columns(np.arange(5.0), np.full(5, 2.0))
+    assert in_place.encode(units) is units
+    assert in_place.decode(units) is units
     np.testing.assert_allclose(units, rows)
+    assert columns.encode(rows) is not rows
     particles = np.repeat(columns.encode(rows.copy())[:, np.newaxis], 2, axis=1)
     np.testing.assert_allclose(columns.decode(particles), np.repeat(rows[:, np.newaxis], 2, axis=1))
 
 
 def test_binary_columns_are_units_as_they_are(rng):
     rows = rng.random((3, 4))
-    columns = Columns.of_table("bernoulli", rows)
+    columns = Columns.of_table(["bernoulli"] * 4, rows)
     np.testing.assert_array_equal(columns.encode(rows.copy()), rows)
     np.testing.assert_array_equal(columns.decode(rows.copy()), rows)
 
@@ -118,10 +120,10 @@ def test_extreme_values_are_counted_in_their_columns(rng):
 
 def test_columns_of_one_kind_are_measured(rng):
     rows = rng.normal(size=(500, 3)) * [1, 2, 3] + 5
-    columns = Columns.of_table("gaussian", rows)
+    columns = Columns.of_table(["gaussian"] * 3, rows)
     np.testing.assert_allclose(columns.location, rows.mean(axis=0))
     np.testing.assert_allclose(columns.scale, rows.std(axis=0))
-    np.testing.assert_allclose(Columns.of_table("bernoulli", rows > 5).means, (rows > 5).mean(axis=0))
+    np.testing.assert_allclose(Columns.of_table(["bernoulli"] * 3, rows > 5).means, (rows > 5).mean(axis=0))
 
 
 def test_only_large_real_units_are_bounded(columns, rng):
@@ -227,8 +229,8 @@ def test_only_steps_of_real_units_are_damped(columns):
 
 def test_each_unit_has_its_family(columns):
     for kind in columns.blocks:
-        units = range(5)[units_of(columns, kind)]
-        assert {type(columns.of_unit(unit)) for unit in units} == {KINDS[kind].family}
+        groups = columns.groups(5)[units_of(columns, kind)]
+        assert {type(group.family) for group in groups} == {KINDS[kind].family}
 
 
 def test_units_start_at_the_means_of_their_columns(columns):

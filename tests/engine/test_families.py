@@ -158,7 +158,7 @@ GAUSSIAN_NOISE = {name: BERNOULLI_NOISE[name] for name in ("fine", "coarse")}
 def drawn(family, params, natural, noise, shape):
     """Return units drawn from means, as in a layer without a triangle."""
     out = np.empty(shape, natural.dtype)
-    assert family.sample(params, mean(family, natural), noise, out) is out
+    assert family.sample(params, natural.copy(), mean(family, natural), noise, out, NumpyBackend()) is out
     return out
 
 
@@ -191,7 +191,7 @@ def test_bernoulli_frequencies(source, dtype, sampled):
 @pytest.mark.parametrize("source", BERNOULLI_NOISE)
 def test_units_with_extreme_logits_are_constant(source):
     means = sigmoid(np.array([-1e4, 1e4, -1e4, 1e4]), np.empty(4))
-    samples = Bernoulli().sample({}, means, BERNOULLI_NOISE[source](), np.empty((1, N, 4)))
+    samples = Bernoulli().sample({}, None, means, BERNOULLI_NOISE[source](), np.empty((1, N, 4)), NumpyBackend())
     np.testing.assert_array_equal(samples.mean(axis=(0, 1)), [0, 1, 0, 1])
 
 
@@ -205,7 +205,8 @@ def test_coarse_draws_round_to_the_stated_resolution(step):
 
     for dtype in (np.float32, np.float64):
         mean = np.array([step / N], dtype)
-        assert Bernoulli().sample({}, mean, EveryUniform(), np.empty((N, 1, 1), dtype)).sum() == step
+        out = np.empty((N, 1, 1), dtype)
+        assert Bernoulli().sample({}, None, mean, EveryUniform(), out, NumpyBackend()).sum() == step
 
 
 @SAMPLERS

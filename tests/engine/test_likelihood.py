@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CommonNoise
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.machine.rows import Batch, Rows
+from skwakesleep._engine.machine.rows import Rows, Visible
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.posterior.enumeration import all_states
 from skwakesleep._engine.posterior.likelihood import ENUMERABLE_LATENTS, estimate
@@ -29,7 +29,7 @@ def exact(machine, flat, X):
 
 def sampled(machine, flat, X, n_particles):
     networks = machine.bind(flat, NumpyBackend(by_row=True))
-    return AnnealedImportanceSampling(machine, networks, n_particles)(X[:, np.newaxis]).log_likelihood
+    return AnnealedImportanceSampling(machine, networks, n_particles)(Visible.dense(X)).log_likelihood
 
 
 def fitted_proposal(sizes, seed):
@@ -38,7 +38,7 @@ def fitted_proposal(sizes, seed):
     objective = wake_sleep(machine, flat, "sleep", 1)
     parameters, gradient = map(machine.recognition_part, (flat, objective.gradient))
     for _ in range(300):
-        objective(Batch.dense(np.zeros((200, sizes[0]))))
+        objective(Visible.dense(np.zeros((200, sizes[0]))))
         parameters += 0.5 * gradient
     return model, machine, flat
 
@@ -92,7 +92,7 @@ def test_bounds_rise_with_the_particles_to_the_exact_value():
     def bound(n_particles):
         """Return the mean of 400 independent estimates of each row's bound, and its standard error."""
         objective = wake_sleep(machine, flat, "sleep", n_particles, seed=7)
-        means = [objective(Batch.dense(np.repeat(X, 50, axis=0))) for _ in range(8)]
+        means = [objective(Visible.dense(np.repeat(X, 50, axis=0))) for _ in range(8)]
         return np.mean(means), np.std(means, ddof=1) / np.sqrt(8)
 
     bounds, errors = np.transpose([bound(n_particles) for n_particles in (1, 5, 50)])

@@ -5,12 +5,13 @@ import pytest
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import FineNoise
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.posterior import likelihood
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.posterior.enumeration import Enumeration
 from skwakesleep._engine.posterior.likelihood import posterior_of
 from tests import oracle
-from tests.engine.machines import EVERYWHERE, dreams, model_of, oracle_machine, random_machine, teach
+from tests.engine.machines import EVERYWHERE, dreams, model_of, oracle_machine, random_machine, teach, visible
 
 pytestmark = pytest.mark.statistical
 
@@ -39,7 +40,7 @@ def oracle_means(model, X):
 def test_enumeration_gives_the_posterior_means_of_the_oracle(sizes, gaussian):
     model, machine, flat = oracle_machine(sizes, seed=2, scale=1.5, gaussian=gaussian)
     X = data(model)
-    particles = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(X[:, np.newaxis])
+    particles = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(Visible.dense(X))
     assert particles.states.shape == (1, 2 ** sizes[1], sizes[1])
     assert particles.exact
     np.testing.assert_allclose(particles.log_likelihood, oracle.log_likelihood(model, X), rtol=1e-11)
@@ -58,7 +59,7 @@ def sampled_means(machine, flat, X, n_steps, log_likelihood):
     posterior = AnnealedImportanceSampling(machine, networks, 500, n_steps, noise=lambda: noise)
     estimates = []
     for _ in range(100):
-        particles = posterior(X[:, np.newaxis])
+        particles = posterior(Visible.dense(X))
         weights = np.exp(particles.log_weights - log_likelihood[:, np.newaxis])
         estimates.append((weights[..., np.newaxis] * particles.states).sum(axis=1))
     return np.array(estimates)
@@ -92,7 +93,7 @@ def test_sampled_particles_agree_with_enumeration(kind, autoregressive):
     machine, flat = random_machine((4, 3, 2), 5, kind=kind, autoregressive=autoregressive)
     teach(machine, flat)
     _, x = dreams(machine, flat, 6)
-    exact = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(x)
+    exact = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(visible(x))
     means = sampled_means(machine, flat, x[:, 0], 0, exact.log_likelihood)
     assert largest_z(means, means_of(exact)) < 4
     assert largest_z(means, means_of(exact)[::-1]) > 4  # negative control
@@ -102,17 +103,17 @@ def test_particles_have_states_and_weights_for_each_row():
     machine, flat = random_machine((5, 4, 3), 6)
     _, x = dreams(machine, flat, 7)
     posterior = AnnealedImportanceSampling(machine, machine.bind(flat, NumpyBackend(by_row=True)), 9)
-    states, log_weights, exact = posterior(x)
+    states, log_weights, exact = posterior(visible(x))
     assert (states.shape, log_weights.shape, exact) == ((7, 9, 4), (7, 9), False)
     assert np.isin(states, [0, 1]).all()
-    assert not np.shares_memory(states, posterior(x).states)
+    assert not np.shares_memory(states, posterior(visible(x)).states)
 
 
 def test_the_upper_bound_has_the_causes_among_its_particles():
     machine, flat = random_machine((5, 4, 3), 7)
     causes, x = dreams(machine, flat, 8)
     posterior = AnnealedImportanceSampling(machine, machine.bind(flat, NumpyBackend(by_row=True)), 5, 2)
-    lower, upper = posterior.bracket(x, causes)
+    lower, upper = posterior.bracket(visible(x), causes)
     np.testing.assert_array_equal(upper.states[:, :1], causes[0])
     np.testing.assert_array_equal(upper.states[:, 1:], lower.states[:, 1:])
     np.testing.assert_array_equal(upper.log_weights[:, 1:], lower.log_weights[:, 1:])

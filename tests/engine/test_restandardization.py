@@ -22,7 +22,7 @@ PLACEMENTS = pytest.mark.parametrize("autoregressive", [(), ("visible",), ("visi
 
 
 def columns_of_table(table):
-    return Columns.of_table("gaussian", table)
+    return Columns.of_table(["gaussian"] * table.shape[1], table)
 
 
 def codec_of(machine):

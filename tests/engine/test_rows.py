@@ -100,7 +100,7 @@ def test_a_sparse_table_is_made_dense_a_block_at_a_time():
 def test_sparse_rows_stay_sparse_for_the_recognition_network_if_that_is_faster(density, kept, rng):
     table = sparse.random_array((50, 200), density=density, format="csr", rng=rng)
     rows = Rows(table, bernoulli_columns(200), np.float32, NumpyBackend())
-    units, root = rows.take(np.arange(50))
+    units, root, *_ = rows.take(np.arange(50))
     assert sparse.issparse(root) == kept
     assert root.dtype == np.float32
     np.testing.assert_array_equal(root.toarray() if kept else root[:, 0], units[:, 0])
@@ -116,14 +116,14 @@ def test_columns_in_another_order_than_the_units_are_dense(rng):
     table = sparse.random_array((50, 3), density=0.01, format="csr", rng=rng)
     block = COLUMNS["bernoulli"].blocks["bernoulli"]
     reordered = Columns({"bernoulli": Block(block.codec, np.array([2, 0, 1]))})
-    units, root = Rows(table, reordered, np.float64, NumpyBackend()).take(np.arange(50))
+    units, root, *_ = Rows(table, reordered, np.float64, NumpyBackend()).take(np.arange(50))
     assert isinstance(root, np.ndarray)
     np.testing.assert_array_equal(units[:, 0], table.toarray()[:, [2, 0, 1]])
 
 
 def test_the_recognition_network_sees_no_extreme_values():
     table = np.array([[1.0, 0.5, 3.0], [1e6, 1.0, -1e6]])
-    units, root = rows_of(table, "mixed").take(np.arange(2))
+    units, root, *_ = rows_of(table, "mixed").take(np.arange(2))
     np.testing.assert_array_equal(units[:, 0], encoded("mixed", table))
     np.testing.assert_array_equal(root[:, 0], encoded("mixed", table).clip(-30, 30))
     assert abs(units).max() > 1e5

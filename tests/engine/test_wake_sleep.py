@@ -14,7 +14,7 @@ from scipy.stats import cauchy
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise
-from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.machine.wake_sleep import THINNED_SHARE, skip_small_residuals, thin
 from skwakesleep._engine.training.loop import LOST_EPOCH
 from skwakesleep._engine.training.optimizers import SGD, Adam
@@ -76,7 +76,7 @@ def sampled_gradients(machine, parameters, case, X):
     objective = wake_sleep(machine, parameters, case.rule, case.n_particles, seed=1)
     generative, recognition = [], []
     for _ in range(N_BATCHES):
-        objective(Batch.dense(np.repeat(X, case.copies, axis=0)))
+        objective(Visible.dense(np.repeat(X, case.copies, axis=0)))
         gradient = model_of(machine, objective.gradient)
         generative.append(flat(gradient.generative))
         recognition.append(flat(gradient.recognition))
@@ -127,7 +127,7 @@ def test_the_generative_gradient_is_the_slope_of_the_enumerated_likelihood(kind,
     objective = wake_sleep(machine, parameters, "wake", 5000, seed=1)
     samples = []
     for _ in range(N_BATCHES):
-        objective(Batch.dense(x[:, 0]))
+        objective(Visible.dense(x[:, 0]))
         samples.append(objective.gradient[:n_generative][free])
     assert largest_z(np.array(samples), expected) < THRESHOLD
     assert largest_z(np.array(samples), 1.1 * expected) > THRESHOLD  # negative control
@@ -140,7 +140,7 @@ def test_error_falls_with_the_particles():
     errors = []
     for n_particles in (1, 30, 1000, 30_000):
         objective = wake_sleep(machine, parameters, "sleep", n_particles)
-        objective(Batch.dense(X))
+        objective(Visible.dense(X))
         errors.append(np.abs(flat(model_of(machine, objective.gradient).generative) - exact).max())
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.02 < errors[0] / 10
@@ -152,7 +152,7 @@ def test_both_is_the_mean_of_wake_and_sleep(gaussian):
     gradients = {}
     for rule in ("wake", "sleep", "both"):
         objective = wake_sleep(machine, parameters, rule, 5)
-        objective(Batch.dense(np.eye(3)))
+        objective(Visible.dense(np.eye(3)))
         gradients[rule] = model_of(machine, objective.gradient.copy())
     halves = (flat(gradients["wake"].recognition) + flat(gradients["sleep"].recognition)) / 2
     np.testing.assert_allclose(flat(gradients["both"].recognition), halves, rtol=1e-12, atol=1e-15)
@@ -176,7 +176,7 @@ def test_with_the_posterior_the_bound_is_exact_at_any_number_of_particles(rule):
     """Each importance weight is then p(x)."""
     model, machine, parameters = perfect_recognition()
     X = oracle.binary_states(3)
-    bound = wake_sleep(machine, parameters, rule, 3)(Batch.dense(X))
+    bound = wake_sleep(machine, parameters, rule, 3)(Visible.dense(X))
     assert bound == pytest.approx(oracle.log_likelihood(model, X).mean(), rel=1e-12)
 
 
@@ -184,7 +184,7 @@ def test_with_the_posterior_the_baseline_makes_the_wake_update_zero():
     """Each normalized weight is then 1/K (Bornschein & Bengio 2015)."""
     _, machine, parameters = perfect_recognition()
     objective = wake_sleep(machine, parameters, "wake", 3)
-    objective(Batch.dense(oracle.binary_states(3)))
+    objective(Visible.dense(oracle.binary_states(3)))
     gradient = model_of(machine, objective.gradient)
     np.testing.assert_allclose(flat(gradient.recognition), 0, atol=1e-15)
     assert np.abs(flat(gradient.generative)).min() > 1e-3
@@ -194,8 +194,8 @@ def test_penalty_is_a_cauchy_prior_on_the_weights_alone():
     """Its gradient is compared with finite differences of the log-density of SciPy, for one quarter of a row."""
     _, machine, parameters = oracle_machine((3, 2, 2), seed=8)
     plain, penalized = (wake_sleep(machine, parameters, "wake", 3, alpha=alpha) for alpha in (0.0, 0.25))
-    plain(Batch.dense(np.eye(3)))
-    penalized(Batch.dense(np.eye(3)))
+    plain(Visible.dense(np.eye(3)))
+    penalized(Visible.dense(np.eye(3)))
     step, prior = 1e-6, cauchy(scale=0.1)
     for name, views in machine.layout.views(plain.gradient - penalized.gradient).items():
         for kind, pull in views.items():
@@ -211,7 +211,7 @@ def test_float32_is_kept_and_agrees_with_float64(rule, gaussian):
     gradients = []
     for dtype in (np.float64, np.float32):
         objective = wake_sleep(machine, parameters.astype(dtype), rule, 4)
-        objective(Batch.dense(np.eye(3, dtype=dtype)))
+        objective(Visible.dense(np.eye(3, dtype=dtype)))
         assert objective.gradient.dtype == dtype
         gradients.append(objective.gradient)
     # Bernoulli dreams are the same in both; Gaussian ones are drawn at the resolution of the dtype, and differ.
@@ -231,16 +231,16 @@ def test_extreme_parameters_give_finite_gradients(rule, logit, dtype, gaussian):
     for views in machine.layout.views(parameters).values():
         views["intercept"][...] = logit
     objective = wake_sleep(machine, parameters.astype(dtype), rule, 3)
-    bound = objective(Batch.dense(np.array([[0.0, 1.0, 0.5]], dtype=dtype)))
+    bound = objective(Visible.dense(np.array([[0.0, 1.0, 0.5]], dtype=dtype)))
     assert np.isfinite(bound)
     assert np.isfinite(objective.gradient).all()
 
 
 def test_the_floor_is_below_the_bound_of_an_untrained_machine_and_above_that_of_a_diverged_one():
     _, machine, parameters = oracle_machine((4, 3), seed=11, scale=0.1)
-    bound = wake_sleep(machine, parameters, "wake", 3)(Batch.dense(np.eye(4)))
+    bound = wake_sleep(machine, parameters, "wake", 3)(Visible.dense(np.eye(4)))
     floor = wake_sleep(machine, parameters, "wake", 3).floor(LOST_EPOCH)
-    lost = wake_sleep(machine, np.where(parameters > 0, -1e4, 1e4), "wake", 3)(Batch.dense(np.eye(4)))
+    lost = wake_sleep(machine, np.where(parameters > 0, -1e4, 1e4), "wake", 3)(Visible.dense(np.eye(4)))
     assert lost < floor < 10 * bound
 
 
@@ -251,7 +251,7 @@ def test_a_sparse_root_gives_the_same_gradient(rule):
     gradients = []
     for root in (x[:, np.newaxis], sparse.csr_array(x), sparse.csr_array(x[::-1])):
         objective = wake_sleep(machine, parameters, rule, 3)
-        objective(Batch(x[:, np.newaxis], root))
+        objective(Visible(x[:, np.newaxis], root))
         gradients.append(objective.gradient)
     np.testing.assert_allclose(gradients[1], gradients[0], rtol=1e-12, atol=1e-14)
     assert abs(gradients[2] - gradients[0]).max() > 1e-3  # negative control: the rows of another batch
@@ -323,7 +323,7 @@ def nearly_right_machine(autoregressive=()):
 
 def visible_gradient(machine, flat, x, dead_zone):
     objective = wake_sleep(machine, flat, "wake", 5, dead_zone=dead_zone)
-    objective(Batch.dense(x))
+    objective(Visible.dense(x))
     return machine.views(objective.gradient).generative[-1]
 
 

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.machine.families import Domain
+from skwakesleep._engine.machine.holes import columns_with_holes, observed_values
 from skwakesleep._engine.machine.moments import Moments, measure
 
 # Variance of a constant column in the square of its scale, which is one or this number of units in the last place.
@@ -31,6 +34,15 @@ class AffineMap(NamedTuple):
 class Codec(Protocol):
     """Translates columns of one kind into units and back."""
 
+    domain: Domain
+    """Admissible values."""
+    is_density: bool
+    """Whether the log-probability of a value is a log-density."""
+    has_base: bool
+    """Whether `log_base` is other than zero."""
+    widths: NDArray | int
+    """Number of units of each column, or of all."""
+    n_units: int
     log_volume: NDArray
     """Log of the volume, in the user's units, of one unit: one number for each column."""
     keeps_zeros: bool
@@ -52,11 +64,17 @@ class Codec(Protocol):
     def of_table(cls, table: NDArray | sparse.csr_array) -> Self:
         """Return the codec for the columns of a table."""
 
-    def encode(self, columns: NDArray) -> None:
-        """Turn columns into units, in place."""
+    def encode(self, columns: NDArray, out: NDArray) -> None:
+        """Write the units of columns into `out`; if each column is one unit, the two may be the same array."""
 
-    def decode(self, units: NDArray) -> None:
-        """Turn units into columns, in place."""
+    def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
+        """Return the columns of units, which may be overwritten.
+
+        Where units leave a value open, it is drawn, or without noise in the middle.
+        """
+
+    def log_base(self, columns: NDArray) -> NDArray:
+        """Return what the values of each row add to the log-probability, ``(B,)``, in nats."""
 
     def merged(self, other: Self) -> Self:
         """Return a codec for the rows of both, with the units of this one if they are suitable."""
@@ -85,6 +103,10 @@ class UnitInterval:
         Number of rows that the means are of.
     """
 
+    domain = Domain(0.0, 1.0)
+    is_density = False
+    has_base = False
+    widths = 1
     keeps_zeros = True
     follows_rows = False
     largest_input = np.inf
@@ -92,6 +114,7 @@ class UnitInterval:
     def __init__(self, column_means: NDArray, n_rows: int) -> None:
         self.column_means = column_means
         self.n_rows = n_rows
+        self.n_units = len(column_means)
         self.log_volume = self.location = np.zeros(len(column_means))
         self.scale = np.ones(len(column_means))
         self.n_extreme = np.zeros(len(column_means), int)
@@ -103,14 +126,24 @@ class UnitInterval:
 
     @classmethod
     def of_table(cls, table: NDArray | sparse.csr_array) -> "UnitInterval":
-        """Return the codec for the columns of a table."""
-        return cls(np.asarray(table.mean(axis=0, dtype=np.float64)).ravel(), table.shape[0])
+        """Return the codec for the columns of a table, whose missing values are NaN."""
+        means = np.asarray(table.mean(axis=0, dtype=np.float64)).ravel()
+        for column in columns_with_holes(table):
+            values = observed_values(table, column)
+            means[column] = values.mean(dtype=np.float64) if len(values) else 0.5
+        return cls(means, table.shape[0])
 
-    def encode(self, columns: NDArray) -> None:
-        """Do nothing."""
+    def encode(self, columns: NDArray, out: NDArray) -> None:
+        """Copy columns."""
+        np.copyto(out, columns)
 
-    def decode(self, units: NDArray) -> None:
-        """Do nothing."""
+    def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
+        """Return the units themselves."""
+        return units
+
+    def log_base(self, columns: NDArray) -> NDArray:
+        """Return zero for each row."""
+        return np.zeros(len(columns))
 
     def merged(self, other: "UnitInterval") -> "UnitInterval":
         """Return this codec, which suits any rows."""
@@ -146,6 +179,10 @@ class Standardization:
         Summary of the rows so far.
     """
 
+    domain = Domain(-np.inf, np.inf)
+    is_density = True
+    has_base = False
+    widths = 1
     keeps_zeros = False
     follows_rows = True
     # One extreme input would otherwise dominate the gradients of its weights for thousands of steps.
@@ -158,6 +195,7 @@ class Standardization:
         self.scale = scale
         self.smallest_variance = smallest_variance
         self.seen = seen
+        self.n_units = len(location)
         self.log_volume = np.log(scale)
         self.means = np.zeros_like(location)
         self.n_active = float(len(location))
@@ -191,21 +229,25 @@ class Standardization:
         """Number of extreme values in each column so far."""
         return np.zeros(len(self.location), int) if self.seen is None else self.seen.n_extreme
 
-    def encode(self, columns: NDArray) -> None:
-        """Standardize columns in place."""
-        largest = np.finfo(columns.dtype).max ** 0.25  # its square, divided by the smallest variance, is finite
+    def encode(self, columns: NDArray, out: NDArray) -> None:
+        """Standardize columns."""
+        largest = np.finfo(out.dtype).max ** 0.25  # its square, divided by the smallest variance, is finite
         with np.errstate(over="ignore"):
-            columns -= self.location
-            columns /= self.scale
-        np.clip(columns, -largest, largest, out=columns)
+            np.subtract(columns, self.location, out=out, casting="same_kind")
+            out /= self.scale
+        np.clip(out, -largest, largest, out=out)
 
-    def decode(self, units: NDArray) -> None:
-        """Turn standardized units into columns, in place."""
+    def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
+        """Return standardized units in the user's units, in the same array."""
         largest = np.finfo(units.dtype).max
         with np.errstate(over="ignore"):
             units *= self.scale
             units += self.location
-        np.clip(units, -largest, largest, out=units)
+        return np.clip(units, -largest, largest, out=units)
+
+    def log_base(self, columns: NDArray) -> NDArray:
+        """Return zero for each row."""
+        return np.zeros(len(columns))
 
     def merged(self, other: "Standardization") -> "Standardization":
         """Return a codec for the rows of both, with the units of this one if they are suitable."""

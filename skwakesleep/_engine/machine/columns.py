@@ -1,6 +1,6 @@
 """The columns of a table as the visible units of a machine, in blocks of one kind each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -10,8 +10,10 @@ from scipy import sparse
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.machine.cell_codecs import Categories, Counts, Intervals, Levels
 from skwakesleep._engine.machine.codecs import Codec, Standardization, UnitInterval
-from skwakesleep._engine.machine.families import Bernoulli, ColumnFamily, Domain, Family, Gaussian
+from skwakesleep._engine.machine.families import Bernoulli, Cells, ColumnFamily, Domain, Gaussian, Group
+from skwakesleep._engine.machine.holes import columns_with_holes
 from skwakesleep._engine.training.layout import Shapes, Views
 
 
@@ -24,13 +26,17 @@ class Kind(NamedTuple):
     @property
     def domain(self) -> Domain:
         """Admissible values."""
-        return self.family.domain
+        return self.codec.domain
 
 
 # The kinds of columns by name, the more special first: `visible="auto"` takes the first whose domain holds all values.
 KINDS: dict[str, Kind] = {
     "bernoulli": Kind(Bernoulli, UnitInterval),
     "gaussian": Kind(Gaussian, Standardization),
+    "categorical": Kind(Cells, Categories),
+    "ordinal": Kind(Cells, Levels),
+    "count": Kind(Cells, Counts),
+    "continuous": Kind(Cells, Intervals),
 }
 
 
@@ -51,10 +57,11 @@ class Block:
 
 
 class Run(NamedTuple):
-    """A block with the family and the places of its units in the visible layer."""
+    """A block with its family, the places of its columns in the table and of its units in the visible layer."""
 
     family: ColumnFamily
     codec: Codec
+    columns: NDArray
     units: slice
 
     @property
@@ -70,6 +77,8 @@ class Columns:
     ----------
     blocks : dict of str to Block
         Blocks by the name of their kind. Each column is in one of them.
+    with_holes : sequence of int, default=()
+        Columns with missing values, for which the recognition network has indicators.
 
     Attributes
     ----------
@@ -77,48 +86,75 @@ class Columns:
         Number of visible units.
     log_volume : float
         Log of the volume, in the user's units, of a cube of one unit.
-    order : ndarray of int or None
-        The column of each unit; None if units are in the order of the columns.
+    n_columns : int
+        Number of columns.
+    order : ndarray of int
+        Numbers of the columns, block by block.
+    are_units : bool
+        Whether each column is one unit, in the same order.
     uses_natural : bool
         Whether a family needs natural parameters for the gradient of its own parameters.
     """
 
-    def __init__(self, blocks: dict[str, Block]) -> None:
+    def __init__(self, blocks: dict[str, Block], with_holes: Sequence[int] | NDArray = ()) -> None:
         self.blocks = blocks
+        self.with_holes = np.asarray(with_holes, np.intp)
         self.runs: list[Run] = []
         start = 0
         for kind, block in blocks.items():
-            stop = start + len(block.columns)
+            stop = start + block.codec.n_units
             family = KINDS[kind].family.of_codec(block.codec)
-            self.runs.append(Run(family, block.codec, slice(start, stop)))
+            self.runs.append(Run(family, block.codec, block.columns, slice(start, stop)))
             start = stop
         self.n_units = start
-        self.log_volume = float(self._of_codecs("log_volume").sum())
+        self.n_columns = sum(len(run.columns) for run in self.runs)
+        self.order = np.concatenate([run.columns for run in self.runs])
+        self.log_volume = float(np.concatenate([run.codec.log_volume for run in self.runs]).sum())
         self.uses_natural = any(run.family.uses_natural for run in self.runs)
-        order = np.concatenate([block.columns for block in blocks.values()])
-        self.order = None if np.array_equal(order, np.arange(len(order))) else order
+        self.are_units = self.n_units == self.n_columns and np.array_equal(self.order, np.arange(self.n_columns))
 
     @classmethod
-    def of_table(cls, kind: str, table: NDArray | sparse.csr_array) -> Self:
-        """Return the columns of a table, all of one kind.
+    def of_table(cls, kinds: Sequence[str], table: NDArray | sparse.csr_array) -> Self:
+        """Return the columns of a table, given the kind of each. Missing values are NaN.
 
         Raises
         ------
         OverflowError
             If the values of a column are too far apart for float64; the argument is the number of the column.
         """
-        return cls({kind: Block(KINDS[kind].codec.of_table(table), np.arange(table.shape[1]))})
+        blocks = {}
+        for kind in dict.fromkeys(kinds):
+            columns = np.flatnonzero(np.asarray(kinds) == kind)
+            own = table if len(columns) == table.shape[1] else table[:, columns]
+            try:
+                blocks[kind] = Block(KINDS[kind].codec.of_table(own), columns)
+            except OverflowError as error:
+                raise OverflowError(int(columns[error.args[0]])) from None
+        return cls(blocks, columns_with_holes(table))
 
     # ------------------------------------------------------------------ columns
 
-    def _of_codecs(self, attribute: str) -> NDArray:
-        """Return an attribute of the codecs for each unit, ``(n_units,)``."""
+    def _by_unit(self, attribute: str) -> NDArray:
+        """Return an attribute of the codecs that has a value for each unit, ``(n_units,)``."""
         return np.concatenate([getattr(run.codec, attribute) for run in self.runs])
+
+    def _by_column(self, attribute: str) -> NDArray:
+        """Return an attribute of the codecs that has a value for each column, ``(n_columns,)``."""
+        parts = [getattr(run.codec, attribute) for run in self.runs]
+        values = np.empty(self.n_columns, parts[0].dtype)
+        for run, part in zip(self.runs, parts, strict=True):
+            values[run.columns] = part
+        return values
+
+    @cached_property
+    def neutral(self) -> NDArray:
+        """Natural parameter of each unit at which it does not count if it is missing."""
+        return np.concatenate([np.full(run.width, run.family.neutral) for run in self.runs])
 
     @property
     def means(self) -> NDArray:
         """Mean of each unit in the data."""
-        return self._of_codecs("means")
+        return self._by_unit("means")
 
     @property
     def n_active(self) -> float:
@@ -128,7 +164,7 @@ class Columns:
     @property
     def keeps_zeros(self) -> bool:
         """Whether zeros of the columns are zeros of the units, in the same places."""
-        return self.order is None and all(run.codec.keeps_zeros for run in self.runs)
+        return self.are_units and not len(self.with_holes) and all(run.codec.keeps_zeros for run in self.runs)
 
     @property
     def follow_rows(self) -> bool:
@@ -136,42 +172,80 @@ class Columns:
         return any(run.codec.follows_rows for run in self.runs)
 
     @property
-    def location(self) -> NDArray:
-        """Subtracted from each column."""
-        return self._by_column(self._of_codecs("location"))
-
-    @property
-    def scale(self) -> NDArray:
-        """Divisor of each column."""
-        return self._by_column(self._of_codecs("scale"))
-
-    @property
     def n_extreme(self) -> NDArray:
         """Number of extreme values in each column so far."""
-        return self._by_column(self._of_codecs("n_extreme"))
+        return self._by_column("n_extreme")
 
     @property
     def largest_input(self) -> NDArray:
         """Absolute value at which the recognition network clips each unit."""
         return np.concatenate([np.full(run.width, run.codec.largest_input) for run in self.runs])
 
-    def _by_column(self, by_unit: NDArray) -> NDArray:
-        return by_unit if self.order is None else by_unit[np.argsort(self.order)]
+    @property
+    def location(self) -> NDArray:
+        """Subtracted from each column."""
+        return self._by_column("location")
+
+    @property
+    def scale(self) -> NDArray:
+        """Divisor of each column."""
+        return self._by_column("scale")
 
     def encode(self, columns: NDArray) -> NDArray:
-        """Turn columns ``(..., n_columns)`` into units, in place."""
-        if self.order is not None:
-            columns[...] = columns[..., self.order]
+        """Return the units of columns ``(B, n_columns)``, in the same array if each column is one unit in its place."""
+        units = columns if self.are_units else np.empty((len(columns), self.n_units), columns.dtype)
         for run in self.runs:
-            run.codec.encode(columns[..., run.units])
+            run.codec.encode(columns[:, run.units] if self.are_units else columns[:, run.columns], units[:, run.units])
+        return units
+
+    def log_base(self, columns: NDArray, missing: NDArray | None) -> NDArray | None:
+        """Return what the values of each row add to its log-probability, whatever the parameters, ``(B,)``, in nats.
+
+        This is the log-probability of cells in the data, and the volume that a missing column does not have.
+        """
+        parts = [run.codec.log_base(columns[:, run.columns]) for run in self.runs if run.codec.has_base]
+        if missing is not None:
+            parts.append(missing @ self._by_column("log_volume"))
+        return np.sum(parts, axis=0) if parts else None
+
+    def of_units(self, by_column: NDArray) -> NDArray:
+        """Return for each unit what an array ``(B, n_columns)`` holds of its column."""
+        return by_column if self.are_units else by_column[:, self._column_of_unit]
+
+    @cached_property
+    def _column_of_unit(self) -> NDArray:
+        return np.concatenate([np.repeat(run.columns, run.codec.widths) for run in self.runs])
+
+    def decode(self, units: NDArray, noise: Noise | None = None) -> NDArray:
+        """Return the columns ``(..., n_columns)`` of units, in the same array if each column is one unit in its place.
+
+        Values within a cell are drawn, or without noise are the mean of the cell.
+        """
+        columns = units if self.are_units else np.empty((*units.shape[:-1], self.n_columns), units.dtype)
+        for run in self.runs:
+            columns[..., run.columns] = run.codec.decode(units[..., run.units], noise)
         return columns
 
-    def decode(self, units: NDArray) -> NDArray:
-        """Turn units ``(..., n_units)`` into columns, in place."""
-        for run in self.runs:
-            run.codec.decode(units[..., run.units])
-        if self.order is not None:
-            units[..., self.order] = units.copy()
+    def root(self, units: NDArray, missing: NDArray | None) -> NDArray:
+        """Return the input of the recognition network for units ``(B, K, N)`` of which some are missing.
+
+        Missing units have the mean of the data. Indicators tell which columns are missing, of those that ever were when
+        the machine was made.
+        """
+        if missing is not None:
+            units = np.where(missing, self.means.astype(units.dtype), units)
+        if not len(self.with_holes):
+            return units
+        indicators = np.zeros((*units.shape[:-1], len(self.with_holes)), units.dtype)
+        if missing is not None:
+            indicators[...] = missing[..., self._first_unit[self.with_holes]]
+        return np.concatenate([units, indicators], axis=-1)
+
+    @cached_property
+    def _first_unit(self) -> NDArray:
+        """A unit of each column; columns with one cell have none and get any."""
+        units = np.zeros(self.n_columns, np.intp)
+        units[self._column_of_unit[::-1]] = np.arange(self.n_units)[::-1]
         return units
 
     def bounded(self, units: NDArray) -> NDArray:
@@ -194,17 +268,17 @@ class Columns:
 
     def _paired(self, rows: "Columns", choose: Callable[[Any, Any], Codec]) -> "Columns":
         codecs = {kind: choose(block.codec, rows.blocks[kind].codec) for kind, block in self.blocks.items()}
-        return Columns({kind: Block(codecs[kind], block.columns) for kind, block in self.blocks.items()})
+        blocks = {kind: Block(codecs[kind], block.columns) for kind, block in self.blocks.items()}
+        return Columns(blocks, self.with_holes)
 
     def check(self) -> None:
         """Raise ValueError unless each column is in one block, and its location and scale are finite."""
-        places = np.concatenate([block.columns for block in self.blocks.values()])
-        if not np.array_equal(np.sort(places), np.arange(self.n_units)):
-            raise ValueError(f"the blocks are not of {self.n_units} columns")
+        if not np.array_equal(np.sort(self.order), np.arange(self.n_columns)):
+            raise ValueError(f"the blocks are not of {self.n_columns} columns")
         for run in self.runs:
-            run.codec.check(run.width)
+            run.codec.check(len(run.columns))
         with np.errstate(all="ignore"):
-            encoded = self.encode(np.zeros((1, self.n_units)))
+            encoded = self.encode(np.zeros((1, self.n_columns)))
         if not np.isfinite([self.log_volume, *encoded.flat]).all():
             raise ValueError("the visible columns have no finite location and scale")
 
@@ -237,10 +311,12 @@ class Columns:
             family.mean(own, own_out, backend)
         return out
 
-    def sample(self, params: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
-        """Draw units with the given means into `out`."""
-        for family, own, own_out in self._parts(mean, out):
-            family.sample(params, own, noise, own_out)
+    def sample(
+        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
+    ) -> NDArray:
+        """Draw units into `out`, given their natural parameters, which may be overwritten if `mean` is None."""
+        for family, own, own_mean, own_out in self._parts(natural, mean, out):
+            family.sample(params, own, own_mean, noise, own_out, backend)
         return out
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
@@ -254,13 +330,13 @@ class Columns:
             family.decide(*arrays)
         return out
 
-    def of_unit(self, unit: int) -> Family:
-        """Return the family of a single unit."""
-        return self._family_by_unit[unit]
-
-    @cached_property
-    def _family_by_unit(self) -> list[ColumnFamily]:
-        return [run.family for run in self.runs for _ in range(run.width)]
+    def groups(self, n_units: int) -> list[Group]:
+        """Return the groups of units that an autoregressive layer draws one after the other: the columns."""
+        return [
+            Group(family, run.units.start + start, run.units.start + stop)
+            for run in self.runs
+            for family, start, stop in run.family.groups(run.width)
+        ]
 
     def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
         """Return the log-probability of `target` plus its log-normalizer, ``(B, K)``, in nats."""
@@ -271,12 +347,17 @@ class Columns:
         return sum(rest, start=first)
 
     def log_normalizer(
-        self, params: Views, natural: NDArray, mean: NDArray | None, backend: NumpyBackend
+        self,
+        params: Views,
+        natural: NDArray,
+        mean: NDArray | None,
+        backend: NumpyBackend,
+        missing: NDArray | None = None,
     ) -> NDArray | float:
         """Return the log-normalizer in nats, and write expected units into `mean`, if given."""
         total: Any = self.log_volume
-        for family, own, own_mean in self._parts(natural, natural if mean is None else mean):
-            total = total + family.log_normalizer(params, own, None if mean is None else own_mean, backend)
+        for family, own, own_mean, own_missing in self._parts(natural, mean, missing):
+            total = total + family.log_normalizer(params, own, own_mean, backend, own_missing)
         return total
 
     def residual(self, params: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
@@ -291,11 +372,18 @@ class Columns:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def gradient(
-        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self,
+        params: Views,
+        natural: NDArray | None,
+        target: NDArray,
+        residual: NDArray,
+        weights: NDArray,
+        grad: Views,
+        missing: NDArray | None = None,
     ) -> None:
         """Write the weighted gradient with respect to the families' own parameters into `grad`."""
-        for family, own, own_target, own_residual in self._parts(natural, target, residual):
-            family.gradient(params, own, own_target, own_residual, weights, grad)
+        for family, own, own_target, own_residual, own_missing in self._parts(natural, target, residual, missing):
+            family.gradient(params, own, own_target, own_residual, weights, grad, own_missing)
 
     def damping(self, params: Views) -> NDArray | None:
         """Return factors of the steps of each unit's weights and intercept; None for no damping."""

@@ -4,7 +4,7 @@ Arrays have the shape ``(B, K, N)``: rows of data, particles, units. An array th
 particles has size one along that axis.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.arrays.caching import cached
 from skwakesleep._engine.arrays.numerics import broadcast_shape
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.machine.families import Family
+from skwakesleep._engine.machine.families import Family, Group
 from skwakesleep._engine.training.layout import Shapes, Views
 
 # Block size of the forward substitution by which autoregressive units are drawn.
@@ -43,7 +42,7 @@ class Activation(NamedTuple):
 
     ``target (B, K, N)`` is the state of the units, drawn or given; ``log_prob (B, K)`` its log-probability in nats;
     ``residual (B, K, N)`` the gradient of this with respect to the natural parameters, which are `natural`: kept only
-    if the family uses them for the gradient of its own parameters.
+    if the family uses them for the gradient of its own parameters. Units that are `missing` do not count.
     """
 
     parent: NDArray | None
@@ -51,6 +50,7 @@ class Activation(NamedTuple):
     log_prob: NDArray
     residual: NDArray
     natural: NDArray | None
+    missing: NDArray | None = None
 
 
 class Layer:
@@ -140,6 +140,7 @@ class BoundLayer:
         self._name = layer.name
         self._family = layer.units.family
         self._keeps_natural = self._family.uses_natural
+        self._neutral = np.asarray(layer.units.family.neutral, params["intercept"].dtype)
         self._backend = backend
         self._dtype = params["intercept"].dtype
 
@@ -161,8 +162,8 @@ class BoundLayer:
         if not self.autoregressive:
             return self._family.mean(natural, natural, self._backend)
 
-        def expected(unit: int, own: NDArray, out: NDArray) -> None:
-            self._family.of_unit(unit).mean(own, out, self._backend)
+        def expected(number: int, family: Family, own: NDArray, out: NDArray) -> None:
+            family.mean(own, out, self._backend)
 
         return self._in_turn(natural, natural.shape[:-1], expected)
 
@@ -170,21 +171,42 @@ class BoundLayer:
         """Draw units of shape ``(*shape, N)`` given the parents."""
         natural = self.natural(parent)
         if not self.autoregressive:
-            mean = self._family.mean(natural, natural, self._backend)
-            return self._family.sample(self.params, mean, noise, self._scratch("sample", shape))
+            return self._sampled(natural, None, shape, noise)
         thresholds = self._family.thresholds(self.params, noise, (*shape, self.n_units), self._dtype)
-        by_unit = np.ascontiguousarray(matrix_rows(thresholds).T)
+        by_group = np.ascontiguousarray(matrix_rows(thresholds).T)
 
-        def drawn(unit: int, own: NDArray, out: NDArray) -> None:
-            self._family.of_unit(unit).decide(own, by_unit[unit], out)
+        def drawn(number: int, family: Family, own: NDArray, out: NDArray) -> None:
+            family.decide(own, by_group[number, :, np.newaxis], out)
 
         return self._in_turn(natural, shape, drawn)
 
-    def log_prob(self, parent: NDArray | None, target: NDArray) -> NDArray:
-        """Return the log-probability of `target` given the parents, ``(B, K)``, in nats."""
+    def log_prob(self, parent: NDArray | None, target: NDArray, missing: NDArray | None = None) -> NDArray:
+        """Return the log-probability of `target` given the parents, ``(B, K)``, in nats.
+
+        Units that are `missing` ``(B, 1, N)`` do not count. They are zero; in an autoregressive layer they have any
+        values, which later units depend on.
+        """
         natural = self._natural_of(parent, target)
+        natural, target = self._without(missing, natural, target)
         unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
-        return unnormalized - self._family.log_normalizer(self.params, natural, None, self._backend)
+        return unnormalized - self._family.log_normalizer(self.params, natural, None, self._backend, missing)
+
+    def complete(self, parent: NDArray | None, target: NDArray, missing: NDArray, noise: Noise) -> NDArray:
+        """Return `target` with missing units drawn given the parents and, in an autoregressive layer, those before."""
+        natural = self.natural(parent)
+        shape = natural.shape[:-1]
+        if not self.autoregressive:
+            return np.where(missing, self._sampled(natural, None, shape, noise), target)
+        thresholds = self._family.thresholds(self.params, noise, (*shape, self.n_units), self._dtype)
+        by_group = np.ascontiguousarray(matrix_rows(thresholds).T)
+        known, absent = (matrix_rows(np.broadcast_to(array, (*shape, self.n_units))) for array in (target, missing))
+
+        def drawn(number: int, family: Family, own: NDArray, out: NDArray) -> None:
+            _, start, stop = self._groups[number]
+            family.decide(own, by_group[number, :, np.newaxis], out)
+            np.copyto(out, known[:, start:stop], where=~absent[:, start:stop])
+
+        return self._in_turn(natural, shape, drawn)
 
     def draw(self, parent: NDArray | None, shape: tuple[int, ...], noise: Noise) -> Activation:
         """Draw the units and evaluate them; their means are computed once if that is possible."""
@@ -193,35 +215,50 @@ class BoundLayer:
         natural = self.natural(parent)
         mean = self._scratch("mean", natural.shape[:-1])
         log_normalizer = self._family.log_normalizer(self.params, natural, mean, self._backend)
-        target = self._family.sample(self.params, mean, noise, self._scratch("sample", shape))
+        target = self._sampled(natural, mean, shape, noise)
         unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
         return self._activation(parent, target, unnormalized - log_normalizer, mean, natural)
 
-    def evaluate(self, parent: NDArray | None, target: NDArray) -> Activation:
-        """Evaluate given units."""
+    def evaluate(self, parent: NDArray | None, target: NDArray, missing: NDArray | None = None) -> Activation:
+        """Evaluate given units, of which some may be missing.
+
+        Missing units of an autoregressive layer, which `complete` has drawn, have residuals: they are independent of
+        the weights of the particles only if no later unit depends on them.
+        """
+        if missing is not None and self.autoregressive:
+            log_prob = self.log_prob(parent, target, missing)
+            return self.evaluate(parent, target)._replace(log_prob=log_prob)
         natural = self._natural_of(parent, target)
+        natural, target = self._without(missing, natural, target)
         unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
         # Means overwrite natural parameters if possible, and residuals means: more arrays would not fit into the cache.
         mean = self._scratch("mean", natural.shape[:-1]) if self._keeps_natural else natural
-        log_prob = unnormalized - self._family.log_normalizer(self.params, natural, mean, self._backend)
-        return self._activation(parent, target, log_prob, mean, natural)
+        log_prob = unnormalized - self._family.log_normalizer(self.params, natural, mean, self._backend, missing)
+        return self._activation(parent, target, log_prob, mean, natural, missing)
 
     def add_log_odds(
-        self, parent: NDArray | None, target: NDArray, of_parent: NDArray | None, of_target: NDArray | None
+        self,
+        parent: NDArray | None,
+        target: NDArray,
+        of_parent: NDArray | None,
+        of_target: NDArray | None,
+        missing: NDArray | None = None,
     ) -> NDArray:
         """Return the log-probability of `target`, ``(B, K)``, and add the log-odds of hidden units in place.
 
         The log-odds are those that a unit is active if all others stay as they are. To `of_parent` the approximate
         effect of the parents on this layer is added, to `of_target` the log-odds of the units given their parents. None
-        is not computed.
+        is not computed. Units that are `missing` do not count.
         """
         natural = self._natural_of(parent, target)
+        natural, target = self._without(missing, natural, target)
         mean = self._scratch("mean", natural.shape[:-1])
         log_prob = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
-        log_prob = log_prob - self._family.log_normalizer(self.params, natural, mean, self._backend)
+        log_prob = log_prob - self._family.log_normalizer(self.params, natural, mean, self._backend, missing)
         shape = broadcast_shape(natural, target)
         residual = self._family.residual(self.params, mean, target, self._scratch("residual", shape[:-1]))
-        slopes = residual, self._family.curvature(self.params, mean)
+        curvature = self._family.curvature(self.params, mean)
+        slopes = residual, curvature if missing is None else np.where(missing, 0, curvature)
         if of_parent is not None and parent is not None:
             of_parent += self._effects(*slopes, "weights", parent)
         if of_target is not None:
@@ -233,15 +270,15 @@ class BoundLayer:
     def gradient(self, activation: Activation, particle_weights: NDArray, grad: Views) -> None:
         """Write the gradient of ``sum(particle_weights * log_prob)`` into `grad`; the weights are ``(B, K)``."""
         activation, particle_weights = self._nonzero(activation, particle_weights)
-        parent, target, _, residual, natural = activation
+        parent, target, _, residual, natural, missing = activation
         if self._has_own_params:
-            self._family.gradient(self.params, natural, target, residual, particle_weights, grad)
+            self._family.gradient(self.params, natural, target, residual, particle_weights, grad, missing)
         np.matmul(particle_weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
         if parent is not None:
             self._product(parent, particle_weights, residual, grad["weights"])
         if self.autoregressive:
             self._product(target, particle_weights, residual, grad["triangle"])
-            np.copyto(grad["triangle"], 0, where=_lower_triangle(self.n_units))
+            np.copyto(grad["triangle"], 0, where=self._not_before)
 
     def damp(self, factors: Views) -> bool:
         """Write the factors of the steps of the parameters into `factors`; return false if there are none."""
@@ -266,7 +303,7 @@ class BoundLayer:
 
     def _nonzero(self, activation: Activation, particle_weights: NDArray) -> tuple[Activation, NDArray]:
         """Drop particles without weight if this saves products; what is left has the shape ``(n, N)``."""
-        parent, target, log_prob, residual, natural = activation
+        parent, target, log_prob, residual, natural, missing = activation
         shared = parent is not None and parent.shape[:-1] != residual.shape[:-1]
         if shared or np.count_nonzero(particle_weights) == particle_weights.size:
             return activation, particle_weights
@@ -285,6 +322,7 @@ class BoundLayer:
             log_prob,
             gathered("residual", residual),
             None if natural is None else gathered("natural", natural),
+            None if missing is None or not self._has_own_params else gathered("missing", missing),
         ), particle_weights[rows, particles]
 
     def _product(self, parent: NDArray, particle_weights: NDArray, residual: NDArray, out: NDArray) -> None:
@@ -309,21 +347,39 @@ class BoundLayer:
         return np.add(natural, lateral, out=out)
 
     def _activation(
-        self, parent: NDArray | None, target: NDArray, log_prob: NDArray, mean: NDArray, natural: NDArray
+        self,
+        parent: NDArray | None,
+        target: NDArray,
+        log_prob: NDArray,
+        mean: NDArray,
+        natural: NDArray,
+        missing: NDArray | None = None,
     ) -> Activation:
         """Return the activation; residuals are written over the means if shapes agree."""
         shape = broadcast_shape(mean, target)
         out = mean if mean.shape == shape else self._scratch("residual", shape[:-1])
         residual = self._family.residual(self.params, mean, target, out)
-        return Activation(parent, target, log_prob, residual, natural if self._keeps_natural else None)
+        return Activation(parent, target, log_prob, residual, natural if self._keeps_natural else None, missing)
+
+    def _without(self, missing: NDArray | None, natural: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
+        """Return natural parameters and targets with which missing units do not count."""
+        if missing is None:
+            return natural, target
+        shape = broadcast_shape(natural, missing)
+        if natural.shape != shape:
+            whole = self._scratch("natural by row", shape[:-1])
+            whole[...] = natural
+            natural = whole
+        np.copyto(natural, self._neutral, where=missing)
+        return natural, np.where(missing, 0, target) if self.autoregressive else target
 
     def _in_turn(
-        self, natural: NDArray, shape: tuple[int, ...], choose: Callable[[int, NDArray, NDArray], None]
+        self, natural: NDArray, shape: tuple[int, ...], choose: Callable[[int, Family, NDArray, NDArray], None]
     ) -> NDArray:
-        """Return units chosen one after the other, each given its natural parameters in view of those before it.
+        """Return units whose groups are chosen one after the other, given natural parameters in view of those before.
 
-        A blocked forward substitution, as for a triangular system. Here, units are rows: within a block, each unit adds
-        the effects of those before it; all later units then get the effects of the block at once.
+        A blocked forward substitution, as for a triangular system. Here, units are rows: within a block, each group
+        gets the effects of those before it; all later units then get the effects of the block at once.
         """
         triangle = self.params["triangle"]
         n_rows = prod(shape)
@@ -332,23 +388,44 @@ class BoundLayer:
             for role in ("pending", "units", "effects")
         )
         pending.reshape(-1, *shape)[...] = np.moveaxis(np.broadcast_to(natural, (*shape, self.n_units)), -1, 0)
-        for start in range(0, self.n_units, BLOCK_SIZE):
-            stop = min(start + BLOCK_SIZE, self.n_units)
-            within = np.ascontiguousarray(triangle[start:stop, start:stop].T)
-            for unit in range(start, stop):
-                before = within[unit - start, : unit - start]
-                pending[unit] += np.matmul(before, units[start:unit], out=effects[unit])
-                choose(unit, pending[unit], units[unit])
-            pending[stop:] += np.matmul(triangle[start:stop, stop:].T, units[start:stop], out=effects[stop:])
+        for block in _blocks(self._groups):
+            first, last = block[0][1].start, block[-1][1].stop
+            within = np.ascontiguousarray(triangle[first:last, first:last].T)
+            for number, (family, start, stop) in block:
+                before = within[start - first : stop - first, : start - first]
+                pending[start:stop] += np.matmul(before, units[first:start], out=effects[start:stop])
+                choose(number, family, pending[start:stop].T, units[start:stop].T)
+            pending[last:] += np.matmul(triangle[first:last, last:].T, units[first:last], out=effects[last:])
         sample = self._scratch("sample", shape)
         sample[...] = np.moveaxis(units.reshape(-1, *shape), 0, -1)
         return sample
+
+    @cached_property
+    def _groups(self) -> list[Group]:
+        return self._family.groups(self.n_units)
+
+    @cached_property
+    def _not_before(self) -> NDArray:
+        """Return where the weight of a unit to its own group or to one before it would be."""
+        group = np.repeat(np.arange(len(self._groups)), [group.stop - group.start for group in self._groups])
+        return group[:, np.newaxis] >= group
+
+    def _sampled(self, natural: NDArray, mean: NDArray | None, shape: tuple[int, ...], noise: Noise) -> NDArray:
+        """Return units drawn independently of each other."""
+        out = self._scratch("sample", shape)
+        return self._family.sample(self.params, natural, mean, noise, out, self._backend)
 
     def _scratch(self, role: str, shape: tuple[int, ...]) -> NDArray:
         return self._backend.empty((self._name, role), (*shape, self.n_units), self._dtype)
 
 
-@cached(2**23)
-def _lower_triangle(n: int) -> NDArray:
-    """Return where the weight of a unit to itself or to one before it would be."""
-    return np.tri(n, dtype=bool)
+def _blocks(groups: list[Group]) -> Iterator[list[tuple[int, Group]]]:
+    """Yield consecutive groups with their numbers, about `BLOCK_SIZE` units at a time."""
+    block: list[tuple[int, Group]] = []
+    for numbered in enumerate(groups):
+        block.append(numbered)
+        if numbered[1].stop - block[0][1].start >= BLOCK_SIZE:
+            yield block
+            block = []
+    if block:
+        yield block

@@ -1,12 +1,14 @@
 """Location, scale and resolution of real columns."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+
+from skwakesleep._engine.machine.holes import columns_with_holes, observed_values
 
 # Quantiles and gaps are computed from evenly spaced rows: about this number of values, but not fewer rows.
 MAX_SORTED_VALUES = 2**21
@@ -60,7 +62,7 @@ class Moments:
         extreme = (self.means < other.lowest) | (self.means > other.highest)
         forgotten = (self.counts < MIN_ROWS_FOR_QUARTILES) & extreme
         counts = np.where(forgotten, 0, self.counts) + other.counts
-        share = other.counts / counts
+        share = np.divide(other.counts, counts, out=np.ones_like(counts), where=counts > 0)
         shift = other.means - self.means
         ulps = np.maximum(self.ulps, other.ulps)
         within = np.hypot(np.sqrt(1 - share) * self.deviations, np.sqrt(share) * other.deviations)
@@ -74,7 +76,33 @@ class Moments:
 
 
 def measure(table: NDArray | sparse.csr_array) -> Moments:
-    """Return the summary of a table's columns.
+    """Return the summary of a table's columns, without missing values.
+
+    Raises
+    ------
+    OverflowError
+        If the values of a column are too far apart for float64; the argument is the number of the column.
+    """
+    if not len(columns_with_holes(table)):
+        return _measure(table)
+    columns = []
+    for column in range(table.shape[1]):
+        try:
+            columns.append(_measure_values(observed_values(table, column)))
+        except OverflowError:
+            raise OverflowError(column) from None
+    return Moments(*(np.concatenate([getattr(own, each.name) for own in columns]) for each in fields(Moments)))
+
+
+def _measure_values(values: NDArray) -> Moments:
+    """Return the summary of one column; without values, that of a constant which counts for nothing."""
+    if not len(values):
+        return replace(_measure(np.zeros((1, 1), values.dtype)), counts=np.zeros(1))
+    return _measure(values[:, np.newaxis])
+
+
+def _measure(table: NDArray | sparse.csr_array) -> Moments:
+    """Return the summary of the columns of a table without missing values.
 
     Extreme values are left out, so that one wrong entry does not set the scale of a column. Sums are of deviations from
     the median, in float64: a naive mean is wrong by more than the spread of a nearly constant column.

@@ -1,6 +1,6 @@
 """The two networks of a Helmholtz machine."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -65,27 +65,39 @@ class BeliefNetwork:
             parent = states[-1]
         return states
 
-    def evaluate(self, root: NDArray | None, states: Sequence[NDArray]) -> Trace:
-        """Evaluate given states."""
-        links = zip(self.layers, [root, *states[:-1]], states, strict=True)
-        return Trace([layer.evaluate(parent, state) for layer, parent, state in links])
+    def evaluate(self, root: NDArray | None, states: Sequence[NDArray], missing: NDArray | None = None) -> Trace:
+        """Evaluate given states; units of the last layer may be missing."""
+        return Trace([layer.evaluate(*link) for layer, *link in self._links(root, states, missing)])
 
-    def log_prob(self, root: NDArray | None, states: Sequence[NDArray]) -> NDArray:
-        """Return the log-probability of given states, ``(B, K)``, in nats."""
-        links = zip(self.layers, [root, *states[:-1]], states, strict=True)
-        terms = [layer.log_prob(parent, state) for layer, parent, state in links]
+    def log_prob(self, root: NDArray | None, states: Sequence[NDArray], missing: NDArray | None = None) -> NDArray:
+        """Return the log-probability of given states, ``(B, K)``, in nats; units of the last layer may be missing."""
+        terms = [layer.log_prob(*link) for layer, *link in self._links(root, states, missing)]
         return sum(terms[1:], start=terms[0])
 
+    def _links(
+        self, root: NDArray | None, states: Sequence[NDArray], missing: NDArray | None
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield each layer with its parents, its units, and which of them are missing."""
+        masks = [*(None for _ in states[:-1]), missing]
+        return zip(self.layers, [root, *states[:-1]], states, masks, strict=True)
+
     def add_log_odds(
-        self, root: NDArray | None, states: Sequence[NDArray], log_odds: Sequence[NDArray | None]
+        self,
+        root: NDArray | None,
+        states: Sequence[NDArray],
+        log_odds: Sequence[NDArray | None],
+        missing: NDArray | None = None,
     ) -> NDArray:
         """Return the log-probability of given states, ``(B, K)``, and add the log-odds of their units in place.
 
         The log-odds are those that a unit is active if all others stay as they are, to second order; None is not
-        computed.
+        computed. Units of the last layer may be missing.
         """
-        links = zip(self.layers, [root, *states[:-1]], states, [None, *log_odds[:-1]], log_odds, strict=True)
-        terms = [layer.add_log_odds(parent, state, above, own) for layer, parent, state, above, own in links]
+        links = zip(self._links(root, states, missing), [None, *log_odds[:-1]], log_odds, strict=True)
+        terms = [
+            layer.add_log_odds(parent, state, above, own, absent)
+            for (layer, parent, state, absent), above, own in links
+        ]
         return sum(terms[1:], start=terms[0])
 
     def gradient(self, trace: Trace, particle_weights: NDArray, grad: Sequence[Views]) -> None:
@@ -138,6 +150,7 @@ class Machine:
         self.hidden_sizes = tuple(hidden_sizes)
         self.autoregressive = frozenset(autoregressive)
         visible = Units(columns, columns.n_units, columns.means, columns.n_active)
+        seen = visible._replace(size=columns.n_units + len(columns.with_holes))
         units = [visible, *map(_hidden_units, hidden_sizes)]
         depths = range(len(hidden_sizes))
         prior = Layer("prior", units[-1], autoregressive="prior" in autoregressive)
@@ -154,7 +167,7 @@ class Machine:
             Layer(
                 f"recognition.{depth}",
                 units[depth + 1],
-                units[depth],
+                units[depth] if depth else seen,
                 autoregressive="recognition" in autoregressive,
             )
             for depth in depths

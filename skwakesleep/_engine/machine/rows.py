@@ -16,26 +16,41 @@ Table = NDArray | sparse.csr_array
 MAX_SPARSE_SHARE = 0.02
 
 
-class Batch(NamedTuple):
+class Visible(NamedTuple):
     """Some rows as units.
 
-    ``units (B, 1, N)`` are the targets of the generative network. ``root (B, 1, N)`` is the input of the recognition
-    network: a sparse matrix ``(B, N)`` if its products are then faster.
+    Attributes
+    ----------
+    units : ndarray of shape (B, 1, N)
+        Targets of the generative network, zero where missing.
+    root : ndarray of shape (B, 1, M) or sparse matrix of shape (B, N)
+        Input of the recognition network, see `Columns.root`; a sparse matrix if its products are then faster.
+    missing : ndarray of bool, of shape (B, 1, N), or None
+        Which units are missing; None if none is.
+    log_base : ndarray of shape (B,) or None
+        What the values add to the log-probability, see `Columns.log_base`.
     """
 
     units: NDArray
     root: NDArray
+    missing: NDArray | None = None
+    log_base: NDArray | None = None
 
     @classmethod
-    def dense(cls, units: NDArray) -> "Batch":
-        """Return a batch of units ``(B, N)`` without a sparse matrix."""
+    def dense(cls, units: NDArray) -> "Visible":
+        """Return units ``(B, N)`` that are all observed."""
         return cls(units[:, np.newaxis], units[:, np.newaxis])
+
+    def rows(self, some: slice) -> "Visible":
+        """Return some of the rows."""
+        units, root, missing, log_base = (None if part is None else part[some] for part in self)
+        return Visible(units, root, missing, log_base)  # type: ignore[arg-type]
 
 
 class Rows:
     """Access to the rows of a dense or CSR table, as units.
 
-    The table is never written to. A sparse one is made dense a mini-batch at a time.
+    The table is never written to. A sparse one is made dense a mini-batch at a time. Missing values are NaN.
 
     Parameters
     ----------
@@ -63,23 +78,30 @@ class Rows:
     def __len__(self) -> int:
         return self._table.shape[0] if self._subset is None else len(self._subset)
 
-    def take(self, indices: NDArray) -> Batch:
+    def take(self, indices: NDArray) -> Visible:
         """Return the rows at `indices`, in arrays that the next call overwrites."""
         indices = indices if self._subset is None else self._subset[indices]
-        units = self._backend.empty("units", (len(indices), self._table.shape[1]), self.dtype)
+        columns = self._columns
+        values = self._backend.empty("values", (len(indices), self._table.shape[1]), self.dtype)
         if not isinstance(self._table, np.ndarray):
             rows = self._table[indices].astype(self.dtype)
-            rows.toarray(out=units)
-            if self._columns.keeps_zeros and rows.nnz <= MAX_SPARSE_SHARE * units.size:
-                return Batch(units[:, np.newaxis], cast(NDArray, rows))  # only its products are needed
+            rows.toarray(out=values)
         elif self._table.dtype == self.dtype:
-            self._table.take(indices, axis=0, out=units, mode="clip")  # "raise" would buffer the output
+            self._table.take(indices, axis=0, out=values, mode="clip")  # "raise" would buffer the output
         else:
-            units[...] = self._table[indices]
-        self._columns.encode(units)
-        return Batch(units[:, np.newaxis], self._columns.bounded(units)[:, np.newaxis])
+            values[...] = self._table[indices]
+        absent = np.isnan(values)
+        missing = columns.of_units(absent)[:, np.newaxis] if absent.any() else None
+        log_base = columns.log_base(values, None if missing is None else absent)
+        units = columns.encode(values)
+        if missing is not None:
+            units[missing[:, 0]] = 0
+        elif sparse.issparse(self._table) and columns.keeps_zeros and rows.nnz <= MAX_SPARSE_SHARE * units.size:
+            return Visible(units[:, np.newaxis], cast(NDArray, rows))  # only its products are needed
+        root = columns.root(columns.bounded(units)[:, np.newaxis], missing)
+        return Visible(units[:, np.newaxis], root, missing, log_base)
 
-    def blocks(self, size: int) -> Iterator[tuple[slice, Batch]]:
+    def blocks(self, size: int) -> Iterator[tuple[slice, Visible]]:
         """Yield the rows in blocks of exactly `size`, the last one filled by repeating its last row.
 
         With a fixed shape, rounding in the linear algebra library does not depend on the number of rows.

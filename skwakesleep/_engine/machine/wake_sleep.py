@@ -14,7 +14,7 @@ from skwakesleep._engine.arrays.numerics import log_sum_exp
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise, Noise, Streams
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.machine.rows import Batch
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.training.layout import Views
 from skwakesleep._engine.training.penalty import LARGEST_STRENGTH, WeightPenalty
 
@@ -99,11 +99,11 @@ class WakeSleep:
         """Return the lower bound at which every unit of the machine costs this number of nats on average."""
         return -nats * self.machine.n_units - self.machine.columns.log_volume
 
-    def __call__(self, batch: Batch) -> float:
+    def __call__(self, batch: Visible) -> float:
         """Set `gradient` for a mini-batch of ``B`` rows and return its mean lower bound in nats per row."""
         bound = self._wake(batch)
         if self.recognition_update != "wake":
-            self._sleep(len(batch.units))
+            self._sleep(len(batch.units), batch.missing)
         if self.recognition_update == "both":
             self._wake_part += self._sleep_part
         if self._penalty is not None:
@@ -112,12 +112,12 @@ class WakeSleep:
         self.damping = self._factors if damped else None
         return bound
 
-    def _wake(self, batch: Batch) -> float:
+    def _wake(self, batch: Visible) -> float:
         """Draw particles from the recognition network, weight them, and train the generative network on them."""
         generative, recognition = self._awake
         B, K = len(batch.units), self.n_particles
         q = recognition.draw(batch.root, (B, K), self._particles)
-        p = generative.evaluate(None, [*q.states[::-1], batch.units])
+        p = generative.evaluate(None, [*q.states[::-1], self._completed(batch, q.states[0])], batch.missing)
         log_w = np.ascontiguousarray((p.log_prob - q.log_prob).T)  # (K, B): sums over the first axis are faster
         log_sum = log_sum_exp(log_w, axis=0)
         w = np.exp(log_w - log_sum).T
@@ -129,12 +129,25 @@ class WakeSleep:
             share = 1.0 if self.recognition_update == "wake" else 0.5
             recognition.gradient(q, (w - 1 / K) * (share / B), self._grad.recognition)
         bounds = np.maximum(log_sum, self._least_log_sum, dtype=np.float64)
+        if batch.log_base is not None:
+            bounds += batch.log_base
         return float(bounds.sum() / B - np.log(K))
 
-    def _sleep(self, n_dreams: int) -> None:
-        """Draw dreams from the generative network, and train the recognition network on their causes."""
+    def _completed(self, batch: Visible, hidden: NDArray) -> NDArray:
+        """Return the units of a batch; in an autoregressive layer with missing ones drawn for each particle."""
+        visible = self._awake.generative.layers[-1]
+        if batch.missing is None or not visible.autoregressive:
+            return batch.units
+        return visible.complete(hidden, batch.units, batch.missing, self._particles)
+
+    def _sleep(self, n_dreams: int, missing: NDArray | None) -> None:
+        """Draw dreams from the generative network, and train the recognition network on their causes.
+
+        It sees them with the missing values of the batch.
+        """
         generative, recognition = self._asleep
         *causes, x = generative.sample(None, (n_dreams, 1), self._dreams)
+        x = self.machine.columns.root(x, missing)
         q = recognition.evaluate(x, causes[::-1])
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full((n_dreams, 1), share / n_dreams, dtype=x.dtype)

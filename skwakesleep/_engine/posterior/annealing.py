@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from skwakesleep._engine.arrays.numerics import sigmoid
 from skwakesleep._engine.arrays.random import CommonNoise, Noise
 from skwakesleep._engine.machine.networks import BeliefNetwork, Machine, Networks
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.posterior.particles import Particles
 
 # Units of particles computed at a time: a megabyte of them stays in the processor's cache.
@@ -26,8 +27,11 @@ CACHED_UNITS = 2**17
 N_BLOCKS = 3
 BLOCKS_SEED = 2001
 
-# Root and states of a network, given the data and the hidden layers, bottom up.
-Arrangement = Callable[[NDArray | None, list[NDArray]], tuple[NDArray | None, list[Any]]]
+# Root and states of a network, and which of the last are missing, given the data and the hidden layers, bottom up.
+Arrangement = Callable[[Visible, list[NDArray]], tuple[NDArray | None, list[Any], NDArray | None]]
+
+
+NOT_COMPUTED: Any = Visible(None, None)  # type: ignore[arg-type]
 
 
 class Expansion(NamedTuple):
@@ -59,21 +63,20 @@ class HiddenDistribution:
         self._slices = [slice(*pair) for pair in pairwise(accumulate(sizes, initial=0))]
         self._widest = max(layer.n_units for layer in network.layers)
 
-    def log_prob(self, x: NDArray, units: NDArray) -> NDArray:
-        """Return the log-probability of the hidden units ``(B, K, N)`` for rows ``x (B, 1, D)``, in nats."""
+    def log_prob(self, x: Visible, units: NDArray) -> NDArray:
+        """Return the log-probability of the hidden units ``(B, K, N)`` for rows, in nats."""
         log_prob = np.empty(units.shape[:-1], units.dtype)
         for some in self._cached_rows(units):
-            root, states = self._arrange(x[some], self._layers(units[some]))
-            log_prob[some] = self._network.log_prob(root, states)
+            log_prob[some] = self._network.log_prob(*self._arrange(x.rows(some), self._layers(units[some])))
         return log_prob
 
-    def expand(self, x: NDArray, units: NDArray) -> Expansion:
+    def expand(self, x: Visible, units: NDArray) -> Expansion:
         """Return the log-probability and the log-odds of each unit."""
         log_prob, log_odds = np.empty(units.shape[:-1], units.dtype), np.zeros_like(units)
         for some in self._cached_rows(units):
-            _, of_states = self._arrange(None, self._layers(log_odds[some]))
-            root, states = self._arrange(x[some], self._layers(units[some]))
-            log_prob[some] = self._network.add_log_odds(root, states, of_states)
+            _, of_states, _ = self._arrange(NOT_COMPUTED, self._layers(log_odds[some]))
+            root, states, missing = self._arrange(x.rows(some), self._layers(units[some]))
+            log_prob[some] = self._network.add_log_odds(root, states, of_states, missing)
         return Expansion(log_prob, log_odds)
 
     def _layers(self, units: NDArray) -> list[NDArray]:
@@ -122,6 +125,7 @@ class AnnealedImportanceSampling:
         self._n_bottom = sizes[0]
         self._noise = noise or CommonNoise(n_particles, machine.n_latents).rewind
         generative = networks.generative
+        self._visible_layer = generative.layers[-1]
         self._model = HiddenDistribution(generative, sizes, _downwards)
         self._from_prior = start == "prior"
         self._start_network = BeliefNetwork(generative.layers[:-1]) if self._from_prior else networks.recognition
@@ -131,12 +135,12 @@ class AnnealedImportanceSampling:
         self._exponents = np.arange(n_steps + 2) / (n_steps + 1)
         self._blocks = _blocks(machine.n_latents, n_steps)
 
-    def __call__(self, x: NDArray) -> Particles:
-        """Return particles for each row of ``x (B, 1, D)``."""
+    def __call__(self, x: Visible) -> Particles:
+        """Return particles for each row."""
         return self._particles(*self._annealed(x, self._noise()))
 
-    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Particles, Particles]:
-        """Return particles for lower and upper bounds of the likelihood of dreams ``x (B, 1, D)``, given their causes.
+    def bracket(self, x: Visible, causes: list[NDArray]) -> tuple[Particles, Particles]:
+        """Return particles for lower and upper bounds of the likelihood of dreams, given their causes.
 
         For the upper bound, one of the particles starts from the causes, an exact draw from the posterior, and takes
         the steps backwards.
@@ -152,9 +156,10 @@ class AnnealedImportanceSampling:
     def _particles(self, units: NDArray, log_weights: NDArray) -> Particles:
         return Particles(units[..., : self._n_bottom], log_weights - np.log(self._n_particles), exact=False)
 
-    def _annealed(self, x: NDArray, noise: Noise) -> tuple[NDArray, NDArray]:
+    def _annealed(self, x: Visible, noise: Noise) -> tuple[NDArray, NDArray]:
         """Return hidden units ``(B, K, N)`` that have taken all steps, and their log weights ``(B, K)``."""
         units = self._drawn(x, noise)
+        x = self._completed(x, units, noise)
         if not self._n_steps:
             return units, self._model.log_prob(x, units) - self._start.log_prob(x, units)
         point = self._point(x, units)
@@ -164,7 +169,7 @@ class AnnealedImportanceSampling:
             log_weights += self._rise(step) * point.log_ratio
         return point.units, log_weights
 
-    def _annealed_backwards(self, x: NDArray, units: NDArray, noise: Noise) -> NDArray:
+    def _annealed_backwards(self, x: Visible, units: NDArray, noise: Noise) -> NDArray:
         """Return the log weights ``(B, K)`` of particles that end in given units."""
         point = self._point(x, units)
         log_weights = self._rise(self._n_steps) * point.log_ratio
@@ -173,23 +178,33 @@ class AnnealedImportanceSampling:
             log_weights += self._rise(step - 1) * point.log_ratio
         return log_weights
 
-    def _drawn(self, x: NDArray, noise: Noise) -> NDArray:
+    def _drawn(self, x: Visible, noise: Noise) -> NDArray:
         """Return hidden units ``(B, K, N)`` drawn from the start."""
-        shape = len(x), self._n_particles
+        shape = len(x.units), self._n_particles
         if self._from_prior:
             states = self._start_network.sample(None, shape, noise)[::-1]
         else:
-            states = self._start_network.sample(x, shape, noise)
+            states = self._start_network.sample(x.root, shape, noise)
         return np.concatenate(states, axis=-1)
+
+    def _completed(self, x: Visible, units: NDArray, noise: Noise) -> Visible:
+        """Return rows with missing units drawn for each particle if later units depend on them."""
+        visible = self._visible_layer
+        if x.missing is None or not visible.autoregressive:
+            return x
+        if self._n_steps:
+            raise ValueError("rows with missing units of an autoregressive layer cannot be annealed")
+        bottom = units[..., : self._n_bottom]
+        return x._replace(units=visible.complete(bottom, x.units, x.missing, noise))
 
     def _rise(self, step: int) -> float:
         """Return by how much the exponent rises after a step; step zero is the start."""
         return float(self._exponents[step + 1] - self._exponents[step])
 
-    def _point(self, x: NDArray, units: NDArray) -> "Point":
+    def _point(self, x: Visible, units: NDArray) -> "Point":
         return Point(units, self._start.expand(x, units), self._model.expand(x, units))
 
-    def _move(self, here: "Point", x: NDArray, step: int, noise: Noise) -> "Point":
+    def _move(self, here: "Point", x: Visible, step: int, noise: Noise) -> "Point":
         """Redraw a block of units, each given all others as they are, and accept or reject (Metropolis & Hastings).
 
         If the log-odds were exact and the units independent, every proposal would be accepted.
@@ -238,16 +253,16 @@ class Point(NamedTuple):
         return self
 
 
-def _upwards(x: NDArray | None, hidden: list[NDArray]) -> tuple[NDArray | None, list[Any]]:
-    return x, [*hidden]
+def _upwards(x: Visible, hidden: list[NDArray]) -> tuple[NDArray | None, list[Any], NDArray | None]:
+    return x.root, [*hidden], None
 
 
-def _downwards(x: NDArray | None, hidden: list[NDArray]) -> tuple[NDArray | None, list[Any]]:
-    return None, [*hidden[::-1], x]
+def _downwards(x: Visible, hidden: list[NDArray]) -> tuple[NDArray | None, list[Any], NDArray | None]:
+    return None, [*hidden[::-1], x.units], x.missing
 
 
-def _causes_downwards(x: NDArray | None, hidden: list[NDArray]) -> tuple[NDArray | None, list[Any]]:
-    return None, [*hidden[::-1]]
+def _causes_downwards(x: Visible, hidden: list[NDArray]) -> tuple[NDArray | None, list[Any], NDArray | None]:
+    return None, [*hidden[::-1]], None
 
 
 def _blocks(n_units: int, n_steps: int) -> list[NDArray]:

@@ -9,6 +9,7 @@ from scipy import stats
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.posterior.likelihood import posterior_of
 from skwakesleep._engine.posterior.particles import Estimate, estimate_of
 
@@ -137,7 +138,8 @@ def certify(
     posterior = posterior_of(machine, parameters, backend, n_particles, n_steps, noise=lambda: drawing)
     brackets = []
     for start in range(0, n_dreams, posterior.n_rows):
-        *causes, x = (layer[start : start + posterior.n_rows] for layer in states)
+        *causes, units = (layer[start : start + posterior.n_rows] for layer in states)
+        x = Visible(units, machine.columns.root(units, None))
         brackets.append([estimate_of(particles) for particles in posterior.bracket(x, causes[::-1])])
     lower, upper = (Estimate(*map(np.concatenate, zip(*bounds, strict=True))) for bounds in zip(*brackets, strict=True))
     widths = upper.log_likelihood - lower.log_likelihood

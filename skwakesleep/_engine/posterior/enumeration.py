@@ -7,6 +7,7 @@ from skwakesleep._engine.arrays.numerics import log_sum_exp
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.layers import BoundLayer
 from skwakesleep._engine.machine.networks import Networks
+from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.posterior.particles import Particles
 
 # Numbers in the largest scratch array: 8 MB in float64.
@@ -39,16 +40,16 @@ class Enumeration:
             self._log_prior = log_sum_exp(self._log_joint(layer, states.swapaxes(0, 1)), axis=1)[np.newaxis]
             self._states = states
 
-    def __call__(self, x: NDArray) -> Particles:
-        """Return all states, with their weights for each row of ``x (B, 1, D)``."""
-        return Particles(self._states, self._log_joint(self._visible, x), exact=True)
+    def __call__(self, x: Visible) -> Particles:
+        """Return all states, with their weights for each row."""
+        return Particles(self._states, self._log_joint(self._visible, x.units, x.missing), exact=True)
 
-    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Particles, Particles]:
+    def bracket(self, x: Visible, causes: list[NDArray]) -> tuple[Particles, Particles]:
         """Return the exact posterior twice: both bounds are the likelihood itself."""
         exact = self(x)
         return exact, exact
 
-    def _log_joint(self, layer: BoundLayer, targets: NDArray) -> NDArray:
+    def _log_joint(self, layer: BoundLayer, targets: NDArray, missing: NDArray | None = None) -> NDArray:
         """Return ``log p(state) p(target | state)`` for each target and state, ``(B, S)``."""
         n_states = self._states.shape[1]
         chunk = max(1, BLOCK_ELEMENTS // (len(targets) * layer.n_units))
@@ -56,7 +57,7 @@ class Enumeration:
         log_joint = self._backend.empty("log joint", shape, self._states.dtype).T
         for start in range(0, n_states, chunk):
             some = slice(start, start + chunk)
-            log_joint[:, some] = layer.log_prob(self._states[:, some], targets) + self._log_prior[:, some]
+            log_joint[:, some] = layer.log_prob(self._states[:, some], targets, missing) + self._log_prior[:, some]
         return log_joint
 
 

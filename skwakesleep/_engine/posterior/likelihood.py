@@ -73,6 +73,10 @@ def estimate(
     posterior = posterior_of(machine, parameters, backend, n_particles, n_steps)
     result = Estimate(*(np.empty(len(rows), parameters.dtype) for _ in Estimate._fields))
     for block, batch in rows.blocks(posterior.n_rows):
-        for values, some in zip(result, estimate_of(posterior(batch.units)), strict=True):
+        if not isinstance(batch.root, np.ndarray):  # products with dense rows, so that containers do not differ
+            batch = batch._replace(root=batch.units)
+        for values, some in zip(result, estimate_of(posterior(batch)), strict=True):
             values[block] = some[: block.stop - block.start]
+        if batch.log_base is not None:
+            result.log_likelihood[block] += batch.log_base[: block.stop - block.start]
     return result

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import log_sum_exp
+from skwakesleep._engine.machine.rows import Visible
 
 
 class Particles(NamedTuple):
@@ -32,16 +33,16 @@ class Posterior(Protocol):
     n_rows: int
     """Fixed block size of rows, so that results do not depend on batching."""
 
-    def __call__(self, x: NDArray) -> Particles:
-        """Return particles for each row of ``x (B, 1, D)``."""
+    def __call__(self, x: Visible) -> Particles:
+        """Return particles for each row."""
 
-    def bracket(self, x: NDArray, causes: list[NDArray]) -> tuple[Particles, Particles]:
+    def bracket(self, x: Visible, causes: list[NDArray]) -> tuple[Particles, Particles]:
         """Return particles for lower and upper bounds of the likelihood of dreams.
 
         Parameters
         ----------
-        x : ndarray of shape (B, 1, D)
-            Dreams.
+        x : Visible
+            Dreams of B rows.
         causes : list of ndarray of shape (B, 1, n)
             The hidden layers that generated them, bottom up: exact draws from the posterior.
         """

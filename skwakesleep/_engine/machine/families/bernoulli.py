@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 from skwakesleep._engine.arrays.numerics import inner
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.machine.families.protocol import Domain
+from skwakesleep._engine.machine.families.protocol import Group, single_units
 from skwakesleep._engine.training.layout import Shapes, Views
 
 
@@ -19,11 +19,10 @@ class Bernoulli:
     """
 
     uses_natural = False
-    domain = Domain(0.0, 1.0)
-    is_density = False
     natural_unit = "log-odds"
     # A column that is constant in training keeps a probability of about 1e-5 to take its other value.
     LARGEST_LOGIT = 12.0
+    neutral = -1000.0  # certainly zero
 
     def shapes(self, n_units: int) -> Shapes:
         return {}
@@ -36,7 +35,10 @@ class Bernoulli:
     def mean(self, natural: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
         return backend.sigmoid(natural, out)
 
-    def sample(self, params: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
+    def sample(
+        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
+    ) -> NDArray:
+        mean = backend.sigmoid(natural, natural) if mean is None else mean
         return np.less(noise.uniform(out.shape, out.dtype), mean, out=out)
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
@@ -47,14 +49,19 @@ class Bernoulli:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.less(thresholds, natural, out=out)
 
-    def of_unit(self, unit: int) -> "Bernoulli":
-        return self
+    def groups(self, n_units: int) -> list[Group]:
+        return single_units(self, n_units)
 
     def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
         return inner(target, natural)
 
     def log_normalizer(
-        self, params: Views, natural: NDArray, mean: NDArray | None, backend: NumpyBackend
+        self,
+        params: Views,
+        natural: NDArray,
+        mean: NDArray | None,
+        backend: NumpyBackend,
+        missing: NDArray | None = None,
     ) -> NDArray | float:
         return backend.softplus_sums(natural, mean)
 
@@ -65,7 +72,14 @@ class Bernoulli:
         return mean * (1 - mean)
 
     def gradient(
-        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self,
+        params: Views,
+        natural: NDArray | None,
+        target: NDArray,
+        residual: NDArray,
+        weights: NDArray,
+        grad: Views,
+        missing: NDArray | None = None,
     ) -> None:
         pass  # no parameters of its own
 

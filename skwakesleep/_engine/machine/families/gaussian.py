@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 from skwakesleep._engine.arrays.numerics import broadcast_shape
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.machine.families.protocol import Domain
+from skwakesleep._engine.machine.families.protocol import Group, single_units
 from skwakesleep._engine.training.layout import Shapes, Views
 
 # Standardized noise below which the steps of a unit's parameters are proportional to it. Chosen by measurement: two
@@ -31,10 +31,9 @@ class Gaussian:
     """
 
     uses_natural = False
-    domain = Domain(-np.inf, np.inf)
-    is_density = True
     natural_unit = "standard deviations"
     LARGEST_RESIDUAL = 10.0
+    neutral = 0.0
 
     def __init__(self, smallest_variance: NDArray) -> None:
         self.smallest_variance = smallest_variance
@@ -63,9 +62,11 @@ class Gaussian:
             np.copyto(out, natural)
         return out
 
-    def sample(self, params: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
+    def sample(
+        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
+    ) -> NDArray:
         np.multiply(noise.normal(out.shape, out.dtype), np.sqrt(self.variance(params)), out=out)
-        return np.add(out, mean, out=out)
+        return np.add(out, natural, out=out)
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         return noise.normal(shape, dtype) * np.sqrt(self.variance(params)).astype(dtype)
@@ -73,8 +74,8 @@ class Gaussian:
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         return np.add(natural, thresholds, out=out)
 
-    def of_unit(self, unit: int) -> "Gaussian":
-        return self
+    def groups(self, n_units: int) -> list[Group]:
+        return single_units(self, n_units)
 
     def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
         shape = broadcast_shape(target, natural)
@@ -83,11 +84,17 @@ class Gaussian:
         return -0.5 * np.vecdot(deviation, 1 / self.variance(params))
 
     def log_normalizer(
-        self, params: Views, natural: NDArray, mean: NDArray | None, backend: NumpyBackend
+        self,
+        params: Views,
+        natural: NDArray,
+        mean: NDArray | None,
+        backend: NumpyBackend,
+        missing: NDArray | None = None,
     ) -> NDArray | float:
         if mean is not None:
             self.mean(natural, mean, backend)
-        return 0.5 * np.log(2 * np.pi * self.variance(params)).sum(dtype=np.float64)
+        terms = 0.5 * np.log(2 * np.pi * self.variance(params))
+        return (terms if missing is None else np.where(missing, 0, terms)).sum(axis=-1, dtype=np.float64)
 
     def residual(self, params: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
         np.subtract(target, mean, out=out)
@@ -100,12 +107,22 @@ class Gaussian:
         return np.broadcast_to(1 / self.variance(params), mean.shape)
 
     def gradient(
-        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self,
+        params: Views,
+        natural: NDArray | None,
+        target: NDArray,
+        residual: NDArray,
+        weights: NDArray,
+        grad: Views,
+        missing: NDArray | None = None,
     ) -> None:
         # d log p / d variance = (residual^2 - 1 / variance) / 2, times d variance / d log_variance.
         rows = matrix_rows(residual)
         squares = np.einsum("n,nd,nd->d", weights.ravel(), rows, rows)
-        np.subtract(squares, np.sum(weights) / self.variance(params), out=grad["log_variance"])
+        total = np.sum(weights)
+        if missing is not None:
+            total = total - matrix_rows(weights[..., np.newaxis] * missing).sum(axis=0)
+        np.subtract(squares, total / self.variance(params), out=grad["log_variance"])
         grad["log_variance"] *= 0.5 * self._free_variance(params)
 
     def damping(self, params: Views) -> NDArray | None:

@@ -22,12 +22,32 @@ class Domain(NamedTuple):
         return bool(np.isfinite(self).any())
 
 
+class Group(NamedTuple):
+    """Units that are drawn together, the first of them `start`, the last before `stop`, with their own family."""
+
+    family: "Family"
+    start: int
+    stop: int
+
+
+def single_units(family: "Family", n_units: int) -> list[Group]:
+    """Return a group for each unit."""
+    return [Group(family, unit, unit + 1) for unit in range(n_units)]
+
+
 class Family(Protocol):
     """Distribution of units given their natural parameters.
 
     All families share one gradient with respect to the natural parameters: the residual, target minus mean up to a
     precision. Arrays have the shape ``(B, K, N)``: rows, particles, units. The first two axes broadcast.
     """
+
+    @property
+    def neutral(self) -> Any:
+        """Natural parameter of a missing unit: a number, or one for each unit.
+
+        With the target zero, both log-probability and residual then are zero.
+        """
 
     uses_natural: bool
     """Whether `gradient` uses natural parameters and targets; otherwise it gets None and any targets."""
@@ -41,27 +61,38 @@ class Family(Protocol):
     def mean(self, natural: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
         """Write the expected values of the units into `out`, which may be `natural`."""
 
-    def sample(self, params: Views, mean: NDArray, noise: Noise, out: NDArray) -> NDArray:
-        """Draw units with the given means into `out`."""
+    def sample(
+        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
+    ) -> NDArray:
+        """Draw units into `out`, given their natural parameters and, if known, their means.
+
+        If `mean` is None, `natural` may be overwritten.
+        """
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        """Draw the random part of units before their natural parameters are known."""
+        """Draw the random part of units of a shape, before their natural parameters are known: one number per group."""
 
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         """Write units made of natural parameters and thresholds into `out`; the distribution is that of `sample`."""
 
-    def of_unit(self, unit: int) -> "Family":
-        """Return the family of a single unit."""
+    def groups(self, n_units: int) -> list[Group]:
+        """Return the groups of units that an autoregressive layer draws one after the other."""
 
     def unnormalized_log_prob(self, params: Views, natural: NDArray, target: NDArray, backend: NumpyBackend) -> NDArray:
         """Return the log-probability of `target` plus its log-normalizer, summed over units, ``(B, K)``, in nats."""
 
     def log_normalizer(
-        self, params: Views, natural: NDArray, mean: NDArray | None, backend: NumpyBackend
+        self,
+        params: Views,
+        natural: NDArray,
+        mean: NDArray | None,
+        backend: NumpyBackend,
+        missing: NDArray | None = None,
     ) -> NDArray | float:
         """Return the log-normalizer, summed over units, in nats.
 
-        The expected units are written into `mean`, which may be `natural`; None if they are not needed.
+        The expected units are written into `mean`, which may be `natural`; None if they are not needed. Units that are
+        `missing`, a mask that broadcasts, have neutral natural parameters and do not count.
         """
 
     def residual(self, params: Views, mean: NDArray, target: NDArray, out: NDArray) -> NDArray:
@@ -71,11 +102,19 @@ class Family(Protocol):
         """Return the negative derivative of the residual with respect to the natural parameters."""
 
     def gradient(
-        self, params: Views, natural: NDArray | None, target: NDArray, residual: NDArray, weights: NDArray, grad: Views
+        self,
+        params: Views,
+        natural: NDArray | None,
+        target: NDArray,
+        residual: NDArray,
+        weights: NDArray,
+        grad: Views,
+        missing: NDArray | None = None,
     ) -> None:
         """Write the weighted gradient with respect to the parameters of `shapes` into `grad`.
 
-        Arrays broadcast against weights of shape ``(B, K)``, or ``(n,)`` for some of the particles.
+        Arrays broadcast against weights of shape ``(B, K)``, or ``(n,)`` for some of the particles. Units that are
+        `missing` do not count; their residuals are zero.
         """
 
     def damping(self, params: Views) -> NDArray | None:
@@ -85,10 +124,6 @@ class Family(Protocol):
 class ColumnFamily(Family, Protocol):
     """A family that columns of the user's table can have."""
 
-    domain: Domain
-    """Admissible values."""
-    is_density: bool
-    """Whether `log_prob` is a log-density rather than a log-probability."""
     natural_unit: str
     """Unit of the natural parameters, for axis labels."""
 
