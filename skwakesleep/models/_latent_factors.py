@@ -117,7 +117,7 @@ class LatentFactors(SummableModel):
 
     @property
     def summable(self) -> bool:
-        return self._is_normal or self._prior.summable
+        return self._is_normal or self.n_components <= self._prior.max_components
 
     @property
     def _prior(self) -> Prior:
