@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from skwakesleep.models._comparison import same_model
+from skwakesleep.models._parameters import same_model
 
 
 class Model(BaseEstimator):
@@ -93,13 +93,9 @@ class NamedArrays:
         >>> HodgkinHuxley().unpack(np.arange(6.0))
         {'means': array([0., 1., 2.]), 'log_scales': array([3., 4., 5.])}
         """
-        views = {}
-        start = 0
-        for name, shape in self._shapes.items():
-            stop = start + prod(shape)
-            views[name] = theta[start:stop].reshape(shape)
-            start = stop
-        return views
+        shapes = self._shapes
+        parts = np.split(theta, np.cumsum([prod(shape) for shape in shapes.values()])[:-1])
+        return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
     def pack(self, **arrays: NDArray) -> NDArray:
         """Return the flat vector of named parameters: the inverse of `unpack`.

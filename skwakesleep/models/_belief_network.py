@@ -1,6 +1,6 @@
 """The sigmoid belief network as a generative model: that of a Helmholtz machine, without the recognition network."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -70,9 +70,9 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
         self.hidden_layer_sizes = hidden_layer_sizes
         if not len(self._sizes) or isinstance(hidden_layer_sizes, str):
             raise ValueError(f"hidden_layer_sizes must be an int or a sequence of int. Got {hidden_layer_sizes!r}.")
-        check_counts(n_features=n_features)
+        check_counts(self, n_features=n_features)
         for size in self._sizes:
-            check_counts(hidden_layer_sizes=size)
+            check_counts(self, hidden_layer_sizes=size)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -182,7 +182,7 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
 
     def latent_nodes(self, theta: NDArray) -> tuple[tuple[NDArray, ...], NDArray]:
         states = all_states(sum(self._sizes), np.dtype(np.float64))
-        return tuple(_split(states, self._sizes)), np.zeros(len(states))
+        return tuple(np.split(states, np.cumsum(self._sizes[:-1]), axis=1)), np.zeros(len(states))
 
     def latent_function(self, z: tuple[NDArray, ...]) -> NDArray:
         """Return the top hidden layer.
@@ -209,10 +209,3 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
 
 def _logits(parameters: dict[str, NDArray], layer: int, above: NDArray) -> NDArray:
     return above @ parameters[f"coefs_{layer}"] + parameters[f"intercept_{layer}"]
-
-
-def _split(states: NDArray, sizes: Sequence[int]) -> Iterator[NDArray]:
-    start = 0
-    for size in sizes:
-        yield states[:, start : start + size]
-        start += size

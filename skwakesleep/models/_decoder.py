@@ -65,7 +65,7 @@ class NeuralDecoder(NamedArrays, SummableModel):
     observation_range = (0.0, 1.0)
 
     def __init__(self, n_features: int, n_latents: int = 8, n_hidden: int = 50) -> None:
-        check_counts(n_features=n_features, n_latents=n_latents, n_hidden=n_hidden)
+        check_counts(self, n_features=n_features, n_latents=n_latents, n_hidden=n_hidden)
         self.n_features = n_features
         self.n_latents = n_latents
         self.n_hidden = n_hidden

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from skwakesleep._engine.arrays.numerics import log_sum_exp
 from skwakesleep.models._bases import Model
@@ -284,14 +285,8 @@ class SummableModel(ExponentialFamilyModel):
         """Yield the log-likelihoods of some rows, the posterior over the nodes ``(J, rows)`` and the rows."""
         z, log_volume = self.latent_nodes(theta)
         log_weights = log_volume + self.log_prior(theta, z)
-        for x in in_blocks(X, BLOCK_ELEMENTS // len(log_weights)):
+        for rows in gen_batches(len(X), max(1, BLOCK_ELEMENTS // len(log_weights))):
+            x = X[rows]
             log_joint = self.log_prob_x_given_z(theta, z, x) + log_weights[:, np.newaxis]
             log_total = log_sum_exp(log_joint, axis=0)
             yield log_total, np.exp(log_joint - log_total), x
-
-
-def in_blocks(X: NDArray, size: int) -> Iterator[NDArray]:
-    """Yield blocks of rows of at most a given size, and of at least one row."""
-    size = max(1, size)
-    for start in range(0, len(X), size):
-        yield X[start : start + size]

@@ -11,7 +11,7 @@ from skwakesleep._engine.arrays.numerics import differences
 from skwakesleep.models._bases import Model
 from skwakesleep.models._checks import GuardedModel
 from skwakesleep.models._methods import METHODS
-from skwakesleep.models._parameters import check_counts_of
+from skwakesleep.models._parameters import check_counts
 
 # Parameters beyond which differences are slow: each takes two evaluations of the log joint.
 MANY_PARAMS = 100
@@ -92,7 +92,7 @@ class FunctionModel(Model):
         initial_params: ArrayLike | Callable[..., NDArray] | None = None,
         **optional: Callable[..., Any],
     ) -> None:
-        check_counts_of("FunctionModel", n_params=n_params, n_features=n_features)
+        check_counts(self, n_params=n_params, n_features=n_features)
         functions = {"sample": sample, "log_joint": log_joint, "grad_log_joint": grad_log_joint, **optional}
         functions = {name: function for name, function in functions.items() if function is not None}
         for name, function in functions.items():

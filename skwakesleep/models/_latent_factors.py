@@ -1,14 +1,12 @@
 """Linear latent-factor models: factor analysis, rings, mixtures, independent components, matrix factorization."""
 
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import LOG_2_PI
 from skwakesleep.models._densities import SummableModel, available_if, needs_summable
-from skwakesleep.models._observations import NOISES, OBSERVATIONS, Noise, Observation
-from skwakesleep.models._parameters import check_choice, check_counts_of, check_positive
+from skwakesleep.models._observations import NOISES, OBSERVATIONS, Observation
+from skwakesleep.models._parameters import check_choice, check_counts, check_positive
 from skwakesleep.models._priors import PRIORS, Prior
 
 needs_normal_noise = available_if("has_normal_noise", "its columns are binary and have no units")
@@ -87,11 +85,11 @@ class LatentFactors(SummableModel):
         noise: str = "diagonal",
         noise_floor: float = 1e-3,
     ) -> None:
-        check_counts_of("LatentFactors", n_features=n_features, n_components=n_components)
-        check_choice("LatentFactors", "latents", latents, tuple(PRIORS))
-        check_choice("LatentFactors", "observations", observations, tuple(OBSERVATIONS))
-        check_choice("LatentFactors", "noise", noise, NOISES)
-        check_positive("LatentFactors", "noise_floor", noise_floor)
+        check_counts(self, n_features=n_features, n_components=n_components)
+        check_choice(self, "latents", latents, tuple(PRIORS))
+        check_choice(self, "observations", observations, tuple(OBSERVATIONS))
+        check_choice(self, "noise", noise, NOISES)
+        check_positive(self, noise_floor=noise_floor)
         self.n_features = n_features
         self.n_components = n_components
         self.latents = latents
@@ -126,10 +124,6 @@ class LatentFactors(SummableModel):
     @property
     def _observation(self) -> Observation:
         return OBSERVATIONS[self.observations](int(self.n_features), self.noise, float(self.noise_floor))
-
-    @property
-    def _noise(self) -> Noise:
-        return cast("Noise", self._observation)
 
     @property
     def _is_normal(self) -> bool:
@@ -240,12 +234,12 @@ class LatentFactors(SummableModel):
         explained = (X - intercept) @ precision
         grad_covariance = 0.5 * (explained.T @ explained / len(X) - precision)
         grad_loadings = 2 * grad_covariance @ loadings
-        grad_observation = self._noise.covariance_vjp(observation, grad_covariance)
+        grad_observation = self._observation.covariance_vjp(observation, grad_covariance)
         return np.concatenate([grad_loadings.ravel(), explained.mean(axis=0), grad_observation])
 
     def _covariance(self, theta: NDArray) -> NDArray:
         loadings, _, observation, _ = self._split(theta)
-        return loadings @ loadings.T + self._noise.covariance(observation)
+        return loadings @ loadings.T + self._observation.covariance(observation)
 
     def project(self, theta: NDArray) -> NDArray:
         """Return the parameters with noise at or above the floor and, for uniform latents, loadings not negative.
@@ -347,7 +341,7 @@ class LatentFactors(SummableModel):
         >>> LatentFactors(2, 1, noise="spherical").column_units(np.zeros(2), np.array([1.0, 7.0]))
         (array([0., 0.]), array([5., 5.]))
         """
-        return mean, self._noise.common_scale(std)
+        return mean, self._observation.common_scale(std)
 
     @needs_normal_noise
     def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
@@ -378,7 +372,7 @@ class LatentFactors(SummableModel):
         """
         loadings, intercept, observation, prior = self._split(theta)
         rescaled = [(scale[:, np.newaxis] * loadings).ravel(), location + scale * intercept]
-        return np.concatenate([*rescaled, self._noise.rescaled(observation, scale), prior])
+        return np.concatenate([*rescaled, self._observation.rescaled(observation, scale), prior])
 
     def _split(self, theta: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Return loadings ``(D, H)``, intercept ``(D,)``, and the parameters of the observation and of the prior."""

@@ -1,9 +1,10 @@
 """The methods of a generative model: their arguments and results.
 
-Calls are checked against this table. The user guide repeats it, with the uses of each method. In shapes, ``P`` is the
-number of parameters, ``D`` of columns, ``n`` of latents, ``m`` of rows of data, ``k`` of local rows, ``L`` of numbers in
-a local row, ``S`` of sufficient statistics and ``F`` of features. Latents ``z (n, ...)`` are one array or a tuple of
-arrays.
+Calls are checked against this table. The user guide repeats it, with the use of each method.
+
+In shapes, ``P`` is the number of parameters, ``D`` of columns, ``n`` of latents, ``m`` of rows of data, ``k`` of local
+rows, ``L`` of numbers in a local row, ``S`` of sufficient statistics and ``F`` of features. Latents ``z (n, ...)`` are
+one array or a tuple of arrays.
 """
 
 import re

@@ -21,6 +21,17 @@ MIN_PROBABILITY = 0.01
 class Observation:
     """Distribution of the columns, with parameters ``(n_params,)`` of its own.
 
+    Normal noise around the map has units, a covariance, and a lower bound of its standard deviations besides.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns, ``D``.
+    noise : {"spherical", "diagonal", "full"}
+        Covariance of normal noise.
+    floor : float
+        Lower bound of the standard deviations of normal noise.
+
     Attributes
     ----------
     n_params : int
@@ -28,12 +39,15 @@ class Observation:
     range : tuple of float
         Smallest and largest value of a column.
     is_normal : bool
-        Whether it is normal noise around the map, see `Noise`.
+        Whether it is normal noise around the map.
     """
 
     n_params = 0
     range = (-np.inf, np.inf)
     is_normal = False
+
+    def __init__(self, n_features: int, noise: str, floor: float) -> None:
+        self._n_features = n_features
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """Return the location ``(D,)`` and spread ``(D,)`` of the map's value, and parameters to start from."""
@@ -63,22 +77,16 @@ class Observation:
         """Return the parameters by name."""
         return {}
 
-
-class Noise(Observation):
-    """Normal noise around the map."""
-
-    is_normal = True
-
     def common_scale(self, std: NDArray) -> NDArray:
-        """Return scales by which the columns can be multiplied, ``(D,)``, from their standard deviations."""
+        """Return scales by which normal columns can be multiplied, ``(D,)``, from their standard deviations."""
         return std
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
-        """Return the parameters after the columns are multiplied by a scale ``(D,)``."""
+        """Return the parameters after normal columns are multiplied by a scale ``(D,)``."""
         raise NotImplementedError
 
     def covariance(self, params: NDArray) -> NDArray:
-        """Return the covariance of the noise, ``(D, D)``."""
+        """Return the covariance of normal noise, ``(D, D)``."""
         raise NotImplementedError
 
     def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
@@ -107,12 +115,14 @@ class BernoulliColumns(Observation):
         return ct_eta + means, np.zeros(0)
 
 
-class IndependentNoise(Noise):
+class IndependentNoise(Observation):
     """Independent normal noise; its parameters are log standard deviations, one for all columns or one for each."""
 
-    def __init__(self, n_features: int, floor: float, *, spherical: bool) -> None:
-        self.n_params = 1 if spherical else n_features
-        self._n_features = n_features
+    is_normal = True
+
+    def __init__(self, n_features: int, noise: str, floor: float) -> None:
+        super().__init__(n_features, noise, floor)
+        self.n_params = 1 if noise == "spherical" else n_features
         self._log_floor = np.log(floor)
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -156,8 +166,7 @@ class IndependentNoise(Noise):
         return {"noise_variance": np.exp(2 * params)}
 
     def common_scale(self, std: NDArray) -> NDArray:
-        spherical = self.n_params < self._n_features
-        return np.full_like(std, _root_mean_square(std)) if spherical else std
+        return np.full_like(std, _root_mean_square(std)) if self.n_params == 1 else std
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
         return params + np.log(scale[: self.n_params])
@@ -166,22 +175,18 @@ class IndependentNoise(Noise):
         return np.broadcast_to(np.exp(-2 * params), (self._n_features,))
 
 
-class CorrelatedNoise(Noise):
+class CorrelatedNoise(Observation):
     """Normal noise with any covariance; its parameters are the Cholesky factor of the precision, diagonal in logs."""
 
-    def __init__(self, n_features: int, floor: float) -> None:
-        self._n_features = n_features
+    is_normal = True
+
+    def __init__(self, n_features: int, noise: str, floor: float) -> None:
+        super().__init__(n_features, noise, floor)
         self.n_params = n_features * (n_features + 1) // 2
         self._log_ceiling = -np.log(floor)
-
-    @property
-    def _lower(self) -> tuple[NDArray, NDArray]:
-        return _lower_triangle(self._n_features)
-
-    @property
-    def _diagonal(self) -> NDArray:
-        index = np.arange(self._n_features)
-        return index * (index + 3) // 2  # places of the diagonal in the rows of the triangle
+        self._lower = _lower_triangle(n_features)
+        index = np.arange(n_features)
+        self._diagonal = index * (index + 3) // 2  # places of the diagonal in the rows of the triangle
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         spread = _spread(X)
@@ -258,21 +263,17 @@ def _root_mean_square(values: NDArray) -> float:
     return float(largest * np.sqrt(np.square(values / largest).mean())) if largest > 0 else 0.0
 
 
-@lru_cache(8)
-def _lower_triangle(n: int) -> tuple[NDArray, NDArray]:
-    return np.tril_indices(n)
-
-
-def _bernoulli(n_features: int, noise: str, floor: float) -> Observation:
-    return BernoulliColumns()
+# Cached, since every call of a model makes its observation anew.
+_lower_triangle = lru_cache(8)(np.tril_indices)
 
 
 def _gaussian(n_features: int, noise: str, floor: float) -> Observation:
-    if noise == "full":
-        return CorrelatedNoise(n_features, floor)
-    return IndependentNoise(n_features, floor, spherical=noise == "spherical")
+    return (CorrelatedNoise if noise == "full" else IndependentNoise)(n_features, noise, floor)
 
 
 NOISES = ("spherical", "diagonal", "full")
 # Functions of the number of columns, the kind of noise and the lower bound of its standard deviations.
-OBSERVATIONS: dict[str, Callable[[int, str, float], Observation]] = {"gaussian": _gaussian, "bernoulli": _bernoulli}
+OBSERVATIONS: dict[str, Callable[[int, str, float], Observation]] = {
+    "gaussian": _gaussian,
+    "bernoulli": BernoulliColumns,
+}

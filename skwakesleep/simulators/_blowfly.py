@@ -96,7 +96,7 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
     """
 
     def __init__(self, n_features: int = 180, delay: int = 7, history: Any = None, n_nodes: int = 100) -> None:
-        check_counts(n_features=n_features, delay=delay, n_nodes=n_nodes)
+        check_counts(self, n_features=n_features, delay=delay, n_nodes=n_nodes)
         if n_features <= delay + 1:
             raise ValueError(f"n_features must be more than delay + 1 = {delay + 1}. Got {n_features!r}.")
         shape = (delay + 1,) if history is None else np.asarray(history, dtype=np.float64).shape

@@ -9,7 +9,7 @@ from scipy.special import log_softmax
 from skwakesleep._engine.arrays.numerics import LOG_2_PI, normal_log_prob
 from skwakesleep.models._bases import NamedArrays
 from skwakesleep.models._densities import SummableModel
-from skwakesleep.models._parameters import check_counts
+from skwakesleep.models._parameters import check_counts, check_positive
 from skwakesleep.models._perceptron import Perceptron
 
 # The points are in a plane.
@@ -92,9 +92,8 @@ class Pinwheel(NamedArrays, SummableModel):
         min_noise_scale: float = 0.02,
         n_nodes: int = 81,
     ) -> None:
-        check_counts(n_features=n_features, n_categories=n_categories, n_hidden=n_hidden, n_nodes=n_nodes)
-        if not min_noise_scale > 0:
-            raise ValueError(f"min_noise_scale must be a positive number. Got {min_noise_scale!r}.")
+        check_counts(self, n_features=n_features, n_categories=n_categories, n_hidden=n_hidden, n_nodes=n_nodes)
+        check_positive(self, min_noise_scale=min_noise_scale)
         self.n_features = n_features
         self.n_categories = n_categories
         self.n_hidden = n_hidden

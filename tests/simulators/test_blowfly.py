@@ -222,8 +222,8 @@ def test_extreme_noise_gives_finite_results(rng):
     ("parameters", "message"),
     [
         ({"n_features": 8, "delay": 7}, "n_features must be more than delay \\+ 1 = 8. Got 8."),
-        ({"delay": 0}, "delay must be an int >= 1. Got 0."),
-        ({"n_nodes": 2.5}, "n_nodes must be an int >= 1. Got 2.5."),
+        ({"delay": 0}, "delay of BlowflyDynamics must be an int, at least 1. Got 0 instead."),
+        ({"n_nodes": 2.5}, "n_nodes of BlowflyDynamics must be an int, at least 1. Got 2.5 instead."),
         ({"history": [1.0, 2.0]}, r"history must have delay \+ 1 = 8 values. Got shape \(2,\)."),
     ],
 )
