@@ -1,5 +1,6 @@
 """Bases of the models of this package: parameters as scikit-learn handles them, and named arrays."""
 
+from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -46,10 +47,8 @@ class Model(BaseEstimator):
         for name in params:
             if name not in valid:
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}. Its parameters are {list(valid)}.")
-        other = vars(type(self)(**{**valid, **params}))
-        for name in valid.keys() & vars(self).keys() - other.keys():  # optional functions that are None now
-            delattr(self, name)
-        self.__dict__.update(other)
+        # Checks all parameters together, before any is changed.
+        self.__dict__ = type(self)(**{**valid, **params}).__dict__
         return self
 
     def __eq__(self, other: object) -> bool:
@@ -126,4 +125,12 @@ class NamedArrays:
         theta = np.empty(self.n_params)
         for name, view in self.unpack(theta).items():
             view[...] = arrays[name]
+        return theta
+
+    def _clipped(self, theta: NDArray, **bounds: Iterable[float]) -> NDArray:
+        """Return the parameters with the named arrays between their lower and upper bound."""
+        theta = theta.copy()
+        parameters = self.unpack(theta)
+        for name, limits in bounds.items():
+            np.clip(parameters[name], *limits, out=parameters[name])
         return theta

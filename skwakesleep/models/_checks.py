@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,23 +91,20 @@ class GuardedModel:
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._model, name)
-        return self._guarded(name, attribute) if callable(attribute) else attribute
+        return partial(self._call, name, attribute) if callable(attribute) else attribute
 
-    def _guarded(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            try:
-                with np.errstate(all="ignore"):  # an overflow shows in the result
-                    result = method(*args)
-            except (MemoryError, ModelError):  # not a mistake of this method
-                raise
-            except Exception as error:
-                raise ModelError(
-                    f"{self.label(name)} raised {type(error).__name__}: {error} (called with "
-                    f"{', '.join(map(_description, args))})."
-                ) from error
-            return self._checked(name, result, args) if name in METHODS else result
-
-        return call
+    def _call(self, name: str, method: Callable[..., Any], *args: Any) -> Any:
+        try:
+            with np.errstate(all="ignore"):  # an overflow shows in the result
+                result = method(*args)
+        except (MemoryError, ModelError):  # not a mistake of this method
+            raise
+        except Exception as error:
+            called_with = ", ".join(map(_description, args))
+            raise ModelError(
+                f"{self.label(name)} raised {type(error).__name__}: {error} (called with {called_with})."
+            ) from error
+        return self._checked(name, result, args) if name in METHODS else result
 
     def label(self, name: str) -> str:
         """Return the name of a method as it is in messages."""
@@ -126,7 +124,7 @@ class GuardedModel:
         checked = tuple(
             self._latents(name, value, sizes["n"])
             if "..." in shape
-            else self._array(name, value, tuple(map(sizes.get, shape)))
+            else self._array(name, value, tuple(sizes.get(size, "any") for size in shape))
             for shape, value in zip(returned.values(), results, strict=True)
         )
         if name == "column_units":
@@ -143,18 +141,17 @@ class GuardedModel:
                 raise self._wrong(name, expected, _description(part))
         return z
 
-    def _array(self, name: str, array: Any, expected: tuple[int | None, ...]) -> NDArray:
-        """Return an array of float64 of the expected shape; None stands for any length."""
+    def _array(self, name: str, array: Any, expected: tuple[int | str, ...]) -> NDArray:
+        """Return an array of float64 of the expected shape, in which "any" stands for any length."""
         try:
             array = np.asarray(array, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise self._wrong(name, "numbers", _description(array)) from error
         fits = array.ndim == len(expected) and all(
-            length in (None, actual) for length, actual in zip(expected, array.shape, strict=True)
+            length in ("any", actual) for length, actual in zip(expected, array.shape, strict=True)
         )
         if not fits:
-            lengths = ", ".join("any" if length is None else str(length) for length in expected)
-            shape = f"({lengths}{',' * (len(expected) == 1)})"
+            shape = f"({', '.join(map(str, expected))}{',' * (len(expected) == 1)})"
             raise self._wrong(name, f"an array of shape {shape}", f"shape {array.shape}")
         if METHODS[name].finite and not np.isfinite(array).all():
             first = int(np.argwhere(~np.isfinite(array))[0, 0])
@@ -176,11 +173,8 @@ def _sizes(arguments: Mapping[str, Shape], args: tuple[Any, ...]) -> dict[str, i
     """Return the sizes in the arguments of a call: ``n`` by its value, the others from the shapes of arrays."""
     sizes: dict[str, int] = {}
     for (name, shape), value in zip(arguments.items(), args, strict=False):
-        if name == "n":
-            sizes["n"] = value
-        elif shape:
-            lengths = np.shape(parts(value)[0])
-            sizes |= {size: length for size, length in zip(shape, lengths, strict=False) if size != "..."}
+        # An argument without a shape stands for itself, as n does.
+        sizes |= zip(shape or (name,), np.shape(parts(value)[0]) or (value,), strict=False)
     return sizes
 
 
@@ -228,7 +222,6 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
         warnings.warn(
             f"{model.label(name)} draws something else from an equal generator: results will not be reproducible. "
             "Draw from the generator that is passed in, and from no other.",
-            UserWarning,
             stacklevel=2,
         )
     for name, gradient in mean_scores(model, theta, z, x, local=local):

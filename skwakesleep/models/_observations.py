@@ -267,13 +267,14 @@ def _root_mean_square(values: NDArray) -> float:
 _lower_triangle = lru_cache(8)(np.tril_indices)
 
 
+# From the number of columns, the kind of noise and the lower bound of its standard deviations.
+Factory = Callable[[int, str, float], Observation]
+
+
 def _gaussian(n_features: int, noise: str, floor: float) -> Observation:
     return (CorrelatedNoise if noise == "full" else IndependentNoise)(n_features, noise, floor)
 
 
 NOISES = ("spherical", "diagonal", "full")
-# Functions of the number of columns, the kind of noise and the lower bound of its standard deviations.
-OBSERVATIONS: dict[str, Callable[[int, str, float], Observation]] = {
-    "gaussian": _gaussian,
-    "bernoulli": BernoulliColumns,
-}
+# To add a kind of columns, write its class and add it here.
+OBSERVATIONS: dict[str, Factory] = {"gaussian": _gaussian, "bernoulli": BernoulliColumns}

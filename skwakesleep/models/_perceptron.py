@@ -32,10 +32,10 @@ class Perceptron:
             shapes[f"intercept_{layer}"] = (n_out,)
         return shapes
 
-    def initial(self, rng: np.random.Generator, gain: float = 1.0) -> Views:
-        """Return weights that keep the variance from layer to layer, times `gain` squared, and zero intercepts."""
+    def initial(self, rng: np.random.Generator) -> Views:
+        """Return weights that keep the variance from layer to layer, and zero intercepts."""
         return {
-            name: gain * rng.standard_normal(shape) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
+            name: rng.standard_normal(shape) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
             for name, shape in self.shapes().items()
         }
 

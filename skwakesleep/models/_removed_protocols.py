@@ -31,7 +31,9 @@ def _protocol(name: str, methods: Sequence[str]) -> Any:
 globals().update({name: _protocol(name, methods) for name, methods in METHODS.items()})
 
 
-def deprecated_protocol(name: str) -> Deprecated:
-    """Return the entry of a protocol among the deprecated names."""
-    checks = " and ".join(f"hasattr(model, {method!r})" for method in METHODS[name])
+def _deprecated(methods: Sequence[str]) -> Deprecated:
+    checks = " and ".join(f"hasattr(model, {method!r})" for method in methods)
     return Deprecated(__name__, f"Optional methods need no protocol: test {checks}")
+
+
+REMOVED_PROTOCOLS = {name: _deprecated(methods) for name, methods in METHODS.items()}

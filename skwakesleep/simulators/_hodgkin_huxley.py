@@ -136,10 +136,7 @@ class HodgkinHuxley(NamedArrays, Model):
         >>> np.exp(HodgkinHuxley().project(np.array([0.0, 0.0, 0.0, -9.0, -1.0, 9.0]))[3:]).round(4)
         array([0.05  , 0.3679, 1.    ])
         """
-        theta = theta.copy()
-        log_scales = self.unpack(theta)["log_scales"]
-        np.clip(log_scales, *np.log(SCALE_BOUNDS), out=log_scales)
-        return theta
+        return self._clipped(theta, log_scales=np.log(SCALE_BOUNDS))
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Return ``n`` neurons.

@@ -1,7 +1,5 @@
 """The hierarchical pinwheel: a mixture of normal latents, mapped to the data by a neural network."""
 
-from itertools import product
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
@@ -181,11 +179,8 @@ class Pinwheel(NamedArrays, SummableModel):
         >>> np.exp(model.unpack(model.project(np.full(model.n_params, -5.0)))["log_noise"]).round(9)
         array([0.5, 0.5])
         """
-        theta = theta.copy()
-        parameters = self.unpack(theta)
-        for name, floor in (("log_noise", self.min_noise_scale), ("log_scales", MIN_SCALE)):
-            np.maximum(parameters[name], np.log(floor), out=parameters[name])
-        return theta
+        floors = np.log([self.min_noise_scale, MIN_SCALE])
+        return self._clipped(theta, log_noise=(floors[0], np.inf), log_scales=(floors[1], np.inf))
 
     def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
         """Return the means and standard deviations, by which the columns can be standardized.
@@ -329,7 +324,7 @@ class Pinwheel(NamedArrays, SummableModel):
         # A square grid around each category, in units of its scales.
         parameters = self.unpack(theta)
         side, step = np.linspace(-GRID_REACH, GRID_REACH, self.n_nodes, retstep=True)
-        grid = np.array(list(product(side, repeat=LATENT_DIM)))
+        grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, LATENT_DIM)
         category = np.repeat(np.arange(self.n_categories), len(grid))
         log_scale = parameters["log_scales"][category]
         point = parameters["means"][category] + np.exp(log_scale) * np.tile(grid, (self.n_categories, 1))
