@@ -92,6 +92,7 @@ class NamedArrays:
         >>> HodgkinHuxley().unpack(np.arange(6.0))
         {'means': array([0., 1., 2.]), 'log_scales': array([3., 4., 5.])}
         """
+        # Pieces of a split and reshapes of them are views.
         shapes = self._shapes
         parts = np.split(theta, np.cumsum([prod(shape) for shape in shapes.values()])[:-1])
         return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}

@@ -155,6 +155,7 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
         ([(5, 3), (5, 2)], (5, 4))
         """
         parameters = self.unpack(theta)
+        # From the top down: each layer is drawn given the one above.
         units = [random_bits(np.broadcast_to(parameters["prior"], (n, self._sizes[-1])), rng)]
         for layer in reversed(range(len(self._sizes))):
             units.append(random_bits(_logits(parameters, layer, units[-1]), rng))
@@ -168,6 +169,7 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
     def natural_vjp(self, theta: NDArray, z: tuple[NDArray, ...], ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
         parameters = self.unpack(theta)
         weights = ct_psi[:, np.newaxis]
+        # The derivative of softplus, the log-normalizer, is the mean of the unit.
         gradient = {"prior": -ct_psi @ (z[-1] - expit(parameters["prior"]))}
         cotangent = ct_eta + weights * expit(_logits(parameters, 0, z[0]))
         for layer, units in enumerate(z):
@@ -347,8 +349,8 @@ class NeuralDecoder(NamedArrays, SummableModel):
 
     def natural_vjp(self, theta: NDArray, z: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
         parameters = self.unpack(theta)
-        eta, tape = self._network.forward(parameters, z)
-        gradient = dict(self._network.vjp(parameters, tape, ct_eta + ct_psi[:, np.newaxis] * expit(eta)))
+        eta, hidden = self._network.forward(parameters, z)
+        gradient = self._network.vjp(parameters, z, hidden, ct_eta + ct_psi[:, np.newaxis] * expit(eta))
         return self.pack(prior=-ct_psi @ (z - expit(parameters["prior"])), **gradient)
 
     def log_prior(self, theta: NDArray, z: NDArray) -> NDArray:

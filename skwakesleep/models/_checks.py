@@ -90,6 +90,7 @@ class GuardedModel:
         self._model = model
 
     def __getattr__(self, name: str) -> Any:
+        # Python calls this for names that the guard itself does not have: those of the model.
         attribute = getattr(self._model, name)
         return partial(self._call, name, attribute) if callable(attribute) else attribute
 
@@ -215,6 +216,7 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
         If two draws with equal generators differ.
     """
     name, args = ("sample_local", (theta, X[:1])) if local else ("sample", (theta,))
+    # Equal generators: a difference comes from another source of random numbers.
     pairs, again = (Pairs(*getattr(model, name)(*args, N_PROBED, np.random.default_rng(0))) for _ in range(2))
     with failing_at(theta):
         (z, x), _ = finite_pairs(pairs, model.label(name))

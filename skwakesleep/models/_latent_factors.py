@@ -90,6 +90,7 @@ class LatentFactors(SummableModel):
         check_choice(self, "observations", observations, tuple(OBSERVATIONS))
         check_choice(self, "noise", noise, NOISES)
         check_positive(self, noise_floor=noise_floor)
+        # Stored as given, as scikit-learn's clone requires; converted where they are used.
         self.n_features = n_features
         self.n_components = n_components
         self.latents = latents
@@ -155,6 +156,7 @@ class LatentFactors(SummableModel):
         location, spread, observation = self._observation.initial(X)
         loadings = 0.5 * spread[:, np.newaxis] * rng.standard_normal((len(spread), prior.n_features))
         if not prior.has_signed_loadings:
+            # Uniform factors have mean 1/2 and move the columns by half the sum of their loadings.
             loadings = np.abs(loadings)
             location = location - loadings.sum(axis=1) / 2
         return np.concatenate([loadings.ravel(), location, observation, np.zeros(prior.n_params)])
@@ -224,15 +226,18 @@ class LatentFactors(SummableModel):
             factor = np.linalg.cholesky(self._covariance(theta))
         except np.linalg.LinAlgError:  # not finite, or singular to working precision
             return np.full(len(X), np.nan)
+        # The squared length of L^-1 (x - intercept) is the Mahalanobis distance.
         whitened = np.linalg.solve(factor, (X - self._split(theta)[1]).T)
         log_scales = np.log(factor.diagonal()).sum() + 0.5 * self.n_features * LOG_2_PI
         return -0.5 * np.square(whitened).sum(axis=0) - log_scales
 
     def _normal_gradient(self, theta: NDArray, X: NDArray) -> NDArray:
         loadings, intercept, observation, _ = self._split(theta)
+        # With P the inverse covariance and S the scatter of the rows, d log N / d covariance = (P S P - P) / 2.
         precision = np.linalg.inv(self._covariance(theta))
         explained = (X - intercept) @ precision
         grad_covariance = 0.5 * (explained.T @ explained / len(X) - precision)
+        # Twice, since the covariance holds the loadings twice: loadings @ loadings.T + noise.
         grad_loadings = 2 * grad_covariance @ loadings
         grad_observation = self._observation.covariance_vjp(observation, grad_covariance)
         return np.concatenate([grad_loadings.ravel(), explained.mean(axis=0), grad_observation])

@@ -149,6 +149,7 @@ class IndependentNoise(Observation):
         precision = self._precision(params)
         weighted = ct_a[:, np.newaxis] * m
         grad_precision = np.vecdot((linear + 0.5 * weighted).T, m.T) - 0.5 * quadratic.sum(axis=0)
+        # In the log standard deviation, the precision has the derivative -2 * precision.
         grad = ct_a.sum() - 2 * precision * grad_precision
         return (linear + weighted) * precision, grad.sum(keepdims=True) if self.n_params == 1 else grad
 
@@ -195,6 +196,7 @@ class CorrelatedNoise(Observation):
         return X.mean(axis=0), spread, params
 
     def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
+        # L^-T e has the covariance (L L^T)^-1, the inverse of the precision.
         return m + np.linalg.solve(self._factor(params).T, rng.standard_normal(m.shape).T).T
 
     def statistics(self, x: NDArray) -> NDArray:
@@ -227,6 +229,7 @@ class CorrelatedNoise(Observation):
 
     def project(self, params: NDArray) -> NDArray:
         params = params.copy()
+        # The inverse of a diagonal element is the standard deviation of a column, given the columns after it.
         params[self._diagonal] = np.minimum(params[self._diagonal], self._log_ceiling)
         return params
 
@@ -234,6 +237,7 @@ class CorrelatedNoise(Observation):
         return {"noise_covariance": self.covariance(params)}
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
+        # The precision of scale * x is L L^T with each row of L divided by its scale.
         rescaled = params / scale[self._lower[0]]
         rescaled[self._diagonal] = params[self._diagonal] - np.log(scale)
         return rescaled
@@ -254,11 +258,13 @@ class CorrelatedNoise(Observation):
 
 def _spread(X: NDArray) -> NDArray:
     """Return the standard deviation of each column, one where it is constant."""
+    # Extreme values are left out, and squares stay finite.
     spread = measure(np.asarray(X, dtype=np.float64)).deviations
     return np.where(spread > 0, spread, 1.0)
 
 
 def _root_mean_square(values: NDArray) -> float:
+    # Relative to the largest value, whose square can overflow.
     largest = values.max()
     return float(largest * np.sqrt(np.square(values / largest).mean())) if largest > 0 else 0.0
 

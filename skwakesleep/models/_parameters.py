@@ -10,6 +10,7 @@ import numpy as np
 
 def is_count(value: Any) -> bool:
     """Return whether a value is an int of one or more."""
+    # Integral admits NumPy's ints. A bool is an Integral too, but a mistake here.
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 

@@ -8,7 +8,7 @@ from skwakesleep._engine.arrays.numerics import LOG_2_PI, normal_log_prob
 from skwakesleep.models._bases import NamedArrays
 from skwakesleep.models._densities import SummableModel
 from skwakesleep.models._parameters import check_counts, check_positive
-from skwakesleep.models._perceptron import Perceptron
+from skwakesleep.models._perceptron import Perceptron, Views
 
 # The points are in a plane.
 LATENT_DIM = 2
@@ -144,12 +144,13 @@ class Pinwheel(NamedArrays, SummableModel):
             **self._initial_network(X, rng),
         )
 
-    def _initial_network(self, X: NDArray, rng: np.random.Generator) -> dict[str, NDArray]:
+    def _initial_network(self, X: NDArray, rng: np.random.Generator) -> Views:
         """Return a network with random hidden units, fitted to a linear map at points around the origin."""
         network = self._network.initial(rng)
         network["intercept_0"] = rng.standard_normal(self.n_hidden)
         points = CIRCLE * rng.standard_normal((N_POINTS, LATENT_DIM))
         hidden = np.tanh(points @ network["weights_0"] + network["intercept_0"])
+        # Ridge regression as ordinary least squares with one more row for each weight.
         ridge = np.sqrt(N_POINTS) * RIDGE * np.eye(self.n_hidden)
         targets = points @ _principal_components(X, LATENT_DIM) / CIRCLE
         network["weights_1"] = np.linalg.lstsq(
@@ -290,13 +291,14 @@ class Pinwheel(NamedArrays, SummableModel):
     def natural_vjp(self, theta: NDArray, z: tuple[NDArray, NDArray], ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
         parameters = self.unpack(theta)
         precision = np.exp(-2 * parameters["log_noise"])
-        mean, tape = self._network.forward(parameters, z[1])
+        mean, hidden = self._network.forward(parameters, z[1])
+        # eta = (mean * precision, -precision / 2) and a = mean^2 * precision / 2 + log scales.
         ct_linear, ct_square = np.hsplit(ct_eta, 2)
         ct_mean = (ct_linear + ct_psi[:, np.newaxis] * mean) * precision
         ct_precision = np.sum(ct_linear * mean - 0.5 * ct_square, axis=0) + 0.5 * ct_psi @ mean**2
         return self.pack(
             log_noise=-2 * precision * ct_precision + ct_psi.sum(),
-            **dict(self._network.vjp(parameters, tape, ct_mean)),
+            **self._network.vjp(parameters, z[1], hidden, ct_mean),
             **self._prior_vjp(parameters, z, -ct_psi),
         )
 
@@ -306,9 +308,7 @@ class Pinwheel(NamedArrays, SummableModel):
         mean, log_scale = parameters["means"][category], parameters["log_scales"][category]
         return log_softmax(parameters["logits"])[category] + normal_log_prob(point, mean, log_scale)
 
-    def _prior_vjp(
-        self, parameters: dict[str, NDArray], z: tuple[NDArray, NDArray], weights: NDArray
-    ) -> dict[str, NDArray]:
+    def _prior_vjp(self, parameters: Views, z: tuple[NDArray, NDArray], weights: NDArray) -> Views:
         """Return the gradient of ``sum(weights * log_prior)`` with respect to each of its parameters."""
         category, point = z
         own = (category == np.arange(self.n_categories)[:, np.newaxis]) * weights
