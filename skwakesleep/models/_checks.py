@@ -174,8 +174,8 @@ def _sizes(arguments: Mapping[str, Shape], args: tuple[Any, ...]) -> dict[str, i
     """Return the sizes in the arguments of a call: ``n`` by its value, the others from the shapes of arrays."""
     sizes: dict[str, int] = {}
     for (name, shape), value in zip(arguments.items(), args, strict=False):
-        # An argument without a shape stands for itself, as n does.
-        sizes |= zip(shape or (name,), np.shape(parts(value)[0]) or (value,), strict=False)
+        # An argument without a shape, as n, stands for itself.
+        sizes |= zip(shape, np.shape(parts(value)[0]), strict=False) if shape else {name: value}
     return sizes
 
 

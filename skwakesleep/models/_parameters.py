@@ -44,11 +44,7 @@ def same_model(first: Any, second: Any) -> bool:
     Parameters are those of ``get_params``. Arrays are compared by value, functions by ``==``. Models without
     ``get_params`` are compared by ``==``.
     """
-    if type(first) is not type(second):
-        return False
-    if hasattr(first, "get_params"):
-        return _are_equal(first.get_params(deep=False), second.get_params(deep=False))
-    return _are_equal(first, second)
+    return type(first) is type(second) and _are_equal(first, second)
 
 
 def _are_equal(first: Any, second: Any) -> bool:
@@ -60,7 +56,8 @@ def _are_equal(first: Any, second: Any) -> bool:
         return len(first) == len(second) and all(map(_are_equal, first, second))
     try:
         if hasattr(first, "get_params"):
-            return same_model(first, second)
+            params = (model.get_params(deep=False) for model in (first, second))
+            return type(first) is type(second) and _are_equal(*params)
         equal = (first == second) | ((first != first) & (second != second))  # NaN equals NaN
         return np.shape(first) == np.shape(second) and bool(np.all(equal))
     except (TypeError, ValueError):  # objects whose comparison is not a truth value
