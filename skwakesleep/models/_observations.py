@@ -185,9 +185,12 @@ class CorrelatedNoise(Observation):
         super().__init__(n_features, noise, floor)
         self.n_params = n_features * (n_features + 1) // 2
         self._log_ceiling = -np.log(floor)
-        self._lower = _lower_triangle(n_features)
-        index = np.arange(n_features)
-        self._diagonal = index * (index + 3) // 2  # places of the diagonal in the rows of the triangle
+
+    # Not an attribute: sizes of a model in a file are checked before arrays of these sizes are made.
+    @property
+    def _diagonal(self) -> NDArray:
+        index = np.arange(self._n_features)
+        return index * (index + 3) // 2  # places of the diagonal in the rows of the triangle
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         spread = _spread(X)
@@ -238,20 +241,20 @@ class CorrelatedNoise(Observation):
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
         # The precision of scale * x is L L^T with each row of L divided by its scale.
-        rescaled = params / scale[self._lower[0]]
+        rescaled = params / scale[_lower_triangle(self._n_features)[0]]
         rescaled[self._diagonal] = params[self._diagonal] - np.log(scale)
         return rescaled
 
     def _factor(self, params: NDArray) -> NDArray:
         factor = np.zeros((self._n_features, self._n_features))
-        factor[self._lower] = params
+        factor[_lower_triangle(self._n_features)] = params
         np.fill_diagonal(factor, np.exp(params[self._diagonal]))
         return factor
 
     def _factor_vjp(self, factor: NDArray, grad_precision: NDArray) -> NDArray:
         """Return the gradient in the parameters from that in the precision ``factor @ factor.T``."""
         grad_factor = (grad_precision + grad_precision.T) @ factor
-        grad = grad_factor[self._lower]
+        grad = grad_factor[_lower_triangle(self._n_features)]
         grad[self._diagonal] *= factor.diagonal()
         return grad
 
