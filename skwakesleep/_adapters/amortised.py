@@ -19,7 +19,7 @@ from skwakesleep._engine.amortised.tuning import RegressionSettings
 from skwakesleep._engine.amortised.units import Units, units_for
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep.models._checks import GuardedModel, probe
-from skwakesleep.models._comparison import same_model
+from skwakesleep.models._parameters import same_model
 
 # Largest magnitude of values whose squares, added up, do not overflow.
 MAX_MAGNITUDE = 1e150

@@ -35,12 +35,12 @@ CONSTRUCTED = {
     "linear-map": "skwakesleep._engine.amortised.feature_maps.LinearMap",
     "machine/2": "skwakesleep._engine.machine.networks.Machine",
     "moments": "skwakesleep._engine.machine.moments.Moments",
-    "neural-decoder": "skwakesleep.models._decoder.NeuralDecoder",
+    "neural-decoder": "skwakesleep.models._binary_networks.NeuralDecoder",
     "pinwheel": "skwakesleep.simulators._pinwheel.Pinwheel",
     "sgd": "skwakesleep._engine.training.optimizers.SGD",
     "standardization": "skwakesleep._engine.machine.codecs.Standardization",
     "unit-interval": "skwakesleep._engine.machine.codecs.UnitInterval",
-    "sigmoid-belief-network": "skwakesleep.models._belief_network.SigmoidBeliefNetwork",
+    "sigmoid-belief-network": "skwakesleep.models._binary_networks.SigmoidBeliefNetwork",
 }
 # Classes whose objects get back the attributes that the class annotates.
 RESTORED = {

@@ -1,5 +1,6 @@
 """Bases of the models of this package: parameters as scikit-learn handles them, and named arrays."""
 
+from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
-from skwakesleep.models._comparison import same_model
+from skwakesleep.models._parameters import same_model
 
 
 class Model(BaseEstimator):
@@ -46,10 +47,8 @@ class Model(BaseEstimator):
         for name in params:
             if name not in valid:
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}. Its parameters are {list(valid)}.")
-        other = vars(type(self)(**{**valid, **params}))
-        for name in valid.keys() & vars(self).keys() - other.keys():  # optional functions that are None now
-            delattr(self, name)
-        self.__dict__.update(other)
+        # Checks all parameters together, before any is changed.
+        self.__dict__ = type(self)(**{**valid, **params}).__dict__
         return self
 
     def __eq__(self, other: object) -> bool:
@@ -93,13 +92,10 @@ class NamedArrays:
         >>> HodgkinHuxley().unpack(np.arange(6.0))
         {'means': array([0., 1., 2.]), 'log_scales': array([3., 4., 5.])}
         """
-        views = {}
-        start = 0
-        for name, shape in self._shapes.items():
-            stop = start + prod(shape)
-            views[name] = theta[start:stop].reshape(shape)
-            start = stop
-        return views
+        # Pieces of a split and reshapes of them are views.
+        shapes = self._shapes
+        parts = np.split(theta, np.cumsum([prod(shape) for shape in shapes.values()])[:-1])
+        return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
     def pack(self, **arrays: NDArray) -> NDArray:
         """Return the flat vector of named parameters: the inverse of `unpack`.
@@ -130,4 +126,12 @@ class NamedArrays:
         theta = np.empty(self.n_params)
         for name, view in self.unpack(theta).items():
             view[...] = arrays[name]
+        return theta
+
+    def _clipped(self, theta: NDArray, **bounds: Iterable[float]) -> NDArray:
+        """Return the parameters with the named arrays between their lower and upper bound."""
+        theta = theta.copy()
+        parameters = self.unpack(theta)
+        for name, limits in bounds.items():
+            np.clip(parameters[name], *limits, out=parameters[name])
         return theta

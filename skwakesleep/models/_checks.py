@@ -1,25 +1,17 @@
 """Checks at every fit: that a model has the required methods, and that each call returns the right shapes."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs
-from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY
+from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY, missing_methods, offers
 from skwakesleep.models._methods import METHODS, Shape, arrays
 from skwakesleep.models._parameters import is_count
-
-__all__ = [
-    "GuardedModel",
-    "ModelError",
-    "check_protocol",
-    "natural_form",
-    "parts",
-    "probe",
-]
 
 REQUIRED = ("n_features", "n_params", "initial_params", "sample")
 # One of these gradients is required too.
@@ -69,7 +61,7 @@ def check_protocol(model: Any, n_features: int) -> None:
     """
     if isinstance(model, type):
         raise TypeError(f"model must be an instance, but {model.__name__} is a class. Did you mean {model.__name__}()?")
-    missing = [name for name in REQUIRED if not hasattr(model, name)]
+    missing = missing_methods(model, REQUIRED)
     if not any(hasattr(model, name) for name in GRADIENTS):
         missing.append("grad_log_joint")
     if missing:
@@ -97,30 +89,23 @@ class GuardedModel:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    @property
-    def unguarded(self) -> Any:
-        """The model itself."""
-        return self._model
-
     def __getattr__(self, name: str) -> Any:
+        # Python calls this for names that the guard itself does not have: those of the model.
         attribute = getattr(self._model, name)
-        return self._guarded(name, attribute) if callable(attribute) else attribute
+        return partial(self._call, name, attribute) if callable(attribute) else attribute
 
-    def _guarded(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
-            try:
-                with np.errstate(all="ignore"):  # an overflow shows in the result
-                    result = method(*args)
-            except (MemoryError, ModelError):  # not a mistake of this method
-                raise
-            except Exception as error:
-                raise ModelError(
-                    f"{self.label(name)} raised {type(error).__name__}: {error} (called with "
-                    f"{', '.join(map(_description, args))})."
-                ) from error
-            return self._checked(name, result, args) if name in METHODS else result
-
-        return call
+    def _call(self, name: str, method: Callable[..., Any], *args: Any) -> Any:
+        try:
+            with np.errstate(all="ignore"):  # an overflow shows in the result
+                result = method(*args)
+        except (MemoryError, ModelError):  # not a mistake of this method
+            raise
+        except Exception as error:
+            called_with = ", ".join(map(_description, args))
+            raise ModelError(
+                f"{self.label(name)} raised {type(error).__name__}: {error} (called with {called_with})."
+            ) from error
+        return self._checked(name, result, args) if name in METHODS else result
 
     def label(self, name: str) -> str:
         """Return the name of a method as it is in messages."""
@@ -128,62 +113,48 @@ class GuardedModel:
 
     def _checked(self, name: str, result: Any, args: tuple[Any, ...]) -> Any:
         """Return the result of a method as arrays of float64 with the shapes of the table; latents stay as they are."""
-        returned = arrays(METHODS[name].returns)
         if name == "unpack":
-            return self._mapping(name, result)
-        results = self._tuple(name, result, tuple(returned))
+            if not isinstance(result, Mapping):
+                raise self._wrong(name, "a dict of arrays by name", _description(result))
+            return result
+        returned = arrays(METHODS[name].returns)
+        results = (result,) if len(returned) == 1 else result
+        if not (isinstance(results, tuple) and len(results) == len(returned)):
+            raise self._wrong(name, f"a pair ({', '.join(returned)})", _description(result))
         sizes = {"P": self.n_params, "D": self.n_features} | _sizes(arrays(METHODS[name].arguments), args)
         checked = tuple(
             self._latents(name, value, sizes["n"])
             if "..." in shape
-            else self._array(name, value, tuple(map(sizes.get, shape)))
+            else self._array(name, value, tuple(sizes.get(size, "any") for size in shape))
             for shape, value in zip(returned.values(), results, strict=True)
         )
         if name == "column_units":
             self._check_scale(name, checked[1])
         return checked if len(checked) > 1 else checked[0]
 
-    def _mapping(self, name: str, named: Any) -> Mapping[str, NDArray]:
-        if not isinstance(named, Mapping):
-            raise ModelError(f"{self.label(name)} must return a dict of arrays by name. Got {_description(named)}.")
-        return named
-
-    def _tuple(self, name: str, result: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
-        if len(names) == 1:
-            return (result,)
-        if not (isinstance(result, tuple) and len(result) == len(names)):
-            raise ModelError(f"{self.label(name)} must return a pair ({', '.join(names)}). Got {_description(result)}.")
-        return result
+    def _wrong(self, name: str, expected: str, got: str) -> ModelError:
+        return ModelError(f"{self.label(name)} must return {expected}. Got {got}.")
 
     def _latents(self, name: str, z: Any, n: int) -> Any:
         for part in parts(z):
-            if not hasattr(part, "shape") or np.ndim(part) < 1 or len(part) != n:
-                raise ModelError(
-                    f"{self.label(name)} must return latents of leading length {n}, as an array or a tuple of arrays. "
-                    f"Got {_description(part)}."
-                )
+            if getattr(part, "shape", ())[:1] != (n,):
+                expected = f"latents of leading length {n}, as an array or a tuple of arrays"
+                raise self._wrong(name, expected, _description(part))
         return z
 
-    def _array(self, name: str, array: Any, expected: tuple[int | None, ...]) -> NDArray:
-        """Return an array of float64 of the expected shape; None stands for any length."""
+    def _array(self, name: str, array: Any, expected: tuple[int | str, ...]) -> NDArray:
+        """Return an array of float64 of the expected shape, in which "any" stands for any length."""
         try:
             array = np.asarray(array, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise ModelError(f"{self.label(name)} must return numbers. Got {_description(array)}.") from error
+            raise self._wrong(name, "numbers", _description(array)) from error
         fits = array.ndim == len(expected) and all(
-            length in (None, actual) for length, actual in zip(expected, array.shape, strict=True)
+            length in ("any", actual) for length, actual in zip(expected, array.shape, strict=True)
         )
         if not fits:
-            lengths = ", ".join("any" if length is None else str(length) for length in expected)
-            raise ModelError(
-                f"{self.label(name)} must return an array of shape ({lengths}{',' * (len(expected) == 1)}). "
-                f"Got shape {array.shape}."
-            )
-        return self._finite(name, array) if METHODS[name].finite else array
-
-    def _finite(self, name: str, array: NDArray) -> NDArray:
-        """Return an array, or raise an error unless all its numbers are finite."""
-        if not np.isfinite(array).all():
+            shape = f"({', '.join(map(str, expected))}{',' * (len(expected) == 1)})"
+            raise self._wrong(name, f"an array of shape {shape}", f"shape {array.shape}")
+        if METHODS[name].finite and not np.isfinite(array).all():
             first = int(np.argwhere(~np.isfinite(array))[0, 0])
             raise ModelError(f"{self.label(name)} returned numbers that are not finite; the first is at {first}.")
         return array
@@ -191,10 +162,7 @@ class GuardedModel:
     def _check_scale(self, name: str, scale: NDArray) -> None:
         if (scale < 0).any():
             first = int(np.argmax(scale < 0))
-            raise ModelError(
-                f"{self.label(name)} must return scales of zero or more. Got {float(scale[first])!r} for column "
-                f"{first}."
-            )
+            raise self._wrong(name, "scales of zero or more", f"{float(scale[first])!r} for column {first}")
 
 
 def parts(z: Any) -> tuple[Any, ...]:
@@ -206,11 +174,8 @@ def _sizes(arguments: Mapping[str, Shape], args: tuple[Any, ...]) -> dict[str, i
     """Return the sizes in the arguments of a call: ``n`` by its value, the others from the shapes of arrays."""
     sizes: dict[str, int] = {}
     for (name, shape), value in zip(arguments.items(), args, strict=False):
-        if name == "n":
-            sizes["n"] = value
-        elif shape:
-            lengths = np.shape(parts(value)[0])
-            sizes |= {size: length for size, length in zip(shape, lengths, strict=False) if size != "..."}
+        # An argument without a shape, as n, stands for itself.
+        sizes |= zip(shape, np.shape(parts(value)[0]), strict=False) if shape else {name: value}
     return sizes
 
 
@@ -250,41 +215,36 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
     UserWarning
         If two draws with equal generators differ.
     """
-    name = "sample_local" if local else "sample"
-
-    def draw() -> tuple[Any, NDArray]:
-        rng = np.random.default_rng(0)
-        return model.sample_local(theta, X[:1], N_PROBED, rng) if local else model.sample(theta, N_PROBED, rng)
-
-    pairs, again = Pairs(*draw()), draw()[1]
+    name, args = ("sample_local", (theta, X[:1])) if local else ("sample", (theta,))
+    # Equal generators: a difference comes from another source of random numbers.
+    pairs, again = (Pairs(*getattr(model, name)(*args, N_PROBED, np.random.default_rng(0))) for _ in range(2))
     with failing_at(theta):
         (z, x), _ = finite_pairs(pairs, model.label(name))
-    if not np.array_equal(pairs.x, again, equal_nan=True):
+    if not np.array_equal(pairs.x, again.x, equal_nan=True):
         warnings.warn(
             f"{model.label(name)} draws something else from an equal generator: results will not be reproducible. "
             "Draw from the generator that is passed in, and from no other.",
-            UserWarning,
             stacklevel=2,
         )
-    for gradient_name, gradient in _gradients(model, theta, z, x, local):
+    for name, gradient in mean_scores(model, theta, z, x, local=local):
         if not np.isfinite(gradient).all():
             raise ModelError(
-                f"{model.label(gradient_name)} returned a gradient that is not finite, parameter "
+                f"{model.label(name)} returned a gradient that is not finite, parameter "
                 f"{np.flatnonzero(~np.isfinite(gradient))[0]}, at {described_params(theta)}."
             )
 
 
-def _gradients(model: GuardedModel, theta: NDArray, z: Any, x: NDArray, local: bool) -> list[tuple[str, NDArray]]:
+def mean_scores(
+    model: GuardedModel, theta: NDArray, z: Any, x: NDArray, *, local: bool = False
+) -> Iterator[tuple[str, NDArray]]:
+    """Yield the mean score of some pairs by each method that computes it, with the name of the method."""
     weights = np.full(len(x), 1 / len(x))
-    if local:
-        return [("local_grad_log_joint", model.local_grad_log_joint(theta, z, x, weights))]
-    gradients = []
-    if hasattr(model, "grad_log_joint"):
-        gradients.append(("grad_log_joint", model.grad_log_joint(theta, z, x, weights)))
-    if all(hasattr(model, name) for name in EXPONENTIAL_FAMILY):
-        (_, _), statistics = natural_form(model, theta, z, x)
-        gradients.append(("natural_vjp", model.natural_vjp(theta, z, weights[:, np.newaxis] * statistics, -weights)))
-    return gradients
+    name = "local_grad_log_joint" if local else "grad_log_joint"
+    if hasattr(model, name):
+        yield name, getattr(model, name)(theta, z, x, weights)
+    if not local and offers(model, EXPONENTIAL_FAMILY):
+        _, statistics = natural_form(model, theta, z, x)
+        yield "natural_vjp", model.natural_vjp(theta, z, weights[:, np.newaxis] * statistics, -weights)
 
 
 def natural_form(model: GuardedModel, theta: NDArray, z: Any, x: NDArray) -> tuple[tuple[NDArray, NDArray], NDArray]:

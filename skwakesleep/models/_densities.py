@@ -53,6 +53,7 @@ class ExponentialFamilyModel(Model, ExponentialFamily):
         return x
 
     def natural_parameters(self, theta: NDArray, z: Any) -> tuple[NDArray, NDArray]:
+        # log p(z, x) = eta . s(x) - a + log p(z), so psi = a - log p(z).
         eta, log_normalizer = self._conditional(theta, z)
         return eta, log_normalizer - self.log_prior(theta, z)
 
@@ -273,6 +274,8 @@ class SummableModel(ExponentialFamilyModel):
         >>> model.unpack(gradient)["intercept_0"]  # the columns are 1, their means under the model 1/2
         array([0.5, 0.5])
         """
+        # Fisher's identity. The score is linear in the statistics of a row: these are added up over the rows, under the
+        # posterior of each, and one vector-Jacobian product is enough.
         z, _ = self.latent_nodes(theta)
         statistics = weights = np.zeros(1)
         for _, posterior, x in self._summed_out(theta, X):
@@ -284,14 +287,10 @@ class SummableModel(ExponentialFamilyModel):
         """Yield the log-likelihoods of some rows, the posterior over the nodes ``(J, rows)`` and the rows."""
         z, log_volume = self.latent_nodes(theta)
         log_weights = log_volume + self.log_prior(theta, z)
-        for x in in_blocks(X, BLOCK_ELEMENTS // len(log_weights)):
+        # Rows do not depend on each other: blocks bound the memory.
+        n_rows = max(1, BLOCK_ELEMENTS // len(log_weights))
+        for start in range(0, len(X), n_rows):
+            x = X[start : start + n_rows]
             log_joint = self.log_prob_x_given_z(theta, z, x) + log_weights[:, np.newaxis]
             log_total = log_sum_exp(log_joint, axis=0)
             yield log_total, np.exp(log_joint - log_total), x
-
-
-def in_blocks(X: NDArray, size: int) -> Iterator[NDArray]:
-    """Yield blocks of rows of at most a given size, and of at least one row."""
-    size = max(1, size)
-    for start in range(0, len(X), size):
-        yield X[start : start + size]

@@ -11,7 +11,7 @@ from skwakesleep._engine.arrays.numerics import differences
 from skwakesleep.models._bases import Model
 from skwakesleep.models._checks import GuardedModel
 from skwakesleep.models._methods import METHODS
-from skwakesleep.models._parameters import check_counts_of
+from skwakesleep.models._parameters import check_counts
 
 # Parameters beyond which differences are slow: each takes two evaluations of the log joint.
 MANY_PARAMS = 100
@@ -92,23 +92,20 @@ class FunctionModel(Model):
         initial_params: ArrayLike | Callable[..., NDArray] | None = None,
         **optional: Callable[..., Any],
     ) -> None:
-        check_counts_of("FunctionModel", n_params=n_params, n_features=n_features)
-        functions = {"sample": sample, "log_joint": log_joint, "grad_log_joint": grad_log_joint, **optional}
-        functions = {name: function for name, function in functions.items() if function is not None}
+        check_counts(self, n_params=n_params, n_features=n_features)
+        given = {"log_joint": log_joint, "grad_log_joint": grad_log_joint, **optional}
+        functions = {"sample": sample} | {name: function for name, function in given.items() if function is not None}
         for name, function in functions.items():
             if name not in METHODS:
                 raise TypeError(f"FunctionModel has no method {name!r}. The methods are {', '.join(METHODS)}.")
             if not callable(function):
                 raise TypeError(f"{name} of FunctionModel must be callable. Got {function!r} instead.")
-        if "sample" not in functions:
-            raise TypeError("FunctionModel needs sample.")
         if log_joint is None and grad_log_joint is None:
             raise TypeError("FunctionModel needs log_joint, or grad_log_joint, or both.")
         if grad_log_joint is None and n_params > MANY_PARAMS:
             warnings.warn(
                 f"The gradient in n_params={n_params} parameters is taken by central differences, which are slow "
                 f"beyond about {MANY_PARAMS}. Pass grad_log_joint.",
-                UserWarning,
                 stacklevel=2,
             )
         self.n_params = n_params

@@ -1,14 +1,12 @@
 """Linear latent-factor models: factor analysis, rings, mixtures, independent components, matrix factorization."""
 
-from typing import cast
-
 import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import LOG_2_PI
 from skwakesleep.models._densities import SummableModel, available_if, needs_summable
-from skwakesleep.models._observations import NOISES, OBSERVATIONS, Noise, Observation
-from skwakesleep.models._parameters import check_choice, check_counts_of, check_positive
+from skwakesleep.models._observations import NOISES, OBSERVATIONS, Observation
+from skwakesleep.models._parameters import check_choice, check_counts, check_positive
 from skwakesleep.models._priors import PRIORS, Prior
 
 needs_normal_noise = available_if("has_normal_noise", "its columns are binary and have no units")
@@ -87,11 +85,12 @@ class LatentFactors(SummableModel):
         noise: str = "diagonal",
         noise_floor: float = 1e-3,
     ) -> None:
-        check_counts_of("LatentFactors", n_features=n_features, n_components=n_components)
-        check_choice("LatentFactors", "latents", latents, tuple(PRIORS))
-        check_choice("LatentFactors", "observations", observations, tuple(OBSERVATIONS))
-        check_choice("LatentFactors", "noise", noise, NOISES)
-        check_positive("LatentFactors", "noise_floor", noise_floor)
+        check_counts(self, n_features=n_features, n_components=n_components)
+        check_choice(self, "latents", latents, tuple(PRIORS))
+        check_choice(self, "observations", observations, tuple(OBSERVATIONS))
+        check_choice(self, "noise", noise, NOISES)
+        check_positive(self, noise_floor=noise_floor)
+        # Stored as given, as scikit-learn's clone requires; converted where they are used.
         self.n_features = n_features
         self.n_components = n_components
         self.latents = latents
@@ -117,7 +116,7 @@ class LatentFactors(SummableModel):
 
     @property
     def summable(self) -> bool:
-        return self._is_normal or self._prior.summable
+        return self._is_normal or self.n_components <= self._prior.max_components
 
     @property
     def _prior(self) -> Prior:
@@ -126,10 +125,6 @@ class LatentFactors(SummableModel):
     @property
     def _observation(self) -> Observation:
         return OBSERVATIONS[self.observations](int(self.n_features), self.noise, float(self.noise_floor))
-
-    @property
-    def _noise(self) -> Noise:
-        return cast("Noise", self._observation)
 
     @property
     def _is_normal(self) -> bool:
@@ -161,6 +156,7 @@ class LatentFactors(SummableModel):
         location, spread, observation = self._observation.initial(X)
         loadings = 0.5 * spread[:, np.newaxis] * rng.standard_normal((len(spread), prior.n_features))
         if not prior.has_signed_loadings:
+            # Uniform factors have mean 1/2 and move the columns by half the sum of their loadings.
             loadings = np.abs(loadings)
             location = location - loadings.sum(axis=1) / 2
         return np.concatenate([loadings.ravel(), location, observation, np.zeros(prior.n_params)])
@@ -230,22 +226,25 @@ class LatentFactors(SummableModel):
             factor = np.linalg.cholesky(self._covariance(theta))
         except np.linalg.LinAlgError:  # not finite, or singular to working precision
             return np.full(len(X), np.nan)
+        # The squared length of L^-1 (x - intercept) is the Mahalanobis distance.
         whitened = np.linalg.solve(factor, (X - self._split(theta)[1]).T)
         log_scales = np.log(factor.diagonal()).sum() + 0.5 * self.n_features * LOG_2_PI
         return -0.5 * np.square(whitened).sum(axis=0) - log_scales
 
     def _normal_gradient(self, theta: NDArray, X: NDArray) -> NDArray:
         loadings, intercept, observation, _ = self._split(theta)
+        # With P the inverse covariance and S the scatter of the rows, d log N / d covariance = (P S P - P) / 2.
         precision = np.linalg.inv(self._covariance(theta))
         explained = (X - intercept) @ precision
         grad_covariance = 0.5 * (explained.T @ explained / len(X) - precision)
+        # Twice, since the covariance holds the loadings twice: loadings @ loadings.T + noise.
         grad_loadings = 2 * grad_covariance @ loadings
-        grad_observation = self._noise.covariance_vjp(observation, grad_covariance)
+        grad_observation = self._observation.covariance_vjp(observation, grad_covariance)
         return np.concatenate([grad_loadings.ravel(), explained.mean(axis=0), grad_observation])
 
     def _covariance(self, theta: NDArray) -> NDArray:
         loadings, _, observation, _ = self._split(theta)
-        return loadings @ loadings.T + self._noise.covariance(observation)
+        return loadings @ loadings.T + self._observation.covariance(observation)
 
     def project(self, theta: NDArray) -> NDArray:
         """Return the parameters with noise at or above the floor and, for uniform latents, loadings not negative.
@@ -347,7 +346,7 @@ class LatentFactors(SummableModel):
         >>> LatentFactors(2, 1, noise="spherical").column_units(np.zeros(2), np.array([1.0, 7.0]))
         (array([0., 0.]), array([5., 5.]))
         """
-        return mean, self._noise.common_scale(std)
+        return mean, self._observation.common_scale(std)
 
     @needs_normal_noise
     def params_in_units(self, theta: NDArray, location: NDArray, scale: NDArray) -> NDArray:
@@ -378,7 +377,7 @@ class LatentFactors(SummableModel):
         """
         loadings, intercept, observation, prior = self._split(theta)
         rescaled = [(scale[:, np.newaxis] * loadings).ravel(), location + scale * intercept]
-        return np.concatenate([*rescaled, self._noise.rescaled(observation, scale), prior])
+        return np.concatenate([*rescaled, self._observation.rescaled(observation, scale), prior])
 
     def _split(self, theta: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
         """Return loadings ``(D, H)``, intercept ``(D,)``, and the parameters of the observation and of the prior."""

@@ -21,6 +21,17 @@ MIN_PROBABILITY = 0.01
 class Observation:
     """Distribution of the columns, with parameters ``(n_params,)`` of its own.
 
+    Normal noise around the map has units, a covariance, and a lower bound of its standard deviations besides.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of columns, ``D``.
+    noise : {"spherical", "diagonal", "full"}
+        Covariance of normal noise.
+    floor : float
+        Lower bound of the standard deviations of normal noise.
+
     Attributes
     ----------
     n_params : int
@@ -28,12 +39,15 @@ class Observation:
     range : tuple of float
         Smallest and largest value of a column.
     is_normal : bool
-        Whether it is normal noise around the map, see `Noise`.
+        Whether it is normal noise around the map.
     """
 
     n_params = 0
     range = (-np.inf, np.inf)
     is_normal = False
+
+    def __init__(self, n_features: int, noise: str, floor: float) -> None:
+        self._n_features = n_features
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """Return the location ``(D,)`` and spread ``(D,)`` of the map's value, and parameters to start from."""
@@ -63,22 +77,16 @@ class Observation:
         """Return the parameters by name."""
         return {}
 
-
-class Noise(Observation):
-    """Normal noise around the map."""
-
-    is_normal = True
-
     def common_scale(self, std: NDArray) -> NDArray:
-        """Return scales by which the columns can be multiplied, ``(D,)``, from their standard deviations."""
+        """Return scales by which normal columns can be multiplied, ``(D,)``, from their standard deviations."""
         return std
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
-        """Return the parameters after the columns are multiplied by a scale ``(D,)``."""
+        """Return the parameters after normal columns are multiplied by a scale ``(D,)``."""
         raise NotImplementedError
 
     def covariance(self, params: NDArray) -> NDArray:
-        """Return the covariance of the noise, ``(D, D)``."""
+        """Return the covariance of normal noise, ``(D, D)``."""
         raise NotImplementedError
 
     def covariance_vjp(self, params: NDArray, ct: NDArray) -> NDArray:
@@ -107,12 +115,14 @@ class BernoulliColumns(Observation):
         return ct_eta + means, np.zeros(0)
 
 
-class IndependentNoise(Noise):
+class IndependentNoise(Observation):
     """Independent normal noise; its parameters are log standard deviations, one for all columns or one for each."""
 
-    def __init__(self, n_features: int, floor: float, *, spherical: bool) -> None:
-        self.n_params = 1 if spherical else n_features
-        self._n_features = n_features
+    is_normal = True
+
+    def __init__(self, n_features: int, noise: str, floor: float) -> None:
+        super().__init__(n_features, noise, floor)
+        self.n_params = 1 if noise == "spherical" else n_features
         self._log_floor = np.log(floor)
 
     def initial(self, X: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -139,6 +149,7 @@ class IndependentNoise(Noise):
         precision = self._precision(params)
         weighted = ct_a[:, np.newaxis] * m
         grad_precision = np.vecdot((linear + 0.5 * weighted).T, m.T) - 0.5 * quadratic.sum(axis=0)
+        # In the log standard deviation, the precision has the derivative -2 * precision.
         grad = ct_a.sum() - 2 * precision * grad_precision
         return (linear + weighted) * precision, grad.sum(keepdims=True) if self.n_params == 1 else grad
 
@@ -156,8 +167,7 @@ class IndependentNoise(Noise):
         return {"noise_variance": np.exp(2 * params)}
 
     def common_scale(self, std: NDArray) -> NDArray:
-        spherical = self.n_params < self._n_features
-        return np.full_like(std, _root_mean_square(std)) if spherical else std
+        return np.full_like(std, _root_mean_square(std)) if self.n_params == 1 else std
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
         return params + np.log(scale[: self.n_params])
@@ -166,18 +176,17 @@ class IndependentNoise(Noise):
         return np.broadcast_to(np.exp(-2 * params), (self._n_features,))
 
 
-class CorrelatedNoise(Noise):
+class CorrelatedNoise(Observation):
     """Normal noise with any covariance; its parameters are the Cholesky factor of the precision, diagonal in logs."""
 
-    def __init__(self, n_features: int, floor: float) -> None:
-        self._n_features = n_features
+    is_normal = True
+
+    def __init__(self, n_features: int, noise: str, floor: float) -> None:
+        super().__init__(n_features, noise, floor)
         self.n_params = n_features * (n_features + 1) // 2
         self._log_ceiling = -np.log(floor)
 
-    @property
-    def _lower(self) -> tuple[NDArray, NDArray]:
-        return _lower_triangle(self._n_features)
-
+    # Not an attribute: sizes of a model in a file are checked before arrays of these sizes are made.
     @property
     def _diagonal(self) -> NDArray:
         index = np.arange(self._n_features)
@@ -190,6 +199,7 @@ class CorrelatedNoise(Noise):
         return X.mean(axis=0), spread, params
 
     def sample(self, params: NDArray, m: NDArray, rng: np.random.Generator) -> NDArray:
+        # L^-T e has the covariance (L L^T)^-1, the inverse of the precision.
         return m + np.linalg.solve(self._factor(params).T, rng.standard_normal(m.shape).T).T
 
     def statistics(self, x: NDArray) -> NDArray:
@@ -222,6 +232,7 @@ class CorrelatedNoise(Noise):
 
     def project(self, params: NDArray) -> NDArray:
         params = params.copy()
+        # The inverse of a diagonal element is the standard deviation of a column, given the columns after it.
         params[self._diagonal] = np.minimum(params[self._diagonal], self._log_ceiling)
         return params
 
@@ -229,50 +240,50 @@ class CorrelatedNoise(Noise):
         return {"noise_covariance": self.covariance(params)}
 
     def rescaled(self, params: NDArray, scale: NDArray) -> NDArray:
-        rescaled = params / scale[self._lower[0]]
+        # The precision of scale * x is L L^T with each row of L divided by its scale.
+        rescaled = params / scale[_lower_triangle(self._n_features)[0]]
         rescaled[self._diagonal] = params[self._diagonal] - np.log(scale)
         return rescaled
 
     def _factor(self, params: NDArray) -> NDArray:
         factor = np.zeros((self._n_features, self._n_features))
-        factor[self._lower] = params
+        factor[_lower_triangle(self._n_features)] = params
         np.fill_diagonal(factor, np.exp(params[self._diagonal]))
         return factor
 
     def _factor_vjp(self, factor: NDArray, grad_precision: NDArray) -> NDArray:
         """Return the gradient in the parameters from that in the precision ``factor @ factor.T``."""
         grad_factor = (grad_precision + grad_precision.T) @ factor
-        grad = grad_factor[self._lower]
+        grad = grad_factor[_lower_triangle(self._n_features)]
         grad[self._diagonal] *= factor.diagonal()
         return grad
 
 
 def _spread(X: NDArray) -> NDArray:
     """Return the standard deviation of each column, one where it is constant."""
+    # Extreme values are left out, and squares stay finite.
     spread = measure(np.asarray(X, dtype=np.float64)).deviations
     return np.where(spread > 0, spread, 1.0)
 
 
 def _root_mean_square(values: NDArray) -> float:
+    # Relative to the largest value, whose square can overflow.
     largest = values.max()
     return float(largest * np.sqrt(np.square(values / largest).mean())) if largest > 0 else 0.0
 
 
-@lru_cache(8)
-def _lower_triangle(n: int) -> tuple[NDArray, NDArray]:
-    return np.tril_indices(n)
+# Cached, since every call of a model makes its observation anew.
+_lower_triangle = lru_cache(8)(np.tril_indices)
 
 
-def _bernoulli(n_features: int, noise: str, floor: float) -> Observation:
-    return BernoulliColumns()
+# From the number of columns, the kind of noise and the lower bound of its standard deviations.
+Factory = Callable[[int, str, float], Observation]
 
 
 def _gaussian(n_features: int, noise: str, floor: float) -> Observation:
-    if noise == "full":
-        return CorrelatedNoise(n_features, floor)
-    return IndependentNoise(n_features, floor, spherical=noise == "spherical")
+    return (CorrelatedNoise if noise == "full" else IndependentNoise)(n_features, noise, floor)
 
 
 NOISES = ("spherical", "diagonal", "full")
-# Functions of the number of columns, the kind of noise and the lower bound of its standard deviations.
-OBSERVATIONS: dict[str, Callable[[int, str, float], Observation]] = {"gaussian": _gaussian, "bernoulli": _bernoulli}
+# To add a kind of columns, write its class and add it here.
+OBSERVATIONS: dict[str, Factory] = {"gaussian": _gaussian, "bernoulli": BernoulliColumns}

@@ -1,7 +1,6 @@
 """A multilayer perceptron with hand-written reverse mode, for models that decode their latents with one."""
 
-from collections.abc import Iterator
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,49 +8,49 @@ from numpy.typing import NDArray
 Views = dict[str, NDArray]
 
 
-class Perceptron:
-    """Affine maps with `tanh` between them.
+class Perceptron(NamedTuple):
+    """Two affine maps with `tanh` between them.
 
-    It holds no parameters: these are arguments, named ``weights_0``, ``intercept_0`` and so on from the input.
+    It holds no parameters: these are arguments, named ``weights_0``, ``intercept_0``, ``weights_1`` and ``intercept_1``
+    from the input.
 
-    Parameters
+    Attributes
     ----------
-    sizes : sequence of int
-        Widths, input first; at least two.
+    n_inputs, n_hidden, n_outputs : int
+        Widths.
     """
 
-    def __init__(self, *sizes: int) -> None:
-        self.sizes = sizes
-        self.n_layers = len(sizes) - 1
+    n_inputs: int
+    n_hidden: int
+    n_outputs: int
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of the parameters, by name."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for layer, (n_in, n_out) in enumerate(pairwise(self.sizes)):
-            shapes[f"weights_{layer}"] = (n_in, n_out)
-            shapes[f"intercept_{layer}"] = (n_out,)
-        return shapes
-
-    def initial(self, rng: np.random.Generator, gain: float = 1.0) -> Views:
-        """Return weights that keep the variance from layer to layer, times `gain` squared, and zero intercepts."""
         return {
-            name: gain * rng.standard_normal(shape) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
+            "weights_0": (self.n_inputs, self.n_hidden),
+            "intercept_0": (self.n_hidden,),
+            "weights_1": (self.n_hidden, self.n_outputs),
+            "intercept_1": (self.n_outputs,),
+        }
+
+    def initial(self, rng: np.random.Generator) -> Views:
+        """Return weights that keep the variance from layer to layer, and zero intercepts."""
+        return {
+            name: rng.standard_normal(shape) / np.sqrt(shape[0]) if len(shape) == 2 else np.zeros(shape)
             for name, shape in self.shapes().items()
         }
 
-    def forward(self, parameters: Views, inputs: NDArray) -> tuple[NDArray, list[NDArray]]:
-        """Return the outputs ``(n, sizes[-1])``, and the inputs of each layer, for `vjp`."""
-        tape = []
-        for layer in range(self.n_layers):
-            tape.append(inputs)
-            outputs = inputs @ parameters[f"weights_{layer}"] + parameters[f"intercept_{layer}"]
-            inputs = np.tanh(outputs)
-        return outputs, tape
+    def forward(self, parameters: Views, inputs: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the outputs ``(n, n_outputs)`` and the hidden units ``(n, n_hidden)``."""
+        hidden = np.tanh(inputs @ parameters["weights_0"] + parameters["intercept_0"])
+        return hidden @ parameters["weights_1"] + parameters["intercept_1"], hidden
 
-    def vjp(self, parameters: Views, tape: list[NDArray], cotangent: NDArray) -> Iterator[tuple[str, NDArray]]:
-        """Yield the gradient of ``sum(cotangent * outputs)`` with respect to each parameter, by name."""
-        for layer in reversed(range(self.n_layers)):
-            yield f"weights_{layer}", tape[layer].T @ cotangent
-            yield f"intercept_{layer}", cotangent.sum(axis=0)
-            if layer:
-                cotangent = (cotangent @ parameters[f"weights_{layer}"].T) * (1 - tape[layer] ** 2)
+    def vjp(self, parameters: Views, inputs: NDArray, hidden: NDArray, ct: NDArray) -> Views:
+        """Return the gradient of ``sum(ct * outputs)`` with respect to each parameter."""
+        ct_hidden = (ct @ parameters["weights_1"].T) * (1 - hidden**2)  # the derivative of tanh
+        return {
+            "weights_0": inputs.T @ ct_hidden,
+            "intercept_0": ct_hidden.sum(axis=0),
+            "weights_1": hidden.T @ ct,
+            "intercept_1": ct.sum(axis=0),
+        }

@@ -1,7 +1,6 @@
 """Deprecated protocols of one or two optional methods each, kept for ``isinstance``."""
 
 from collections.abc import Sequence
-from types import new_class
 from typing import Any, Protocol, runtime_checkable
 
 from skwakesleep._deprecation import Deprecated
@@ -25,13 +24,15 @@ def _method(self: Any, *args: Any) -> Any:
 
 def _protocol(name: str, methods: Sequence[str]) -> Any:
     namespace = {"__doc__": "Deprecated protocol.", "__module__": __name__, **dict.fromkeys(methods, _method)}
-    return runtime_checkable(new_class(name, (Protocol,), exec_body=lambda body: body.update(namespace)))
+    return runtime_checkable(type(name, (Protocol,), namespace))
 
 
 globals().update({name: _protocol(name, methods) for name, methods in METHODS.items()})
 
 
-def deprecated_protocol(name: str) -> Deprecated:
-    """Return the entry of a protocol among the deprecated names."""
-    checks = " and ".join(f"hasattr(model, {method!r})" for method in METHODS[name])
+def _deprecated(methods: Sequence[str]) -> Deprecated:
+    checks = " and ".join(f"hasattr(model, {method!r})" for method in methods)
     return Deprecated(__name__, f"Optional methods need no protocol: test {checks}")
+
+
+REMOVED_PROTOCOLS = {name: _deprecated(methods) for name, methods in METHODS.items()}

@@ -1,21 +1,16 @@
 """The thorough check of a model: shapes, random numbers, gradients, identities and the mean score."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Pairs, finite_pairs
-from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, EXPONENTIAL_FAMILY
+from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, EXPONENTIAL_FAMILY, offers
 from skwakesleep._engine.arrays.numerics import differences
-from skwakesleep.models._checks import (
-    GuardedModel,
-    ModelError,
-    check_protocol,
-    natural_form,
-    parts,
-)
+from skwakesleep.models._checks import GuardedModel, ModelError, check_protocol, mean_scores, natural_form, parts
 
 # Relative errors beyond these are mistakes: of central differences, and of identities that hold to rounding.
 DIFFERENCE_TOLERANCE = 1e-5
@@ -70,123 +65,120 @@ def check_generative_model(model: Any, theta: NDArray, rng: np.random.Generator,
     >>> model = LatentFactors(4, 2)
     >>> check_generative_model(model, rng.normal(size=model.n_params), rng)
     """
-    check_protocol(model, model.n_features if hasattr(model, "n_features") else 0)
+    check_protocol(model, getattr(model, "n_features", 0))
     guarded = GuardedModel(model)
     theta = np.asarray(theta, dtype=np.float64)
     if theta.shape != (guarded.n_params,) or not np.isfinite(theta).all():
         raise ValueError(f"theta must be n_params={guarded.n_params} finite numbers. Got {theta}.")
-    _check_draws(guarded, theta, rng)
+    check = _Check(guarded, theta, rng, n_draws)
+    check.draws()
     z, x = guarded.sample(theta, N_PAIRS, rng)
-    _check_gradients(guarded, theta, z, x, rng.standard_normal(N_PAIRS))
-    if _has(guarded, *EXPONENTIAL_FAMILY):
-        _check_exponential_family(guarded, theta, z, x, rng)
-    if _has(guarded, *COLUMN_UNITS):
-        _check_units(guarded, theta, n_draws, rng)
-    if hasattr(guarded, "grad_log_joint") or _has(guarded, *EXPONENTIAL_FAMILY):
-        _check_mean_score(guarded, theta, n_draws, rng)
+    check.gradients(z, x)
+    if offers(guarded, EXPONENTIAL_FAMILY):
+        check.exponential_family(z, x)
+    if offers(guarded, COLUMN_UNITS):
+        check.units()
+    if hasattr(guarded, "grad_log_joint") or offers(guarded, EXPONENTIAL_FAMILY):
+        check.mean_score()
 
 
-def _has(model: Any, *names: str) -> bool:
-    return all(hasattr(model, name) for name in names)
+@dataclass(frozen=True)
+class _Check:
+    """Checks of a model at given parameters. Each raises a ModelError on a mistake."""
 
+    model: GuardedModel
+    theta: NDArray
+    rng: np.random.Generator
+    n_draws: int
 
-def _check_draws(model: GuardedModel, theta: NDArray, rng: np.random.Generator) -> None:
-    seed = int(rng.integers(2**32))
-    (z, first), (_, second), (z_other, other) = (
-        model.sample(theta, N_PAIRS, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
-    )
-    finite_pairs(Pairs(z, first), model.label("sample"))
-    if not np.array_equal(first, second, equal_nan=True):
-        raise ModelError(
-            f"{model.label('sample')} draws something else from an equal generator: it must draw from the generator "
-            "that is passed in, and from no other."
+    def draws(self) -> None:
+        """Check that draws depend on the generator that is passed in, and on no other."""
+        seed, label = int(self.rng.integers(2**32)), self.model.label("sample")
+        (z, first), (_, second), (z_other, other) = (
+            self.model.sample(self.theta, N_PAIRS, np.random.default_rng(s)) for s in (seed, seed, seed + 1)
         )
-    if np.array_equal(first, other, equal_nan=True) and all(map(np.array_equal, parts(z), parts(z_other))):
-        raise ModelError(f"{model.label('sample')} draws the same whatever the generator that is passed in.")
-
-
-def _check_gradients(model: GuardedModel, theta: NDArray, z: Any, x: NDArray, weights: NDArray) -> None:
-    if _has(model, "log_joint", "grad_log_joint"):
-        gradient = model.grad_log_joint(theta, z, x, weights)
-        _check_slope(
-            model, "grad_log_joint", "log_joint", gradient, lambda t: weights @ model.log_joint(t, z, x), theta
-        )
-    if _has(model, "log_likelihood", "grad_log_likelihood"):
-        gradient = model.grad_log_likelihood(theta, x)
-        _check_slope(
-            model,
-            "grad_log_likelihood",
-            "log_likelihood",
-            gradient,
-            lambda t: model.log_likelihood(t, x).mean(),
-            theta,
-        )
-
-
-def _check_slope(
-    model: GuardedModel,
-    name: str,
-    primitive: str,
-    gradient: NDArray,
-    function: Callable[[NDArray], Any],
-    theta: NDArray,
-) -> None:
-    """Compare a gradient with the central differences of its primitive."""
-    _check_equal(
-        f"{model.label(name)} disagrees with central differences of {primitive}",
-        gradient,
-        np.array([change / length for change, length in differences(function, theta)]),
-        DIFFERENCE_TOLERANCE,
-    )
-
-
-def _check_exponential_family(
-    model: GuardedModel, theta: NDArray, z: Any, x: NDArray, rng: np.random.Generator
-) -> None:
-    (eta, psi), statistics = natural_form(model, theta, z, x)
-    if hasattr(model, "log_joint"):
-        # The identity holds up to a function of the observations, so the change with theta is compared.
-        other = theta + 0.1 * rng.standard_normal(len(theta))
-        eta_other, psi_other = model.natural_parameters(other, z)
-        _check_equal(
-            f"{model.label('log_joint')} changes with theta otherwise than eta . s(x) - psi does",
-            model.log_joint(other, z, x) - model.log_joint(theta, z, x),
-            np.vecdot(eta_other - eta, statistics) - (psi_other - psi),
-            IDENTITY_TOLERANCE,
-        )
-    ct_eta, ct_psi = rng.standard_normal(eta.shape), rng.standard_normal(psi.shape)
-
-    def product(t: NDArray) -> float:
-        eta, psi = model.natural_parameters(t, z)
-        return float((ct_eta * eta).sum() + ct_psi @ psi)
-
-    _check_slope(
-        model, "natural_vjp", "natural_parameters", model.natural_vjp(theta, z, ct_eta, ct_psi), product, theta
-    )
-
-
-def _check_units(model: GuardedModel, theta: NDArray, n_draws: int, rng: np.random.Generator) -> None:
-    """Compare densities, draws and the inverse map with a change of variables."""
-    D = model.n_features
-    location, scale = model.column_units(rng.standard_normal(D), np.exp(rng.standard_normal(D)))
-    scale = np.where(scale > 0, scale, 1.0)
-    rescaled = model.params_in_units(theta, location, scale)
-    back = model.params_in_units(rescaled, -location / scale, 1 / scale)
-    label = model.label("params_in_units")
-    _check_equal(f"{label} is not undone by the inverse change of units", back, theta, IDENTITY_TOLERANCE)
-    z, x = model.sample(theta, N_PAIRS, rng)
-    for name in ("log_joint", "log_likelihood"):
-        if hasattr(model, name):
-            latents = (z,) if name == "log_joint" else ()
-            density = getattr(model, name)
-            _check_equal(
-                f"{label} gives parameters at which {name} does not obey the change of variables",
-                density(rescaled, *latents, location + scale * x),
-                density(theta, *latents, x) - np.log(scale).sum(),
-                IDENTITY_TOLERANCE,
+        finite_pairs(Pairs(z, first), label)
+        if not np.array_equal(first, second, equal_nan=True):
+            raise ModelError(
+                f"{label} draws something else from an equal generator: it must draw from the generator that is passed "
+                "in, and from no other."
             )
-    (_, x), (_, other) = model.sample(theta, n_draws, rng), model.sample(rescaled, n_draws, rng)
-    _check_moments(label, x, (other - location) / scale)
+        if np.array_equal(first, other, equal_nan=True) and all(map(np.array_equal, parts(z), parts(z_other))):
+            raise ModelError(f"{label} draws the same whatever the generator that is passed in.")
+
+    def gradients(self, z: Any, x: NDArray) -> None:
+        """Compare gradients with differences of the functions that they belong to."""
+        model, weights = self.model, self.rng.standard_normal(N_PAIRS)
+        if offers(model, ("log_joint", "grad_log_joint")):
+            self._slope("grad_log_joint", (z, x, weights), "log_joint", lambda t: weights @ model.log_joint(t, z, x))
+        if offers(model, ("log_likelihood", "grad_log_likelihood")):
+            self._slope("grad_log_likelihood", (x,), "log_likelihood", lambda t: model.log_likelihood(t, x).mean())
+
+    def exponential_family(self, z: Any, x: NDArray) -> None:
+        """Compare natural parameters with the log joint, and their vector-Jacobian product with differences."""
+        (eta, psi), statistics = natural_form(self.model, self.theta, z, x)
+        if hasattr(self.model, "log_joint"):
+            # The identity holds up to a function of the observations, so the change with theta is compared.
+            other = self.theta + 0.1 * self.rng.standard_normal(len(self.theta))
+            eta_other, psi_other = self.model.natural_parameters(other, z)
+            _check_equal(
+                f"{self.model.label('log_joint')} changes with theta otherwise than eta . s(x) - psi does",
+                self.model.log_joint(other, z, x) - self.model.log_joint(self.theta, z, x),
+                np.vecdot(eta_other - eta, statistics) - (psi_other - psi),
+            )
+        ct_eta, ct_psi = self.rng.standard_normal(eta.shape), self.rng.standard_normal(psi.shape)
+
+        def product(t: NDArray) -> float:
+            eta, psi = self.model.natural_parameters(t, z)
+            return float((ct_eta * eta).sum() + ct_psi @ psi)
+
+        self._slope("natural_vjp", (z, ct_eta, ct_psi), "natural_parameters", product)
+
+    def _slope(self, name: str, arguments: tuple[Any, ...], primitive: str, function: Callable[[NDArray], Any]) -> None:
+        """Compare the gradient that a method returns with the central differences of its primitive."""
+        _check_equal(
+            f"{self.model.label(name)} disagrees with central differences of {primitive}",
+            getattr(self.model, name)(self.theta, *arguments),
+            np.array([change / length for change, length in differences(function, self.theta)]),
+            DIFFERENCE_TOLERANCE,
+        )
+
+    def units(self) -> None:
+        """Compare densities, draws and the inverse map with a change of variables."""
+        model, theta, rng, D = self.model, self.theta, self.rng, self.model.n_features
+        location, scale = model.column_units(rng.standard_normal(D), np.exp(rng.standard_normal(D)))
+        scale = np.where(scale > 0, scale, 1.0)
+        rescaled = model.params_in_units(theta, location, scale)
+        back = model.params_in_units(rescaled, -location / scale, 1 / scale)
+        label = model.label("params_in_units")
+        _check_equal(f"{label} is not undone by the inverse change of units", back, theta)
+        z, x = model.sample(theta, N_PAIRS, rng)
+        for name, latents in (("log_joint", (z,)), ("log_likelihood", ())):
+            if hasattr(model, name):
+                density = getattr(model, name)
+                _check_equal(
+                    f"{label} gives parameters at which {name} does not obey the change of variables",
+                    density(rescaled, *latents, location + scale * x),
+                    density(theta, *latents, x) - np.log(scale).sum(),
+                )
+        (_, x), (_, other) = (model.sample(t, self.n_draws, rng) for t in (theta, rescaled))
+        _check_moments(label, x, (other - location) / scale)
+
+    def mean_score(self) -> None:
+        """Check that the mean score is zero, within standard errors found from batches."""
+        label, size = self.model.label("sample"), max(1, self.n_draws // N_BATCHES)
+        means = []
+        for _ in range(N_BATCHES):
+            (z, x), _ = finite_pairs(Pairs(*self.model.sample(self.theta, size, self.rng)), label)
+            _, score = next(mean_scores(self.model, self.theta, z, x))
+            means.append(score)
+        mean, error = np.mean(means, axis=0), np.std(means, axis=0, ddof=1) / np.sqrt(N_BATCHES)
+        if (np.abs(mean) > _chance(error)).any():
+            worst = int(np.argmax(np.abs(mean) - _chance(error)))
+            raise ModelError(
+                f"The mean score at draws of {label} must be zero. For parameter {worst}, it is {mean[worst]:.3g} with "
+                f"a standard error of {error[worst]:.2g}: sample and the gradient belong to different densities."
+            )
 
 
 def _check_moments(label: str, x: NDArray, other: NDArray) -> None:
@@ -194,41 +186,23 @@ def _check_moments(label: str, x: NDArray, other: NDArray) -> None:
     for name, power in (("means", 1), ("mean squares", 2)):
         difference = (other**power).mean(axis=0) - (x**power).mean(axis=0)
         error = np.sqrt(((x**power).var(axis=0) + (other**power).var(axis=0)) / len(x))
-        beyond = np.abs(difference) > N_STANDARD_ERRORS * error + 1e-12
+        beyond = np.abs(difference) > _chance(error)
         if beyond.any():
+            first = int(np.argmax(beyond))
             raise ModelError(
                 f"{label} gives parameters whose draws, standardized, have other {name} than draws of the parameters "
-                f"given: column {int(np.argmax(beyond))} differs by {float(difference[np.argmax(beyond)]):.3g}."
+                f"given: column {first} differs by {float(difference[first]):.3g}."
             )
 
 
-def _check_equal(complaint: str, got: NDArray, expected: NDArray, tolerance: float) -> None:
-    scale = np.abs(expected).max(initial=0.0)
+def _chance(error: NDArray) -> NDArray:
+    """Return the size beyond which a mean of the given standard error is not zero, rounding included."""
+    return N_STANDARD_ERRORS * error + 1e-12
+
+
+def _check_equal(complaint: str, got: NDArray, expected: NDArray, tolerance: float = IDENTITY_TOLERANCE) -> None:
     difference = np.abs(got - expected)
     # Differences of a function of order one are off by the resolution of float64 divided by the step.
-    if not (difference <= tolerance * max(scale, 1.0)).all():
+    if not (difference <= tolerance * max(np.abs(expected).max(initial=0.0), 1.0)).all():
         worst = int(np.nanargmax(np.where(np.isnan(difference), np.inf, difference)))
         raise ModelError(f"{complaint}: at index {worst}, expected {expected[worst]:.6g} but got {got[worst]:.6g}.")
-
-
-def _check_mean_score(model: GuardedModel, theta: NDArray, n_draws: int, rng: np.random.Generator) -> None:
-    """Check that the mean score is zero, within standard errors found from batches."""
-    size = max(1, n_draws // N_BATCHES)
-    weights = np.full(size, 1 / size)
-    batches = [finite_pairs(Pairs(*model.sample(theta, size, rng)), model.label("sample"))[0] for _ in range(N_BATCHES)]
-    means = np.stack([_score(model, theta, z, x, weights[: len(x)]) for z, x in batches])
-    mean, error = means.mean(axis=0), means.std(axis=0, ddof=1) / np.sqrt(N_BATCHES)
-    beyond = np.abs(mean) > N_STANDARD_ERRORS * error + 1e-12
-    if beyond.any():
-        worst = int(np.argmax(np.abs(mean) - N_STANDARD_ERRORS * error))
-        raise ModelError(
-            f"The mean score at draws of {model.label('sample')} must be zero. For parameter {worst}, it is "
-            f"{mean[worst]:.3g} with a standard error of {error[worst]:.2g}: sample and the gradient belong to "
-            "different densities."
-        )
-
-
-def _score(model: GuardedModel, theta: NDArray, z: Any, x: NDArray, weights: NDArray) -> NDArray:
-    if hasattr(model, "grad_log_joint"):
-        return model.grad_log_joint(theta, z, x, weights)
-    return model.natural_vjp(theta, z, weights[:, np.newaxis] * model.sufficient_statistics(x), -weights)

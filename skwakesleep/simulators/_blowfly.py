@@ -8,14 +8,8 @@ from numpy.typing import NDArray
 from skwakesleep.models._bases import Model, NamedArrays
 from skwakesleep.models._parameters import check_counts
 from skwakesleep.models._protocol import LocalFactors
-from skwakesleep.simulators._population_steps import (
-    Steps,
-    draw_step,
-    gammas,
-    log_densities,
-    summed_out,
-    weighted_scores,
-)
+from skwakesleep.simulators import _population_steps as dynamics
+from skwakesleep.simulators._population_steps import Steps, Windows
 
 # Bounds of the noise scales: beyond them, a gamma variable is a constant, or underflows.
 NOISE_BOUNDS = (0.01, 5.0)
@@ -96,7 +90,7 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
     """
 
     def __init__(self, n_features: int = 180, delay: int = 7, history: Any = None, n_nodes: int = 100) -> None:
-        check_counts(n_features=n_features, delay=delay, n_nodes=n_nodes)
+        check_counts(self, n_features=n_features, delay=delay, n_nodes=n_nodes)
         if n_features <= delay + 1:
             raise ValueError(f"n_features must be more than delay + 1 = {delay + 1}. Got {n_features!r}.")
         shape = (delay + 1,) if history is None else np.asarray(history, dtype=np.float64).shape
@@ -157,11 +151,8 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
         >>> np.exp(BlowflyDynamics(20, 2).project(np.array([0.0, 0.0, 0.0, -9.0, 9.0]))).round(6)
         array([1.  , 1.  , 1.  , 0.01, 5.  ])
         """
-        theta = theta.copy()
-        parameters = self.unpack(theta)
-        for name in ("log_recruitment_noise", "log_survival_noise"):
-            np.clip(parameters[name], *np.log(NOISE_BOUNDS), out=parameters[name])
-        return theta
+        bounds = np.log(NOISE_BOUNDS)
+        return self._clipped(theta, log_recruitment_noise=bounds, log_survival_noise=bounds)
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[Steps, NDArray]:
         """Return ``n`` independent series.
@@ -194,7 +185,7 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
         x[:, : self.delay + 1] = 1.0 if self.history is None else self.history
         steps = []
         for t in range(self.delay, self.n_features - 1):
-            step, x[:, t + 1] = draw_step(theta, x[:, t], x[:, t - self.delay], rng)
+            step, x[:, t + 1] = dynamics.draw_step(theta, x[:, t], x[:, t - self.delay], rng)
             steps.append(step)
         recruits, losses = (np.stack(parts, axis=1) for parts in zip(*steps, strict=True))
         return (recruits, losses), x
@@ -227,8 +218,7 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
         >>> model.grad_log_joint(np.zeros(5), z, x, np.ones(3)).shape
         (5,)
         """
-        _, _, delayed = self._windows(x)
-        return weighted_scores(theta, z, delayed, weights[:, np.newaxis])
+        return dynamics.weighted_scores(theta, z, self._windows(x).delayed, weights[:, np.newaxis])
 
     def log_joint(self, theta: NDArray, z: Steps, x: NDArray) -> NDArray:
         """Return ``log p(z[n], x[n])`` as a density of the latents.
@@ -259,8 +249,7 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
         >>> model.log_joint(np.zeros(5), z, x).shape
         (3,)
         """
-        _, _, delayed = self._windows(x)
-        return log_densities(theta, z, delayed).sum(axis=1)
+        return dynamics.log_densities(theta, z, self._windows(x).delayed).sum(axis=1)
 
     def log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
         """Return ``log p(X[m])``, given the first ``delay + 1`` values of each series.
@@ -284,7 +273,7 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
         >>> BlowflyDynamics(20, 2).log_likelihood(np.zeros(5), np.ones((4, 20))).shape
         (4,)
         """
-        log_total, _, _ = summed_out(theta, *self._windows(X), self.n_nodes)
+        log_total, _, _ = dynamics.summed_out(theta, self._windows(X), self.n_nodes)
         return log_total.sum(axis=1)
 
     def grad_log_likelihood(self, theta: NDArray, X: NDArray) -> NDArray:
@@ -310,9 +299,8 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
         (5,)
         """
         windows = self._windows(X)
-        _, posterior, z = summed_out(theta, *windows, self.n_nodes)
-        delayed = windows[-1]
-        return weighted_scores(theta, z, delayed[..., np.newaxis], posterior / len(X))
+        _, posterior, z = dynamics.summed_out(theta, windows, self.n_nodes)
+        return dynamics.weighted_scores(theta, z, windows.delayed[..., np.newaxis], posterior / len(X))
 
     def latent_function(self, z: Steps) -> NDArray:
         """Return the share of the population that survives each step.
@@ -346,7 +334,7 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
     def sample_local(self, theta: NDArray, rows: NDArray, n: int, rng: np.random.Generator) -> tuple[Steps, NDArray]:
         history = rows[np.arange(n) * len(rows) // n, 1:]
         current, delayed = np.exp(history.T)
-        z, population = draw_step(theta, current, delayed, rng)
+        z, population = dynamics.draw_step(theta, current, delayed, rng)
         return z, np.column_stack([np.log(population), history])
 
     def local_features(self, theta: NDArray, rows: NDArray) -> NDArray:
@@ -376,12 +364,12 @@ class BlowflyDynamics(NamedArrays, Model, LocalFactors):
         (17, 2)
         """
         population, current, delayed = rows.T
-        (log_births, _), _ = gammas(theta, np.exp(delayed))
+        (log_births, _), _ = dynamics.gammas(theta, np.exp(delayed))
         return np.arcsinh(2 * np.column_stack([population - current, population - log_births]))
 
     def local_grad_log_joint(self, theta: NDArray, z: Steps, rows: NDArray, weights: NDArray) -> NDArray:
-        return weighted_scores(theta, z, np.exp(rows[:, 2]), weights)
+        return dynamics.weighted_scores(theta, z, np.exp(rows[:, 2]), weights)
 
-    def _windows(self, x: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Return the populations after each step, before it, and at the time of its births, ``(n, n_steps)`` each."""
-        return x[:, self.delay + 1 :], x[:, self.delay : -1], x[:, : -self.delay - 1]
+    def _windows(self, x: NDArray) -> Windows:
+        """Return the populations around all steps of the series, ``(n, n_steps)`` each."""
+        return Windows(x[:, self.delay + 1 :], x[:, self.delay : -1], x[:, : -self.delay - 1])

@@ -136,10 +136,7 @@ class HodgkinHuxley(NamedArrays, Model):
         >>> np.exp(HodgkinHuxley().project(np.array([0.0, 0.0, 0.0, -9.0, -1.0, 9.0]))[3:]).round(4)
         array([0.05  , 0.3679, 1.    ])
         """
-        theta = theta.copy()
-        log_scales = self.unpack(theta)["log_scales"]
-        np.clip(log_scales, *np.log(SCALE_BOUNDS), out=log_scales)
-        return theta
+        return self._clipped(theta, log_scales=np.log(SCALE_BOUNDS))
 
     def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Return ``n`` neurons.
@@ -281,6 +278,7 @@ class HodgkinHuxley(NamedArrays, Model):
         times = self.times
         sodium, potassium, leak = (np.exp(z) * CONDUCTANCES).T
         current = np.where((times >= ONSET) & (times < OFFSET), self.current, 0.0)
+        # White noise: its standard deviation over a step grows as the step shrinks.
         noise = self.noise / np.sqrt(TIME_STEP) * rng.standard_normal((len(times), len(z)))
         potential = np.full(len(z), REST)
         gates = [steady for steady, _ in _kinetics(potential)]
@@ -293,6 +291,7 @@ class HodgkinHuxley(NamedArrays, Model):
             m, h, n = gates
             channels = np.stack([sodium * m**3 * h, potassium * n**4, leak])
             total = channels.sum(axis=0)
+            # Exponential Euler: exact for conductances that are constant during a step.
             steady = (REVERSALS @ channels + current[t] + noise[t]) / total
             potential = steady + (potential - steady) * np.exp(-TIME_STEP * total / CAPACITANCE)
             potentials[t] = potential
@@ -343,6 +342,7 @@ class HodgkinHuxley(NamedArrays, Model):
 def _kinetics(potential: NDArray) -> list[tuple[NDArray, NDArray]]:
     """Return the steady state and the rate (per ms) of the gates m, h and n at a potential in mV."""
     v = potential - REST
+    # exprel(u) = (exp(u) - 1) / u has the limit 1 at zero, where the published fractions are 0 / 0.
     opening_and_closing = (
         (1 / exprel((25 - v) / 10), 4 * np.exp(-v / 18)),
         (0.07 * np.exp(-v / 20), expit((v - 30) / 10)),

@@ -1,7 +1,5 @@
 """The hierarchical pinwheel: a mixture of normal latents, mapped to the data by a neural network."""
 
-from itertools import product
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
@@ -9,8 +7,8 @@ from scipy.special import log_softmax
 from skwakesleep._engine.arrays.numerics import LOG_2_PI, normal_log_prob
 from skwakesleep.models._bases import NamedArrays
 from skwakesleep.models._densities import SummableModel
-from skwakesleep.models._parameters import check_counts
-from skwakesleep.models._perceptron import Perceptron
+from skwakesleep.models._parameters import check_counts, check_positive
+from skwakesleep.models._perceptron import Perceptron, Views
 
 # The points are in a plane.
 LATENT_DIM = 2
@@ -92,9 +90,8 @@ class Pinwheel(NamedArrays, SummableModel):
         min_noise_scale: float = 0.02,
         n_nodes: int = 81,
     ) -> None:
-        check_counts(n_features=n_features, n_categories=n_categories, n_hidden=n_hidden, n_nodes=n_nodes)
-        if not min_noise_scale > 0:
-            raise ValueError(f"min_noise_scale must be a positive number. Got {min_noise_scale!r}.")
+        check_counts(self, n_features=n_features, n_categories=n_categories, n_hidden=n_hidden, n_nodes=n_nodes)
+        check_positive(self, min_noise_scale=min_noise_scale)
         self.n_features = n_features
         self.n_categories = n_categories
         self.n_hidden = n_hidden
@@ -147,12 +144,13 @@ class Pinwheel(NamedArrays, SummableModel):
             **self._initial_network(X, rng),
         )
 
-    def _initial_network(self, X: NDArray, rng: np.random.Generator) -> dict[str, NDArray]:
+    def _initial_network(self, X: NDArray, rng: np.random.Generator) -> Views:
         """Return a network with random hidden units, fitted to a linear map at points around the origin."""
         network = self._network.initial(rng)
         network["intercept_0"] = rng.standard_normal(self.n_hidden)
         points = CIRCLE * rng.standard_normal((N_POINTS, LATENT_DIM))
         hidden = np.tanh(points @ network["weights_0"] + network["intercept_0"])
+        # Ridge regression as ordinary least squares with one more row for each weight.
         ridge = np.sqrt(N_POINTS) * RIDGE * np.eye(self.n_hidden)
         targets = points @ _principal_components(X, LATENT_DIM) / CIRCLE
         network["weights_1"] = np.linalg.lstsq(
@@ -182,11 +180,8 @@ class Pinwheel(NamedArrays, SummableModel):
         >>> np.exp(model.unpack(model.project(np.full(model.n_params, -5.0)))["log_noise"]).round(9)
         array([0.5, 0.5])
         """
-        theta = theta.copy()
-        parameters = self.unpack(theta)
-        for name, floor in (("log_noise", self.min_noise_scale), ("log_scales", MIN_SCALE)):
-            np.maximum(parameters[name], np.log(floor), out=parameters[name])
-        return theta
+        floors = np.log([self.min_noise_scale, MIN_SCALE])
+        return self._clipped(theta, log_noise=(floors[0], np.inf), log_scales=(floors[1], np.inf))
 
     def column_units(self, mean: NDArray, std: NDArray) -> tuple[NDArray, NDArray]:
         """Return the means and standard deviations, by which the columns can be standardized.
@@ -296,13 +291,14 @@ class Pinwheel(NamedArrays, SummableModel):
     def natural_vjp(self, theta: NDArray, z: tuple[NDArray, NDArray], ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
         parameters = self.unpack(theta)
         precision = np.exp(-2 * parameters["log_noise"])
-        mean, tape = self._network.forward(parameters, z[1])
+        mean, hidden = self._network.forward(parameters, z[1])
+        # eta = (mean * precision, -precision / 2) and a = mean^2 * precision / 2 + log scales.
         ct_linear, ct_square = np.hsplit(ct_eta, 2)
         ct_mean = (ct_linear + ct_psi[:, np.newaxis] * mean) * precision
         ct_precision = np.sum(ct_linear * mean - 0.5 * ct_square, axis=0) + 0.5 * ct_psi @ mean**2
         return self.pack(
             log_noise=-2 * precision * ct_precision + ct_psi.sum(),
-            **dict(self._network.vjp(parameters, tape, ct_mean)),
+            **self._network.vjp(parameters, z[1], hidden, ct_mean),
             **self._prior_vjp(parameters, z, -ct_psi),
         )
 
@@ -312,9 +308,7 @@ class Pinwheel(NamedArrays, SummableModel):
         mean, log_scale = parameters["means"][category], parameters["log_scales"][category]
         return log_softmax(parameters["logits"])[category] + normal_log_prob(point, mean, log_scale)
 
-    def _prior_vjp(
-        self, parameters: dict[str, NDArray], z: tuple[NDArray, NDArray], weights: NDArray
-    ) -> dict[str, NDArray]:
+    def _prior_vjp(self, parameters: Views, z: tuple[NDArray, NDArray], weights: NDArray) -> Views:
         """Return the gradient of ``sum(weights * log_prior)`` with respect to each of its parameters."""
         category, point = z
         own = (category == np.arange(self.n_categories)[:, np.newaxis]) * weights
@@ -330,7 +324,7 @@ class Pinwheel(NamedArrays, SummableModel):
         # A square grid around each category, in units of its scales.
         parameters = self.unpack(theta)
         side, step = np.linspace(-GRID_REACH, GRID_REACH, self.n_nodes, retstep=True)
-        grid = np.array(list(product(side, repeat=LATENT_DIM)))
+        grid = np.stack(np.meshgrid(side, side, indexing="ij"), axis=-1).reshape(-1, LATENT_DIM)
         category = np.repeat(np.arange(self.n_categories), len(grid))
         log_scale = parameters["log_scales"][category]
         point = parameters["means"][category] + np.exp(log_scale) * np.tile(grid, (self.n_categories, 1))

@@ -4,6 +4,8 @@ Parameters are the logarithms of fecundity, capacity, mortality and the two nois
 of the recruits and of the losses. Steps are arrays of any shape.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
@@ -11,6 +13,15 @@ from scipy.special import digamma, gammaln
 from skwakesleep._engine.arrays.numerics import log_sum_exp
 
 Steps = tuple[NDArray, NDArray]
+
+
+class Windows(NamedTuple):
+    """Populations after each step, before it, and at the time of its births."""
+
+    after: NDArray
+    before: NDArray
+    delayed: NDArray
+
 
 # Populations are at least this large, so that their logarithms are finite.
 SMALLEST_POPULATION = 1e-300
@@ -61,26 +72,23 @@ def weighted_scores(theta: NDArray, z: Steps, delayed: NDArray, weights: NDArray
     return gradient
 
 
-def summed_out(
-    theta: NDArray, after: NDArray, before: NDArray, delayed: NDArray, n_nodes: int
-) -> tuple[NDArray, NDArray, Steps]:
+def summed_out(theta: NDArray, windows: Windows, n_nodes: int) -> tuple[NDArray, NDArray, Steps]:
     """Return the log-likelihood of each step, and the posterior weights ``(..., n_nodes)`` of latents."""
-    after, before, delayed = (part[..., np.newaxis] for part in (after, before, delayed))
-    nodes, step = _nodes(theta, after, before, delayed, n_nodes)
-    log_integrand, z = _integrand(theta, nodes, after, before, delayed)
+    windows = Windows(*(part[..., np.newaxis] for part in windows))
+    nodes, step = _nodes(theta, windows, n_nodes)
+    log_integrand, z = _integrand(theta, nodes, windows)
     log_total = log_sum_exp(log_integrand, axis=-1)[..., np.newaxis]
     return (log_total + np.log(step))[..., 0], np.exp(log_integrand - log_total), z
 
 
-def _integrand(
-    theta: NDArray, nodes: NDArray, after: NDArray, before: NDArray, delayed: NDArray
-) -> tuple[NDArray, Steps]:
+def _integrand(theta: NDArray, nodes: NDArray, windows: Windows) -> tuple[NDArray, Steps]:
     """Return the log of the integrand, and the latents at the nodes.
 
     Of the population after the step, ``min(after, before)`` may be recruits or survivors. If a share ``s`` of them are
     recruits, the density of the population is an integral over ``logit(s) = sinh(node)``: of the density of the
     recruits, times that of the losses, times ``s`` and ``cosh(node)``.
     """
+    after, before, delayed = windows
     logits = np.sinh(nodes)
     uncertain = np.minimum(after, before)
     log_share = -np.logaddexp(0, -logits)
@@ -91,15 +99,15 @@ def _integrand(
     return log_densities(theta, z, delayed) - recruits - losses + log_share + np.log(np.cosh(nodes)), z
 
 
-def _nodes(theta: NDArray, after: NDArray, before: NDArray, delayed: NDArray, n_nodes: int) -> tuple[NDArray, NDArray]:
+def _nodes(theta: NDArray, windows: Windows, n_nodes: int) -> tuple[NDArray, NDArray]:
     """Return nodes ``(..., n_nodes)`` where the integrand is not negligible, and their distance ``(..., 1)``.
 
     The range is narrowed three times, since the first, coarse nodes can be wider apart than a peak is wide.
     """
     reach = np.linspace(-REACH, REACH, n_nodes)
-    nodes = np.broadcast_to(reach, np.broadcast_shapes(after.shape, reach.shape))
+    nodes = np.broadcast_to(reach, np.broadcast_shapes(windows.after.shape, reach.shape))
     for _ in range(3):
-        log_integrand, _ = _integrand(theta, nodes, after, before, delayed)
+        log_integrand, _ = _integrand(theta, nodes, windows)
         relevant = log_integrand > log_integrand.max(axis=-1, keepdims=True) - MAX_LOG_RATIO
         first = np.maximum(relevant.argmax(axis=-1) - 1, 0)
         last = np.minimum(n_nodes - relevant[..., ::-1].argmax(axis=-1), n_nodes - 1)

@@ -80,12 +80,21 @@ def test_belief_network_equals_the_generative_network_of_helmholtz_machine(sizes
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: NeuralDecoder(0), r"n_features must be an int >= 1. Got 0."),
-        (lambda: NeuralDecoder(4, n_latents=2.0), r"n_latents must be an int >= 1. Got 2.0."),
-        (lambda: NeuralDecoder(4, n_hidden=True), r"n_hidden must be an int >= 1. Got True."),
+        (lambda: NeuralDecoder(0), r"n_features of NeuralDecoder must be an int, at least 1. Got 0 instead."),
+        (
+            lambda: NeuralDecoder(4, n_latents=2.0),
+            r"n_latents of NeuralDecoder must be an int, at least 1. Got 2.0 instead.",
+        ),
+        (
+            lambda: NeuralDecoder(4, n_hidden=True),
+            r"n_hidden of NeuralDecoder must be an int, at least 1. Got True instead.",
+        ),
         (lambda: SigmoidBeliefNetwork(4, ()), r"hidden_layer_sizes must be an int or a sequence of int. Got \(\)."),
         (lambda: SigmoidBeliefNetwork(4, "8"), r"hidden_layer_sizes must be an int or a sequence of int. Got '8'."),
-        (lambda: SigmoidBeliefNetwork(4, (3, 0)), r"hidden_layer_sizes must be an int >= 1. Got 0."),
+        (
+            lambda: SigmoidBeliefNetwork(4, (3, 0)),
+            r"hidden_layer_sizes of SigmoidBeliefNetwork must be an int, at least 1. Got 0 instead.",
+        ),
     ],
 )
 def test_invalid_sizes_raise(make, message):

@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from skwakesleep.models import LatentFactors, NeuralDecoder
-from skwakesleep.models._comparison import same_model
+from skwakesleep.models._parameters import same_model
 
 
 class Model(BaseEstimator):

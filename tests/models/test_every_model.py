@@ -269,7 +269,7 @@ def test_models_of_different_classes_are_not_equal():
         (LatentFactors(3), {"n_units": 1}, "LatentFactors has no parameter 'n_units'"),
         (BlowflyDynamics(12, 2), {"delay": 11}, "n_features must be more than delay"),
         (COIN, {"project": 3}, "project of FunctionModel must be callable"),
-        (COIN, {"sample": None}, "FunctionModel needs sample"),
+        (COIN, {"sample": None}, "sample of FunctionModel must be callable. Got None"),
     ],
 )
 def test_invalid_parameter_raises_and_changes_nothing(model, params, message):

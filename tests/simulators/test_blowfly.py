@@ -179,7 +179,7 @@ def test_posterior_depends_only_on_local_features():
     model = BlowflyDynamics(3, delay=1)
     np.testing.assert_allclose(*model.local_features(theta, rows), rtol=1e-12)
     series = np.exp(rows[:, [2, 1, 0]])
-    _, posterior, (recruits, losses) = summed_out(theta, *model._windows(series), model.n_nodes)
+    _, posterior, (recruits, losses) = summed_out(theta, model._windows(series), model.n_nodes)
     expected_recruits = np.sum(posterior * np.exp(recruits), axis=-1)[:, 0] / births
     expected_losses = np.sum(posterior * np.exp(losses), axis=-1)[:, 0]
     assert expected_recruits[0] == pytest.approx(expected_recruits[1], rel=1e-6)
@@ -199,7 +199,7 @@ def test_transform_estimates_the_expected_survival_of_each_step():
         model, n_sleep=1000, max_iter=1, learning_rate_init=1e-9, feature_map=None, random_state=0
     )
     fitted = estimator.fit(X)
-    _, posterior, z = summed_out(theta, *model._windows(X), model.n_nodes)
+    _, posterior, z = summed_out(theta, model._windows(X), model.n_nodes)
     exact = np.sum(posterior * model.latent_function(z).reshape(posterior.shape), axis=-1)[0]
     expected = fitted.transform(X)[:, 0]
     assert np.sqrt(np.mean((expected - exact) ** 2)) < 0.8 * exact.std()
@@ -222,8 +222,8 @@ def test_extreme_noise_gives_finite_results(rng):
     ("parameters", "message"),
     [
         ({"n_features": 8, "delay": 7}, "n_features must be more than delay \\+ 1 = 8. Got 8."),
-        ({"delay": 0}, "delay must be an int >= 1. Got 0."),
-        ({"n_nodes": 2.5}, "n_nodes must be an int >= 1. Got 2.5."),
+        ({"delay": 0}, "delay of BlowflyDynamics must be an int, at least 1. Got 0 instead."),
+        ({"n_nodes": 2.5}, "n_nodes of BlowflyDynamics must be an int, at least 1. Got 2.5 instead."),
         ({"history": [1.0, 2.0]}, r"history must have delay \+ 1 = 8 values. Got shape \(2,\)."),
     ],
 )

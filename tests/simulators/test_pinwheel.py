@@ -116,5 +116,5 @@ def test_latent_function_indicates_the_category(model, theta, rng):
 
 @pytest.mark.parametrize("floor", [0, -1.0, np.nan])
 def test_invalid_min_noise_scale_raises(floor):
-    with pytest.raises(ValueError, match=r"min_noise_scale must be a positive number\. Got"):
+    with pytest.raises(ValueError, match=r"min_noise_scale of Pinwheel must be a float in \(0, inf\)\. Got"):
         Pinwheel(min_noise_scale=floor)

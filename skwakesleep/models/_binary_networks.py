@@ -1,6 +1,6 @@
-"""The sigmoid belief network as a generative model: that of a Helmholtz machine, without the recognition network."""
+"""Networks of binary latents over binary columns: the sigmoid belief network, and a neural decoder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +14,10 @@ from skwakesleep.models._bases import NamedArrays
 from skwakesleep.models._binary import mean_logits, random_bits
 from skwakesleep.models._densities import SummableModel
 from skwakesleep.models._parameters import check_counts
+from skwakesleep.models._perceptron import Perceptron
+
+# Factor of the decoder's first initial weights. With smaller weights the regression does not find the latents.
+INITIAL_GAIN = 2.0
 
 
 class SigmoidBeliefNetwork(NamedArrays, SummableModel):
@@ -70,9 +74,9 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
         self.hidden_layer_sizes = hidden_layer_sizes
         if not len(self._sizes) or isinstance(hidden_layer_sizes, str):
             raise ValueError(f"hidden_layer_sizes must be an int or a sequence of int. Got {hidden_layer_sizes!r}.")
-        check_counts(n_features=n_features)
+        check_counts(self, n_features=n_features)
         for size in self._sizes:
-            check_counts(hidden_layer_sizes=size)
+            check_counts(self, hidden_layer_sizes=size)
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -151,6 +155,7 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
         ([(5, 3), (5, 2)], (5, 4))
         """
         parameters = self.unpack(theta)
+        # From the top down: each layer is drawn given the one above.
         units = [random_bits(np.broadcast_to(parameters["prior"], (n, self._sizes[-1])), rng)]
         for layer in reversed(range(len(self._sizes))):
             units.append(random_bits(_logits(parameters, layer, units[-1]), rng))
@@ -164,6 +169,7 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
     def natural_vjp(self, theta: NDArray, z: tuple[NDArray, ...], ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
         parameters = self.unpack(theta)
         weights = ct_psi[:, np.newaxis]
+        # The derivative of softplus, the log-normalizer, is the mean of the unit.
         gradient = {"prior": -ct_psi @ (z[-1] - expit(parameters["prior"]))}
         cotangent = ct_eta + weights * expit(_logits(parameters, 0, z[0]))
         for layer, units in enumerate(z):
@@ -182,7 +188,7 @@ class SigmoidBeliefNetwork(NamedArrays, SummableModel):
 
     def latent_nodes(self, theta: NDArray) -> tuple[tuple[NDArray, ...], NDArray]:
         states = all_states(sum(self._sizes), np.dtype(np.float64))
-        return tuple(_split(states, self._sizes)), np.zeros(len(states))
+        return tuple(np.split(states, np.cumsum(self._sizes[:-1]), axis=1)), np.zeros(len(states))
 
     def latent_function(self, z: tuple[NDArray, ...]) -> NDArray:
         """Return the top hidden layer.
@@ -211,8 +217,167 @@ def _logits(parameters: dict[str, NDArray], layer: int, above: NDArray) -> NDArr
     return above @ parameters[f"coefs_{layer}"] + parameters[f"intercept_{layer}"]
 
 
-def _split(states: NDArray, sizes: Sequence[int]) -> Iterator[NDArray]:
-    start = 0
-    for size in sizes:
-        yield states[:, start : start + size]
-        start += size
+class NeuralDecoder(NamedArrays, SummableModel):
+    """Independent binary latents, decoded by a perceptron with one hidden layer into binary columns.
+
+    Latents ``z`` are ``(n, n_latents)`` zeros and ones with their own probabilities; observations are Bernoulli with
+    logits ``tanh(z @ weights_0 + intercept_0) @ weights_1 + intercept_1``. The posterior over the latents has no
+    particular form. With up to 14 latents, the model has a likelihood, by enumeration of their states.
+
+    Parameters
+    ----------
+    n_features : int
+        Number of binary columns, ``D``.
+    n_latents : int, default=8
+        Number of binary latents.
+    n_hidden : int, default=50
+        Number of units between latents and columns.
+
+    Attributes
+    ----------
+    n_params : int
+        Number of parameters.
+
+    Raises
+    ------
+    ValueError
+        When a number is not a positive int.
+
+    See Also
+    --------
+    SigmoidBeliefNetwork : All its hidden units are random.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import NeuralDecoder
+    >>> model = NeuralDecoder(16, n_latents=3, n_hidden=5)
+    >>> rng = np.random.default_rng(0)
+    >>> X = (rng.random((50, 16)) < 0.3).astype(float)
+    >>> theta = model.initial_params(X, rng)
+    >>> z, x = model.sample(theta, 4, rng)
+    >>> z.shape, x.shape
+    ((4, 3), (4, 16))
+    >>> model.log_likelihood(theta, X).shape
+    (50,)
+    """
+
+    observation_range = (0.0, 1.0)
+
+    def __init__(self, n_features: int, n_latents: int = 8, n_hidden: int = 50) -> None:
+        check_counts(self, n_features=n_features, n_latents=n_latents, n_hidden=n_hidden)
+        self.n_features = n_features
+        self.n_latents = n_latents
+        self.n_hidden = n_hidden
+
+    @property
+    def _network(self) -> Perceptron:
+        return Perceptron(self.n_latents, self.n_hidden, self.n_features)
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"prior": (self.n_latents,), **self._network.shapes()}
+
+    @property
+    def summable(self) -> bool:
+        return self.n_latents <= ENUMERABLE_LATENTS
+
+    def initial_params(self, X: NDArray, rng: np.random.Generator) -> NDArray:
+        """Return random weights, latents that are 0 or 1 with probability 1/2, and the columns' own means.
+
+        Parameters
+        ----------
+        X : ndarray of shape (m, n_features)
+            Data in [0, 1].
+        rng : numpy.random.Generator
+            Breaks the symmetry among the latents.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import NeuralDecoder
+        >>> NeuralDecoder(4, n_latents=2, n_hidden=3).initial_params(np.eye(4), np.random.default_rng(0)).shape
+        (27,)
+        """
+        network = self._network.initial(rng)
+        network["weights_0"] *= INITIAL_GAIN
+        network["intercept_0"] = -0.5 * network["weights_0"].sum(axis=0)  # 0 and 1 have opposite effects
+        network["intercept_1"] = mean_logits(X)
+        return self.pack(prior=np.zeros(self.n_latents), **network)
+
+    def sample(self, theta: NDArray, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """Return ``n`` independent pairs of latents and observations.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_params,)
+            Flat parameters.
+        n : int
+            Number of pairs.
+        rng : numpy.random.Generator
+            The only source of random numbers.
+
+        Returns
+        -------
+        z : ndarray of shape (n, n_latents)
+            Zeros and ones.
+        x : ndarray of shape (n, n_features)
+            Zeros and ones.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import NeuralDecoder
+        >>> model = NeuralDecoder(4, n_latents=2, n_hidden=3)
+        >>> z, x = model.sample(np.zeros(model.n_params), 5, np.random.default_rng(0))
+        >>> z.shape, x.shape
+        ((5, 2), (5, 4))
+        """
+        parameters = self.unpack(theta)
+        z = random_bits(np.broadcast_to(parameters["prior"], (n, self.n_latents)), rng)
+        logits, _ = self._network.forward(parameters, z)
+        return z, random_bits(logits, rng)
+
+    def _conditional(self, theta: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+        logits, _ = self._network.forward(self.unpack(theta), z)
+        return logits, softplus(logits).sum(axis=1)
+
+    def natural_vjp(self, theta: NDArray, z: NDArray, ct_eta: NDArray, ct_psi: NDArray) -> NDArray:
+        parameters = self.unpack(theta)
+        eta, hidden = self._network.forward(parameters, z)
+        gradient = self._network.vjp(parameters, z, hidden, ct_eta + ct_psi[:, np.newaxis] * expit(eta))
+        return self.pack(prior=-ct_psi @ (z - expit(parameters["prior"])), **gradient)
+
+    def log_prior(self, theta: NDArray, z: NDArray) -> NDArray:
+        return bernoulli_log_prob(self.unpack(theta)["prior"], z)
+
+    def latent_nodes(self, theta: NDArray) -> tuple[NDArray, NDArray]:
+        z = all_states(self.n_latents, np.dtype(np.float64))
+        return z, np.zeros(len(z))
+
+    def latent_function(self, z: NDArray) -> NDArray:
+        """Return the latents themselves: their posterior expectations are their probabilities.
+
+        Parameters
+        ----------
+        z : ndarray of shape (n, n_latents)
+            Latents.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_latents)
+            The same.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import NeuralDecoder
+        >>> NeuralDecoder(4, n_latents=2).latent_function(np.eye(2)).shape
+        (2, 2)
+        """
+        return z
