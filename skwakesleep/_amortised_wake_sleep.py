@@ -319,10 +319,10 @@ class AmortisedWakeSleep(
         """Train copies of the state, set the fitted attributes on success, and return warnings."""
         self._validate_params()
         model_for = self._asked_model if fresh else lambda n_columns: self._fitted.model
-        table = amortised.read_model_table(self, X, model_for, reset=fresh)
-        X, model = table.values, table.model
+        X, columns = amortised.read_model_table(self, X, model_for, reset=fresh)
+        model, names = columns["model_"], columns.get("feature_names_in_")
         n_extreme_before = self._fitted.state.moments.n_extreme if partial and not fresh else 0
-        moments = kinds.column_moments(X, table.names)
+        moments = kinds.column_moments(X, names)
         start = amortised.new_training if fresh else amortised.continued_training
         trainer, states = start(self, model, X, moments, partial=partial)
         n_epochs = 1 if partial else self.max_iter
@@ -330,7 +330,7 @@ class AmortisedWakeSleep(
         state = states[0]
 
         def attributes(state):
-            return {**table.attributes, **amortised.fitted_attributes(model, trainer, state)}
+            return {**columns, **amortised.fitted_attributes(model, trainer, state)}
 
         def best_trained():
             trained = [state for state in states if state.n_epochs > n_epochs_before]
@@ -349,12 +349,11 @@ class AmortisedWakeSleep(
             for state in states:
                 trainer.run(state, n_epochs, monitor, default_backend(), watched=not partial)
             state = trainer.best(states)
-            findings = trainer.findings(state)
+            notices = amortised.notices(trainer, state, self.batch_size)
         self._adopt(attributes(state))
         monitor.fit_end(state)
-        notices = amortised.notices(findings, self.batch_size)
         if offers(model, COLUMN_UNITS):
-            notices += kinds.extremes(n_extreme_before, state.moments.n_extreme, table.names)
+            notices += kinds.extremes(n_extreme_before, state.moments.n_extreme, names)
         return notices
 
     def _asked_model(self, n_features):
@@ -382,7 +381,7 @@ class AmortisedWakeSleep(
         """Return the fit, which another thread may replace meanwhile, and a valid table."""
         check_is_fitted(self)
         fit = self._fitted
-        return fit, amortised.read_model_table(self, X, lambda n_columns: fit.model, reset=False).values
+        return fit, amortised.read_model_table(self, X, lambda n_columns: fit.model, reset=False)[0]
 
     def estimate_gradient(self, X, random_state=None):
         """Estimate the gradient of the mean log-likelihood of `X` at the fitted parameters.

@@ -1,7 +1,7 @@
 """Between `AmortisedWakeSleep` and the engine: parameters become settings, and findings become warnings."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,7 @@ from skwakesleep._engine.amortised.forms import Direct
 from skwakesleep._engine.amortised.optional_methods import missing_methods
 from skwakesleep._engine.amortised.problem import Problem, Settings
 from skwakesleep._engine.amortised.state import AmortisedState, Fit
-from skwakesleep._engine.amortised.trainer import Findings, Trainer
-from skwakesleep._engine.amortised.tuning import RegressionSettings
+from skwakesleep._engine.amortised.trainer import Trainer
 from skwakesleep._engine.amortised.units import Units, units_for
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep.models._checks import GuardedModel, probe
@@ -25,30 +24,9 @@ from skwakesleep.models._comparison import same_model
 MAX_MAGNITUDE = 1e150
 
 
-class ModelTable(NamedTuple):
-    """A table of the user's as a model reads it.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_rows, n_columns), float64
-        The values, in the range of the model.
-    model : GenerativeModel
-        The model.
-    attributes : dict of str to Any
-        Fitted attributes that describe the columns and the model.
-    """
-
-    values: NDArray
-    model: Any
-    attributes: dict[str, Any]
-
-    @property
-    def names(self) -> NDArray | None:
-        """Names of the columns, if they have any."""
-        return self.attributes.get("feature_names_in_")
-
-
-def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *, reset: bool) -> ModelTable:
+def read_model_table(
+    estimator: Any, X: Any, model_for: Callable[[int], Any], *, reset: bool
+) -> tuple[NDArray, dict[str, Any]]:
     """Read the user's table for a model.
 
     Parameters
@@ -62,6 +40,13 @@ def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *,
     reset : bool
         Whether the columns may differ from those of an earlier fit.
 
+    Returns
+    -------
+    values : ndarray of shape (n_rows, n_columns), float64
+        The values, in the range of the model.
+    attributes : dict of str to Any
+        Fitted attributes that describe the columns and the model.
+
     Raises
     ------
     ValueError
@@ -69,8 +54,8 @@ def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *,
     TypeError
         If the model lacks required methods, and as `check_table`.
     """
-    table, attributes = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
-    values = cast(NDArray, table)
+    values: Any
+    values, attributes = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
     largest = np.abs(values).max(axis=0)
     if largest.max() > MAX_MAGNITUDE:
         column = int(largest.argmax())
@@ -81,7 +66,7 @@ def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *,
     model = model_for(values.shape[1])
     observation_range = getattr(model, "observation_range", (-np.inf, np.inf))
     kinds.check_range(values, observation_range, attributes.get("feature_names_in_"))
-    return ModelTable(values, model, {**attributes, "model_": model})
+    return values, {**attributes, "model_": model}
 
 
 # ---------------------------------------------------------------------- parameters
@@ -97,14 +82,11 @@ def settings(estimator: Any) -> Settings:
         batch_size=None if estimator.batch_size == "auto" else estimator.batch_size,
         learning_rate=float(estimator.learning_rate_init),
         reuse_dreams=estimator.reuse_sleep,
-        fit_transformer=None if named else lambda x: clone(feature_map).fit(x),
-        regression=RegressionSettings(
-            bandwidth=None if estimator.bandwidth == "median" else float(estimator.bandwidth),
-            ridge=float(estimator.ridge),
-            tuned=estimator.tune is not None,
-            n_components=estimator.n_components,
-            feature_map=feature_map if named else None,
-        ),
+        bandwidth=None if estimator.bandwidth == "median" else float(estimator.bandwidth),
+        ridge=float(estimator.ridge),
+        tuned=estimator.tune is not None,
+        n_components=estimator.n_components,
+        feature_map=feature_map if named else lambda x: clone(feature_map).fit(x),
     )
 
 
@@ -217,30 +199,30 @@ def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> di
     }
 
 
-def notices(findings: Findings, batch_size: int | str) -> list[Warning]:
+def notices(trainer: Trainer, state: AmortisedState, batch_size: int | str) -> list[Warning]:
     """Return warnings of a clipped batch size, a useless regression, a fall of the likelihood and a remaining gain."""
     messages = []
-    if batch_size not in ("auto", findings.batch_size):
+    if batch_size not in ("auto", trainer.batch_size):
         messages.append(
             f"batch_size={batch_size} is larger than the number of training rows and was clipped to "
-            f"{findings.batch_size}."
+            f"{trainer.batch_size}."
         )
-    if findings.useless_error is not None:
+    if (error := trainer.useless_error(state)) is not None:
         messages.append(
-            f"The regression predicts no better than a constant (leave-one-out error {findings.useless_error:.2f}), so "
-            "the fit says little. Raise n_sleep, or set feature_map."
+            f"The regression predicts no better than a constant (leave-one-out error {error:.2f}), so the fit says "
+            "little. Raise n_sleep, or set feature_map."
         )
-    exact = ", or set gradient='exact'" if findings.could_use_exact else ""
-    if findings.fall is not None:
-        best_score, best_epoch, score = findings.fall
+    exact = ", or set gradient='exact'" if trainer.could_use_exact else ""
+    if (fall := trainer.fall(state)) is not None:
+        best_score, best_epoch, score = fall
         messages.append(
             f"The mean log-likelihood was {best_score:.2f} nats after epoch {best_epoch}, and {score:.2f} at the end "
             f"of training. The parameters of the former are kept. Raise n_sleep, lower learning_rate_init{exact}."
         )
-    if findings.exact_gain is not None:
+    if (gain := trainer.exact_gain(state)) is not None:
         messages.append(
-            f"A short climb along the exact gradient raises the mean log-likelihood by {findings.exact_gain:.2f} nats. "
-            f"Raise max_iter, n_sleep{exact}."
+            f"A short climb along the exact gradient raises the mean log-likelihood by {gain:.2f} nats. Raise "
+            f"max_iter, n_sleep{exact}."
         )
     return [UserWarning(message) for message in messages]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs
+from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs, parts
 from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY
 from skwakesleep.models._methods import METHODS, Shape, arrays
 from skwakesleep.models._parameters import is_count
@@ -195,11 +195,6 @@ class GuardedModel:
                 f"{self.label(name)} must return scales of zero or more. Got {float(scale[first])!r} for column "
                 f"{first}."
             )
-
-
-def parts(z: Any) -> tuple[Any, ...]:
-    """Return the arrays of latents, which are one array or a tuple of arrays."""
-    return z if isinstance(z, tuple) else (z,)
 
 
 def _sizes(arguments: Mapping[str, Shape], args: tuple[Any, ...]) -> dict[str, int]:

@@ -8,8 +8,13 @@ from numpy.testing import assert_allclose
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
 
-from skwakesleep._engine.amortised.feature_regression import FeatureRegression, RandomFeatures, additive_features
-from skwakesleep._engine.amortised.kernel_regression import KernelRegression, gaussian_kernel
+from skwakesleep._engine.amortised.kernels import (
+    FeatureRegression,
+    KernelRegression,
+    RandomFeatures,
+    additive_features,
+    gaussian_kernel,
+)
 from skwakesleep._engine.amortised.ridge import (
     N_RAISES,
     RAISE_FACTOR,

@@ -34,6 +34,11 @@ class Pairs(NamedTuple):
         return Pairs(select(self.z, slice(n)), self.x[:n])
 
 
+def parts(z: Latents) -> tuple[Any, ...]:
+    """Return the arrays of latents, which are one array or a tuple of arrays."""
+    return z if isinstance(z, tuple) else (z,)
+
+
 def select(z: Latents, index: Any) -> Latents:
     """Return some of the latents, which are an array or a tuple of arrays."""
     return tuple(part[index] for part in z) if isinstance(z, tuple) else z[index]
@@ -62,7 +67,7 @@ def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
         If the share of failures is significantly larger than `MAX_FAILED_SHARE`.
     """
     finite = np.isfinite(pairs.x).all(axis=1)
-    for part in pairs.z if isinstance(pairs.z, tuple) else (pairs.z,):
+    for part in parts(pairs.z):
         if np.asarray(part).dtype.kind in "fc":
             finite &= np.isfinite(part).reshape(len(finite), -1).all(axis=1)
     n, n_failed = len(finite), int((~finite).sum())
@@ -79,14 +84,14 @@ def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
 
 def finite_draws(sample: Callable[[int], tuple[Latents, NDArray]], n: int, source: str) -> NDArray:
     """Return ``n`` simulated rows that are finite; failed draws are replaced by new ones."""
-    parts: list[NDArray] = []
+    draws: list[NDArray] = []
     n_missing = n
     while n_missing:
         pairs, n_missing = finite_pairs(Pairs(*sample(n_missing)), source)
-        parts.append(pairs.x)
-        if len(parts) > MAX_ROUNDS:
+        draws.append(pairs.x)
+        if len(draws) > MAX_ROUNDS:
             raise FailedSimulationsError(f"{source} still gives rows that are not finite after {MAX_ROUNDS} rounds")
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return draws[0] if len(draws) == 1 else np.concatenate(draws)
 
 
 def described_params(theta: NDArray) -> str:
@@ -101,15 +106,6 @@ def failing_at(theta: NDArray) -> Iterator[None]:
         yield
     except FailedSimulationsError as error:
         raise FailedSimulationsError(f"{error}, at {described_params(theta)}.") from error
-
-
-@contextmanager
-def memory_limited_by(parameter: str, value: int) -> Iterator[None]:
-    """Add the parameter to lower to the message when there is not enough memory."""
-    try:
-        yield
-    except MemoryError as error:
-        raise MemoryError(f"{parameter}={value} needs more memory than there is: {error} Lower {parameter}.") from error
 
 
 # ---------------------------------------------------------------------- where dreams come from
@@ -137,8 +133,9 @@ class Simulation:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.log_joint: PairDensity | None = getattr(model, "log_joint", None)
-        self.log_prob_x_given_z: PairDensity | None = getattr(model, "log_prob_x_given_z", None)
+        whole = None if self.local else model  # the densities of a model are of whole observations
+        self.log_joint: PairDensity | None = getattr(whole, "log_joint", None)
+        self.log_prob_x_given_z: PairDensity | None = getattr(whole, "log_prob_x_given_z", None)
 
     def rows(self, X: NDArray) -> NDArray:
         """Return the rows to train on, given the data."""
@@ -166,10 +163,6 @@ class LocalSimulation(Simulation):
     local = True
     source = "sample_local"
     score_methods = LOCAL_FACTORS
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self.log_joint = self.log_prob_x_given_z = None  # densities of whole observations
 
     def rows(self, X: NDArray) -> NDArray:
         return self.model.local_inputs(X)
@@ -225,7 +218,7 @@ class StoredDreams:
 
     def check(self) -> None:
         """Raise ValueError unless there are as many latents as observations and log joints."""
-        sizes = {len(part) for part in (self.x, self.log_joint, *(self.z if isinstance(self.z, tuple) else (self.z,)))}
+        sizes = {len(part) for part in (self.x, self.log_joint, *parts(self.z))}
         if len(sizes) > 1 or self.x.ndim != 2 or self.log_joint.ndim != 1:
             raise ValueError("the dreams to be used again have not one latent and one log joint each")
 

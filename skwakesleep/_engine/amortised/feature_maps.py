@@ -7,14 +7,14 @@ the regression is additive instead.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 from scipy.optimize import minimize
 
-from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel, median_distance
+from skwakesleep._engine.amortised.kernels import gaussian_kernel, median_distance
 from skwakesleep._engine.amortised.ridge import factorized, standardized
 from skwakesleep._engine.amortised.units import Units
 from skwakesleep._engine.machine.moments import measure
@@ -162,7 +162,7 @@ def learned_directions(
     fit = minimize(loss, (start / scale).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": N_ITERATIONS})
     learned = fit.x.reshape(start.shape) * scale
     before, after = (
-        leave_one_out_gradient(projection / scale, x[half:], targets[half:], ridge).error
+        leave_one_out_gradient(projection / scale, x[half:], targets[half:], ridge)[0]
         for projection in (start, learned)
     )
     return LinearMap(learned, predictive.center) if after < CONFIRMED * before else predictive
@@ -179,14 +179,7 @@ def _whitened(x: NDArray) -> tuple[NDArray, NDArray]:
     return whitening, centered @ whitening
 
 
-class LeaveOneOut(NamedTuple):
-    """The relative leave-one-out error with a linear feature map, and its gradient."""
-
-    error: float
-    gradient: NDArray
-
-
-def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ridge: float) -> LeaveOneOut:
+def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ridge: float) -> tuple[float, NDArray]:
     """Return the leave-one-out error with the kernel of ``x @ projection.T``, and its gradient in the projection.
 
     With ``C = (K + ridge * I)^-1``, ``alpha = C y``, ``q_i = 1 / C_ii`` and residuals ``r_i = alpha_i q_i``, a change
@@ -206,8 +199,10 @@ def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ri
 
     Returns
     -------
-    result : LeaveOneOut
-        Error, and gradient of shape (F, D).
+    error : float
+        Leave-one-out error, relative to predicting the mean.
+    gradient : ndarray of shape (F, D)
+        Its gradient.
     """
     u = x @ projection.T
     kernel = gaussian_kernel(u, u, 1.0)
@@ -222,7 +217,7 @@ def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ri
     influence *= kernel
     # d exp(-|u_i - u_j|^2 / 2) = -kernel_ij (u_i - u_j) (du_i - du_j)
     grad_u = 2 * (influence @ u - influence.sum(axis=1)[:, np.newaxis] * u)
-    return LeaveOneOut(float(error) / targets.size, grad_u.T @ x / targets.size)
+    return float(error) / targets.size, grad_u.T @ x / targets.size
 
 
 def _inverse(kernel: NDArray, ridge: float) -> NDArray:

@@ -1,14 +1,15 @@
 """Forms of the gradient of the log-likelihood, computed from dreams."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Pairs, Simulation, importance_weights, select, systematic_resample
 from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY, offers
-from skwakesleep._engine.amortised.tuning import N_TUNING_PAIRS
+from skwakesleep._engine.amortised.ridge import N_TUNING_PAIRS
 
 # Dreams drawn for each row of data, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
@@ -30,14 +31,11 @@ class Form:
     ----------
     name : str
         The value of the parameter `gradient` that asks for this form.
-    regresses : bool
-        Whether it needs a regression.
     needs : tuple of str
         Methods that it needs of the model.
     """
 
     name: str
-    regresses = False
     needs: tuple[str, ...]
 
     def __init__(self, simulation: Simulation) -> None:
@@ -47,13 +45,11 @@ class Form:
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         """Return groups ``(n, T)`` of targets to tune the regression to, for all pairs or the first ones.
 
-        Each group counts the same.
+        Each group counts the same. A form without a regression has none.
         """
-        raise NotImplementedError
+        return []
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         """Return the gradient, ``(P,)``."""
         raise NotImplementedError
 
@@ -65,7 +61,6 @@ class Direct(Form):
     """
 
     name = "direct"
-    regresses = True
 
     def __init__(self, simulation: Simulation) -> None:
         super().__init__(simulation)
@@ -77,10 +72,8 @@ class Direct(Form):
         singles = [slice(n, n + 1) for n in range(n_pairs)]
         return [np.stack([score(theta, select(pairs.z, single), pairs.x[single], weight) for single in singles])]
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
-        weights = contracted(np.full((len(batch), 1), 1 / len(batch)))
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
+        weights = contract(np.full((len(batch), 1), 1 / len(batch)))
         return self._simulation.score(theta, dreams.z, dreams.x, weights[:, 0])
 
 
@@ -91,19 +84,16 @@ class Exponential(Form):
     """
 
     name = "exponential"
-    regresses = True
     needs = EXPONENTIAL_FAMILY
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         eta, psi = self._model.natural_parameters(theta, pairs.z)
         return [eta, psi[:, np.newaxis]]
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         statistics = self._model.sufficient_statistics(batch)
         values = np.column_stack([np.ones(len(batch)), statistics]) / len(batch)
-        cotangents = contracted(values)
+        cotangents = contract(values)
         return self._model.natural_vjp(theta, dreams.z, cotangents[:, 1:], -cotangents[:, 0])
 
 
@@ -116,9 +106,7 @@ class ImportanceWeighted(Form):
     name = "importance"
     needs = ("log_prob_x_given_z",)
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, batch))
         if hasattr(self._model, "natural_vjp"):
             statistics = weights @ (self._model.sufficient_statistics(batch) / len(batch))
@@ -134,48 +122,35 @@ class Exact(Form):
     name = "exact"
     needs = ("grad_log_likelihood",)
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         return self._model.grad_log_likelihood(theta, batch)
 
 
 FORMS: dict[str, type[Form]] = {form.name: form for form in (Direct, Exponential, ImportanceWeighted, Exact)}
 
 
-@dataclass(frozen=True)
-class Forms:
+class Forms(NamedTuple):
     """The forms of the gradient that a training chooses from.
 
     Attributes
     ----------
     usual : Form
-        The form in use, unless importance weighting is chosen.
-    weighted : ImportanceWeighted or None
-        Chosen while enough dreams are effective; None if there is no choice.
+        In use until many dreams are effective.
+    weighted : Form
+        In use while many dreams are effective; the usual form if there is no choice.
     """
 
     usual: Form
-    weighted: ImportanceWeighted | None = None
-
-    def choose(self, weighing: bool) -> Form:
-        """Return the form to use, given whether importance weighting is preferable."""
-        return self.weighted if weighing and self.weighted is not None else self.usual
-
-    def named(self, name: str) -> Form | None:
-        """Return the form of a given name; None if there is no choice of it."""
-        if self.weighted is not None and self.weighted.name == name:
-            return self.weighted
-        return self.usual if self.usual.name == name else None
+    weighted: Form
 
 
 def asked_forms(gradient: str, simulation: Simulation) -> Forms:
     """Return the forms that a value of the parameter `gradient` asks for."""
     if gradient != "auto":
-        return Forms(FORMS[gradient](simulation))
-    if simulation.local or not offers(simulation.model, Exponential.needs):
-        usual: Form = Direct(simulation)
+        usual = FORMS[gradient](simulation)
+    elif simulation.local or not offers(simulation.model, Exponential.needs):
+        usual = Direct(simulation)
     else:
         usual = Exponential(simulation)
-    weighing = simulation.log_prob_x_given_z is not None
-    return Forms(usual, ImportanceWeighted(simulation) if weighing else None)
+    choice = gradient == "auto" and simulation.log_prob_x_given_z is not None
+    return Forms(usual, ImportanceWeighted(simulation) if choice else usual)

@@ -6,19 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import (
-    Latents,
-    Pairs,
-    described_params,
-    failing_at,
-    finite_draws,
-    importance_weights,
-    memory_limited_by,
-)
+from skwakesleep._engine.amortised.dreams import Latents, Pairs, failing_at, finite_draws, importance_weights
 from skwakesleep._engine.amortised.forms import FORMS, Forms, ImportanceWeighted
 from skwakesleep._engine.amortised.gradient import AmortisedGradient
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
-from skwakesleep._engine.amortised.problem import Problem
+from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
 from skwakesleep._engine.amortised.state import Fit, RegressionState
 from skwakesleep._engine.amortised.tuning import expectation
 from skwakesleep._engine.amortised.units import UNCHANGED, gradient_in_units
@@ -27,20 +19,11 @@ from skwakesleep._engine.arrays.random import Streams
 
 def estimate_gradient(problem: Problem, fit: Fit, streams: Streams) -> NDArray:
     """Return the gradient of the mean log-likelihood of all rows at fitted parameters, in the units of the columns."""
-    model, forms = problem.model, Forms(FORMS[fit.state.regression.form](problem.simulation))
-    objective = AmortisedGradient(
-        problem.simulation,
-        forms,
-        problem.regression,
-        RegressionState(),
-        fit.theta,
-        n_dreams=problem.settings.n_dreams,
-        streams=streams,
-    )
+    model, form = problem.model, FORMS[fit.state.regression.form](problem.simulation)
+    objective = AmortisedGradient(problem, Forms(form, form), RegressionState(), fit.theta, streams)
     objective(problem.rows)
     if objective.failure is not None:
-        at = described_params(problem.params_in_units(objective.failure.theta))
-        raise ValueError(f"The gradient cannot be estimated: {objective.failure.reason}, at {at}.")
+        raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
     if not offers(model, COLUMN_UNITS):
         return objective.gradient
     location, scale = UNCHANGED.seen_from(problem.units)
@@ -70,7 +53,7 @@ def _expected(problem: Problem, fit: Fit, dreams: Pairs, targets: NDArray, rng: 
         log_prob = problem.model.log_prob_x_given_z(fit.theta, dreams.z, problem.rows)
         return importance_weights(log_prob).T @ targets
     dreamed, rows = (problem.simulation.inputs(fit.theta, x) for x in (dreams.x, problem.rows))
-    return expectation(problem.regression, Pairs(dreams.z, dreamed), targets, rows, rng)
+    return expectation(problem.settings, Pairs(dreams.z, dreamed), targets, rows, rng)
 
 
 def log_likelihood(model: Any, fit: Fit, X: NDArray) -> NDArray:

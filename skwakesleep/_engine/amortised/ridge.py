@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+# Pairs that a regression is tuned on.
+N_TUNING_PAIRS = 300
 # A kernel that is not positive definite in floating point gets a ridge that is larger by this factor, up to as many
 # times as `N_RAISES`.
 RAISE_FACTOR = 10.0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import StoredDreams
-from skwakesleep._engine.amortised.feature_regression import FeatureMap
+from skwakesleep._engine.amortised.kernels import FeatureMap
 from skwakesleep._engine.amortised.units import UNCHANGED, Units
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep._engine.training.state import TrainingState, check_vector
@@ -123,15 +123,13 @@ class AmortisedState(TrainingState):
 
     def copy(self) -> "AmortisedState":
         """Return a copy that can be trained without changing this state."""
-        other = super().copy()
-        assert isinstance(other, AmortisedState)
+        other: Any = super().copy()
         other.regression = deepcopy(self.regression)
         return other
 
     def for_inference(self) -> "AmortisedState":
         """Return a state that serves inference alone; it keeps the settings of the regression and how it did."""
-        other = super().for_inference()
-        assert isinstance(other, AmortisedState)
+        other: Any = super().for_inference()
         other.regression = replace(self.regression, feature_map=None, memory=None)
         return other
 
