@@ -337,11 +337,10 @@ class AmortisedWakeSleep(
             return trainer.best(trained) if trained else None
 
         def diverged(error):
-            advice = (
-                f"Lower learning_rate_init, which is {self.learning_rate_init!r}, or bound the parameters with a "
-                "`project` of the model."
+            return state, (
+                f"{error}. Lower learning_rate_init, which is {self.learning_rate_init!r}, or bound the parameters "
+                "with a `project` of the model. The last finite parameters are kept."
             )
-            return state, f"{error}. {advice} The last finite parameters are kept."
 
         monitor = FitMonitor(self, X, n_epochs * len(states), attributes, amortised.report)
         replace = not (fresh or partial)
@@ -587,8 +586,7 @@ class AmortisedWakeSleep(
         n_samples = check_n_samples(n_samples)
         rng = np.random.default_rng(entropy(random_state))
         fit = self._fitted
-        model = GuardedModel(fit.model)
-        return inference.samples(model, fit, n_samples, rng, model.label("sample"))
+        return inference.samples(GuardedModel(fit.model), fit, n_samples, rng)
 
 
 # scikit-learn wraps `transform` for `set_output` while the class is made, and would lose the condition.

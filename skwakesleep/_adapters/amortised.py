@@ -12,13 +12,15 @@ from skwakesleep._adapters.parameters import entropy
 from skwakesleep._adapters.tables import check_table
 from skwakesleep._engine.amortised.forms import Direct
 from skwakesleep._engine.amortised.optional_methods import missing_methods
-from skwakesleep._engine.amortised.problem import Problem, Settings
+from skwakesleep._engine.amortised.problem import DEFAULT_BATCH_SIZE, Problem, Settings
 from skwakesleep._engine.amortised.state import AmortisedState, Fit
 from skwakesleep._engine.amortised.trainer import Trainer
 from skwakesleep._engine.amortised.units import Units, units_for
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep.models._checks import GuardedModel, probe
 from skwakesleep.models._comparison import same_model
+
+Training = tuple[Trainer, list[AmortisedState]]
 
 # Largest magnitude of values whose squares, added up, do not overflow.
 MAX_MAGNITUDE = 1e150
@@ -79,7 +81,7 @@ def settings(estimator: Any) -> Settings:
     return Settings(
         gradient=estimator.gradient,
         n_dreams=int(estimator.n_sleep),
-        batch_size=None if estimator.batch_size == "auto" else estimator.batch_size,
+        batch_size=DEFAULT_BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size,
         learning_rate=float(estimator.learning_rate_init),
         reuse_dreams=estimator.reuse_sleep,
         bandwidth=None if estimator.bandwidth == "median" else float(estimator.bandwidth),
@@ -101,20 +103,20 @@ def problem(estimator: Any, model: Any, X: NDArray, units: Units) -> Problem:
         If parameters contradict each other.
     """
     result = Problem(GuardedModel(model), X, units, settings(estimator))
-    additive = estimator.feature_map == "additive"
     usual = result.forms.usual
-    if estimator.gradient == "auto" and missing_methods(model, usual.needs):
-        raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
-    _check_offers(model, usual.needs, "gradient", estimator.gradient, "auto")
-    if estimator.reuse_sleep and not result.simulation.local:
-        _check_offers(model, ["log_joint"], "reuse_sleep", True, False)
-    if additive:
+    if not result.simulation.local:
+        if estimator.gradient == "auto" and missing_methods(model, usual.needs):
+            raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
+        _check_offers(model, usual.needs, "gradient", estimator.gradient, "auto")
+        if estimator.reuse_sleep:
+            _check_offers(model, ["log_joint"], "reuse_sleep", True, False)
+    if estimator.feature_map == "additive":
         _check_offers(model, ["latent_function"], "feature_map", "additive", "predictive")
-    if additive and usual.name == Direct.name:
-        raise ValueError(
-            "feature_map='additive' predicts natural parameters, not the scores that gradient='direct' regresses, "
-            "and so does 'auto' unless the model is an exponential family. Use feature_map='predictive'."
-        )
+        if usual.name == Direct.name:
+            raise ValueError(
+                "feature_map='additive' predicts natural parameters, not the scores that gradient='direct' regresses, "
+                "and so does 'auto' unless the model is an exponential family. Use feature_map='predictive'."
+            )
     return result
 
 
@@ -127,9 +129,7 @@ def _check_offers(model: Any, methods: Any, name: str, value: Any, default: Any)
         )
 
 
-def new_training(
-    estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool
-) -> tuple[Trainer, list[AmortisedState]]:
+def new_training(estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool) -> Training:
     """Return a trainer and new states, after a first call of the methods of the model.
 
     Raises
@@ -151,9 +151,7 @@ def new_training(
     return trainer, states
 
 
-def continued_training(
-    estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool
-) -> tuple[Trainer, list[AmortisedState]]:
+def continued_training(estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool) -> Training:
     """Return a trainer and a copy of the state, with the learning rate of now, in the units of the rows or the stream.
 
     Raises
@@ -167,7 +165,7 @@ def continued_training(
             "fit and warm_start=False."
         )
     state = estimator._training_state().copy()
-    state.set_learning_rate(float(estimator.learning_rate_init))
+    state.optimizer.learning_rate = float(estimator.learning_rate_init) * state.step_factor
     state.moments = state.moments.merged(moments) if partial else moments
     guarded = GuardedModel(model)
     units = units_for(guarded, state.moments)

@@ -97,11 +97,6 @@ class GuardedModel:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    @property
-    def unguarded(self) -> Any:
-        """The model itself."""
-        return self._model
-
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._model, name)
         return self._guarded(name, attribute) if callable(attribute) else attribute

@@ -16,7 +16,7 @@ from skwakesleep._engine.amortised.feature_maps import (
     scaling,
 )
 from skwakesleep._engine.amortised.kernels import gaussian_kernel
-from skwakesleep._engine.amortised.ridge import kernel_residuals, standardized
+from skwakesleep._engine.amortised.regression import kernel_residuals, standardized
 from skwakesleep._engine.amortised.units import Units
 
 

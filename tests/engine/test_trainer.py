@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from skwakesleep._engine.amortised.problem import Problem, Settings
-from skwakesleep._engine.amortised.trainer import DEFAULT_BATCH_SIZE, LARGE_GAIN, Trainer
+from skwakesleep._engine.amortised.problem import DEFAULT_BATCH_SIZE, Problem, Settings
+from skwakesleep._engine.amortised.trainer import LARGE_GAIN, Trainer
 from skwakesleep._engine.amortised.units import units_for
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.moments import measure

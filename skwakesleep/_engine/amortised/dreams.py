@@ -8,10 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.optional_methods import LOCAL_FACTORS
-
 Latents = Any
-PairDensity = Callable[[NDArray, Latents, NDArray], NDArray]
 
 # Share of the simulations that may fail. The others are conditional on success, which changes their density little.
 MAX_FAILED_SHARE = 0.1
@@ -129,13 +126,12 @@ class Simulation:
 
     local = False
     source = "sample"
-    score_methods: tuple[str, ...] = ("grad_log_joint",)
 
     def __init__(self, model: Any) -> None:
         self.model = model
         whole = None if self.local else model  # the densities of a model are of whole observations
-        self.log_joint: PairDensity | None = getattr(whole, "log_joint", None)
-        self.log_prob_x_given_z: PairDensity | None = getattr(whole, "log_prob_x_given_z", None)
+        self.log_joint = getattr(whole, "log_joint", None)
+        self.log_prob_x_given_z = getattr(whole, "log_prob_x_given_z", None)
 
     def rows(self, X: NDArray) -> NDArray:
         """Return the rows to train on, given the data."""
@@ -162,7 +158,6 @@ class LocalSimulation(Simulation):
 
     local = True
     source = "sample_local"
-    score_methods = LOCAL_FACTORS
 
     def rows(self, X: NDArray) -> NDArray:
         return self.model.local_inputs(X)

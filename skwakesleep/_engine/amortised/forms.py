@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Pairs, Simulation, importance_weights, select, systematic_resample
 from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY, offers
-from skwakesleep._engine.amortised.ridge import N_TUNING_PAIRS
+from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 
 # Dreams drawn for each row of data, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
@@ -32,7 +32,7 @@ class Form:
     name : str
         The value of the parameter `gradient` that asks for this form.
     needs : tuple of str
-        Methods that it needs of the model.
+        Methods that it needs of the model, unless the simulation is of local factors, which has its own.
     """
 
     name: str
@@ -61,10 +61,7 @@ class Direct(Form):
     """
 
     name = "direct"
-
-    def __init__(self, simulation: Simulation) -> None:
-        super().__init__(simulation)
-        self.needs = simulation.score_methods
+    needs = ("grad_log_joint",)
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         weight, score = np.ones(1), self._simulation.score

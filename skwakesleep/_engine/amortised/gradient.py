@@ -14,6 +14,7 @@ from skwakesleep._engine.amortised import tuning
 from skwakesleep._engine.amortised.dreams import FailedSimulationsError, Pairs, StoredDreams, effective_sample_size
 from skwakesleep._engine.amortised.forms import FORMS, Form, Forms
 from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
+from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import RegressionState
 from skwakesleep._engine.arrays.random import Streams
 
@@ -78,14 +79,13 @@ class AmortisedGradient:
             try:
                 self.gradient[...] = self._at(self._parameters, batch)
             except FailedSimulationsError as error:
-                return self.fail(str(error))
+                return self._fail(str(error))
         if not np.isfinite(self.gradient).all():
-            return self.fail("the gradient was not finite")
+            return self._fail("the gradient was not finite")
         self.followed = self._parameters.copy()
         return None
 
-    def fail(self, reason: str) -> float:
-        """Set `failure` to a reason, with the parameters of now, and return NaN."""
+    def _fail(self, reason: str) -> float:
         self.failure = self._problem.described(reason, self._parameters)
         return np.nan
 
@@ -133,7 +133,7 @@ class AmortisedGradient:
         """Choose the form of the gradient, and the regression's feature map, bandwidth and ridge."""
         state = self._state
         inputs = self._simulation.inputs(theta, dreams.x)
-        state.coverages.append(tuning.coverage(inputs[: tuning.N_TUNING_PAIRS], self._simulation.inputs(theta, batch)))
+        state.coverages.append(tuning.coverage(inputs[:N_TUNING_PAIRS], self._simulation.inputs(theta, batch)))
         form = self._chosen_form(theta, dreams, batch)
         state.form = form.name
         groups = form.targets(theta, dreams)

@@ -9,27 +9,20 @@ from numpy.typing import NDArray
 from skwakesleep._engine.amortised.dreams import Latents, Pairs, failing_at, finite_draws, importance_weights
 from skwakesleep._engine.amortised.forms import FORMS, Forms, ImportanceWeighted
 from skwakesleep._engine.amortised.gradient import AmortisedGradient
-from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
 from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
 from skwakesleep._engine.amortised.state import Fit, RegressionState
 from skwakesleep._engine.amortised.tuning import expectation
-from skwakesleep._engine.amortised.units import UNCHANGED, gradient_in_units
 from skwakesleep._engine.arrays.random import Streams
 
 
 def estimate_gradient(problem: Problem, fit: Fit, streams: Streams) -> NDArray:
     """Return the gradient of the mean log-likelihood of all rows at fitted parameters, in the units of the columns."""
-    model, form = problem.model, FORMS[fit.state.regression.form](problem.simulation)
+    form = FORMS[fit.state.regression.form](problem.simulation)
     objective = AmortisedGradient(problem, Forms(form, form), RegressionState(), fit.theta, streams)
     objective(problem.rows)
     if objective.failure is not None:
         raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
-    if not offers(model, COLUMN_UNITS):
-        return objective.gradient
-    location, scale = UNCHANGED.seen_from(problem.units)
-    return gradient_in_units(
-        objective.gradient, fit.theta_in_units, lambda theta: model.params_in_units(theta, location, scale)
-    )
+    return problem.gradient_in_units(objective.gradient, fit.theta_in_units)
 
 
 def posterior_expectation(problem: Problem, fit: Fit, f: Callable[[Latents], Any]) -> NDArray:
@@ -62,10 +55,10 @@ def log_likelihood(model: Any, fit: Fit, X: NDArray) -> NDArray:
     return model.log_likelihood(fit.theta, units.standardized(X)) - units.log_volume
 
 
-def samples(model: Any, fit: Fit, n: int, rng: np.random.Generator, source: str) -> NDArray:
-    """Return ``n`` rows drawn from a fitted model, in the units of the columns; messages name their source."""
+def samples(model: Any, fit: Fit, n: int, rng: np.random.Generator) -> NDArray:
+    """Return ``n`` rows drawn from a fitted model whose calls are checked, in the units of the columns."""
     with memory_limited_by("n_samples", n), failing_at(fit.theta_in_units):
-        x = finite_draws(lambda count: model.sample(fit.theta, count, rng), n, source)
+        x = finite_draws(lambda count: model.sample(fit.theta, count, rng), n, model.label("sample"))
         return fit.state.units.restored(x)
 
 

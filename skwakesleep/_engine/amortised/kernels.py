@@ -1,11 +1,9 @@
-"""Regressions on a Gaussian kernel or on features, and the choice of bandwidth and ridge."""
+"""The Gaussian kernel, and features whose inner products are kernels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-
-from skwakesleep._engine.amortised.ridge import RidgeRegression, best_ridge, feature_residuals, kernel_residuals
 
 # Bound on the frequencies of random features, which overflow with extremely small bandwidths.
 MAX_FREQUENCY = 1e100
@@ -23,10 +21,10 @@ def squared_distances(a: NDArray, b: NDArray) -> NDArray:
 
 def gaussian_kernel(a: NDArray, b: NDArray, bandwidth: float) -> NDArray:
     """Return ``exp(-|a_n - b_m|^2 / (2 bandwidth^2))`` of shape ``(N, M)``."""
-    return _gaussian(squared_distances(a, b), bandwidth)
+    return gaussian(squared_distances(a, b), bandwidth)
 
 
-def _gaussian(distances: NDArray, bandwidth: float) -> NDArray:
+def gaussian(distances: NDArray, bandwidth: float) -> NDArray:
     """Return the kernel, which overwrites the squared distances."""
     with np.errstate(over="ignore"):  # far beyond the bandwidth the kernel is zero
         distances *= -min(0.5 / bandwidth / bandwidth, np.finfo(np.float64).max)  # 0 * inf would be NaN
@@ -40,56 +38,6 @@ def median_distance(x: NDArray) -> float:
     upper = np.triu_indices(len(x), k=1)
     median = float(np.sqrt(np.median(squared_distances(x, x)[upper])))
     return median if median > 0 else 1.0
-
-
-class KernelRegression(RidgeRegression):
-    """Ridge regression with the Gaussian kernel between all pairs of inputs.
-
-    Parameters
-    ----------
-    x : ndarray of shape (N, D)
-        Inputs.
-    bandwidth : float
-        Standard deviation of the kernel, in the units of the inputs.
-    ridge : float
-        Added to the diagonal of the kernel, whose entries are one.
-    """
-
-    def __init__(self, x: NDArray, bandwidth: float, ridge: float) -> None:
-        super().__init__(gaussian_kernel(x, x, bandwidth), ridge)
-        self._x = x
-        self._bandwidth = bandwidth
-
-    def _evaluated(self, x_new: NDArray) -> NDArray:
-        return gaussian_kernel(self._x, x_new, self._bandwidth).T
-
-
-class FeatureRegression(RidgeRegression):
-    """Ridge regression with the kernel that is the inner product of features.
-
-    Parameters
-    ----------
-    x : ndarray of shape (N, D)
-        Inputs.
-    features : callable
-        Maps inputs to features, ``(n, D)`` to ``(n, R)``, with squared norms of about one.
-    ridge : float
-        Added to the diagonal of the kernel.
-    """
-
-    def __init__(self, x: NDArray, features: FeatureMap, ridge: float) -> None:
-        self._map = features
-        self._features = features(x)
-        super().__init__(self._features.T @ self._features, ridge)
-
-    def _evaluated(self, x_new: NDArray) -> NDArray:
-        return self._map(x_new)
-
-    def _expanded(self, coefficients: NDArray) -> NDArray:
-        return self._features @ coefficients
-
-    def _collected(self, targets: NDArray) -> NDArray:
-        return self._features.T @ targets
 
 
 class RandomFeatures:
@@ -133,33 +81,3 @@ def additive_features(u: NDArray) -> NDArray:
     features = np.column_stack([np.ones(len(u)), *functions, u[:, first] * u[:, second]])
     features /= np.sqrt(features.shape[1])
     return features
-
-
-# ---------------------------------------------------------------------- choice of bandwidth and ridge
-
-
-def tune_kernel(
-    x: NDArray, targets: NDArray, bandwidths: Sequence[float], ridges: Sequence[float]
-) -> tuple[float, float, float]:
-    """Return the bandwidth and the ridge with the smallest leave-one-out error, and that relative error.
-
-    Parameters
-    ----------
-    x : ndarray of shape (n, D)
-        Inputs.
-    targets : ndarray of shape (n, T)
-        What is predicted, with mean zero; targets count in proportion to their variance.
-    bandwidths, ridges : sequence of float
-        The values to choose from.
-    """
-    distances = squared_distances(x, x)
-    choices = []
-    for bandwidth in bandwidths:
-        kernel = _gaussian(distances.copy(), bandwidth)
-        choices.append((bandwidth, *best_ridge(kernel_residuals(kernel, targets, ridges), targets, ridges)))
-    return min(choices, key=lambda choice: choice[-1])
-
-
-def tune_ridge(features: NDArray, targets: NDArray, ridges: Sequence[float]) -> tuple[float, float]:
-    """Return the ridge with the smallest leave-one-out error of a `FeatureRegression`, and that relative error."""
-    return best_ridge(feature_residuals(features, targets, ridges), targets, ridges)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import LocalSimulation, Simulation, described_params
@@ -12,6 +13,9 @@ from skwakesleep._engine.amortised.feature_maps import in_units
 from skwakesleep._engine.amortised.forms import asked_forms
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, LOCAL_FACTORS, offers
 from skwakesleep._engine.amortised.units import UNCHANGED, Units
+from skwakesleep._engine.arrays.numerics import differences
+
+DEFAULT_BATCH_SIZE = 200
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Settings:
         Asks for a form of the gradient, or "auto".
     n_dreams : int
         Pairs simulated at each step.
-    batch_size : int or None
-        Rows in a mini-batch; None for the default.
+    batch_size : int
+        Rows in a mini-batch, if there are as many.
     learning_rate : float
         Step size of the optimizer.
     reuse_dreams : bool
@@ -48,7 +52,7 @@ class Settings:
 
     gradient: str = "auto"
     n_dreams: int = 500
-    batch_size: int | None = None
+    batch_size: int = DEFAULT_BATCH_SIZE
     learning_rate: float = 0.02
     reuse_dreams: bool = False
     bandwidth: float | None = None
@@ -101,6 +105,13 @@ class Problem:
         latent_function = getattr(model, "latent_function", None)
         self.settings = replace(settings, feature_map=feature_map, latent_function=latent_function)
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: NDArray) -> NDArray:
+        """Return the rows to train on at `indices`."""
+        return self.rows[indices]
+
     def projected(self, theta: NDArray) -> NDArray:
         """Return the nearest admissible parameters."""
         return self.model.project(theta) if hasattr(self.model, "project") else theta
@@ -110,6 +121,24 @@ class Problem:
         if not offers(self.model, COLUMN_UNITS):
             return theta
         return self.model.params_in_units(theta, *self.units.seen_from(UNCHANGED))
+
+    def gradient_in_units(self, gradient: NDArray, theta: NDArray) -> NDArray:
+        """Return the gradient with respect to parameters in the units of the columns.
+
+        Parameters
+        ----------
+        gradient : ndarray of shape (P,)
+            Gradient with respect to the standardized parameters.
+        theta : ndarray of shape (P,)
+            Parameters in the units of the columns.
+        """
+        if not offers(self.model, COLUMN_UNITS):
+            return gradient
+        location, scale = UNCHANGED.seen_from(self.units)
+        # Central differences give the Jacobian of the standardized parameters. For most models these are an affine
+        # function of `theta`, for which central differences are exact up to rounding.
+        changes = differences(lambda params: self.model.params_in_units(params, location, scale), theta)
+        return np.array([gradient @ change / length for change, length in changes])
 
     def score(self, theta: NDArray, rows: NDArray) -> float:
         """Return the mean log-likelihood of rows in standardized units, in nats."""

@@ -106,10 +106,6 @@ class AmortisedState(TrainingState):
         self.regression.expire()
         self.units = units
 
-    def set_learning_rate(self, asked: float) -> None:
-        """Set the learning rate to the one that the user asks for, times the factor."""
-        self.optimizer.learning_rate = asked * self.step_factor
-
     def change_course(self, factor: float) -> None:
         """Multiply the step size by a factor, and use the other form of the gradient if there are two."""
         self.step_factor *= factor

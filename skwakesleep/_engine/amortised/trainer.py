@@ -19,7 +19,6 @@ from skwakesleep._engine.machine.moments import Moments
 from skwakesleep._engine.training.loop import Monitor, TrainingDivergedError, train
 from skwakesleep._engine.training.optimizers import Adam
 
-DEFAULT_BATCH_SIZE = 200
 # Checks of the likelihood in a training, where the model has one.
 N_CHECKS = 20
 # Steps from which on a fit is compared with the exact gradient. Shorter trainings are not expected to converge.
@@ -28,20 +27,6 @@ N_STEPS_TO_JUDGE = 200
 LARGE_GAIN = 0.5
 # Dreams drawn at the end of a training, to check that simulations succeed after the last step too.
 N_CHECKED_DREAMS = 20
-
-
-class Rows:
-    """An array of rows to train on."""
-
-    def __init__(self, rows: NDArray) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def take(self, indices: NDArray) -> NDArray:
-        """Return the rows at `indices`."""
-        return self._rows[indices]
 
 
 class Trainer:
@@ -61,8 +46,7 @@ class Trainer:
     @property
     def batch_size(self) -> int:
         """Rows in a mini-batch."""
-        asked = self._problem.settings.batch_size
-        return min(DEFAULT_BATCH_SIZE if asked is None else asked, len(self._problem.rows))
+        return min(self._problem.settings.batch_size, len(self._problem))
 
     def starts(self, n: int, entropy: list[int], moments: Moments) -> list[AmortisedState]:
         """Return ``n`` states to train, each with its own random streams."""
@@ -106,7 +90,7 @@ class Trainer:
             train,
             state,
             objective,
-            Rows(problem.rows),
+            problem,
             batch_size=self.batch_size,
             shuffle=True,
             stopping=None,

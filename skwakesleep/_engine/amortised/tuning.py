@@ -6,10 +6,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised import feature_maps, kernels
+from skwakesleep._engine.amortised import feature_maps, kernels, regression
 from skwakesleep._engine.amortised.dreams import Pairs
 from skwakesleep._engine.amortised.problem import Settings
-from skwakesleep._engine.amortised.ridge import N_TUNING_PAIRS, RidgeRegression, standardized
+from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS, RidgeRegression
 from skwakesleep._engine.amortised.state import RegressionState
 
 # Pairs beyond which random features approximate the kernel, and the number of these features.
@@ -34,12 +34,11 @@ COVERED = 0.95
 def fit_regression(inputs: NDArray, bandwidth: float | None, ridge: float, rng: Generator) -> RidgeRegression:
     """Return a regression on given inputs: additive without a bandwidth, on random features if there are many."""
     if bandwidth is None:
-        return kernels.FeatureRegression(inputs, kernels.additive_features, ridge)
+        return regression.feature_regression(inputs, kernels.additive_features, ridge)
     if len(inputs) <= MAX_KERNEL_PAIRS:
-        return kernels.KernelRegression(inputs, bandwidth, ridge)
-    return kernels.FeatureRegression(
-        inputs, kernels.RandomFeatures(inputs.shape[1], bandwidth, N_RANDOM_FEATURES, rng), ridge
-    )
+        return regression.kernel_regression(inputs, bandwidth, ridge)
+    random_features = kernels.RandomFeatures(inputs.shape[1], bandwidth, N_RANDOM_FEATURES, rng)
+    return regression.feature_regression(inputs, random_features, ridge)
 
 
 def set_regression(
@@ -56,7 +55,7 @@ def set_regression(
     ridges = [settings.ridge * factor for factor in ridge_factors] if settings.tuned else [settings.ridge]
     if settings.feature_map == "additive":
         state.bandwidth = None
-        state.ridge, error = kernels.tune_ridge(kernels.additive_features(inputs), targets, ridges)
+        state.ridge, error = regression.tune_ridge(kernels.additive_features(inputs), targets, ridges)
     else:
         error = _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges)
     state.errors.append(error)
@@ -69,7 +68,7 @@ def _tune_kernel(
     center = kernels.median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
     factors = factors_near(state.factor) if settings.tuned else (1.0,)
     bandwidths = [center * factor for factor in factors]
-    state.bandwidth, state.ridge, error = kernels.tune_kernel(inputs, targets, bandwidths, ridges)
+    state.bandwidth, state.ridge, error = regression.tune_kernel(inputs, targets, bandwidths, ridges)
     state.factor = state.bandwidth / center
     return error
 
@@ -100,7 +99,7 @@ def _fitted_map(settings: Settings, state: RegressionState, pairs: Pairs, target
 
 def balanced(groups: Sequence[NDArray]) -> NDArray:
     """Return all targets side by side; each group counts the same, and so do the principal components of a group."""
-    return np.concatenate([_principal(standardized(group)) for group in groups], axis=1)
+    return np.concatenate([_principal(regression.standardized(group)) for group in groups], axis=1)
 
 
 def _principal(targets: NDArray) -> NDArray:
@@ -115,8 +114,8 @@ def expectation(settings: Settings, pairs: Pairs, targets: NDArray, x_new: NDArr
     state = RegressionState()
     set_regression(state, settings, pairs, [targets], RIDGE_FACTORS)
     assert state.feature_map is not None
-    regression = fit_regression(state.feature_map(pairs.x), state.bandwidth, state.ridge, rng)
-    return regression.predict(state.feature_map(x_new), targets)
+    fitted = fit_regression(state.feature_map(pairs.x), state.bandwidth, state.ridge, rng)
+    return fitted.predict(state.feature_map(x_new), targets)
 
 
 def coverage(dreams: NDArray, data: NDArray) -> float:
