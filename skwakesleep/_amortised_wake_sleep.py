@@ -343,6 +343,7 @@ class AmortisedWakeSleep(
             )
 
         monitor = FitMonitor(self, X, n_epochs * len(states), attributes, amortised.report)
+        # A warm start that diverges keeps its last finite parameters; `partial_fit` keeps the previous solution.
         replace = not (fresh or partial)
         with self._keeping(attributes, best_trained, diverged, replace=replace), self._limited_threads():
             for state in states:
@@ -415,7 +416,7 @@ class AmortisedWakeSleep(
         """
         fit, X = self._checked(X)
         with self._limited_threads():
-            problem = amortised.problem(self, fit.model, X, fit.state.units)
+            problem = amortised.problem(self, fit.model, X, fit.state.units, fit.state.regression.form)
             return inference.estimate_gradient(problem, fit, Streams(entropy(random_state)))
 
     def expect(self, X, f):
@@ -455,7 +456,8 @@ class AmortisedWakeSleep(
 
     def _expectation(self, fit, X, f):
         with self._limited_threads():
-            return inference.posterior_expectation(amortised.problem(self, fit.model, X, fit.state.units), fit, f)
+            problem = amortised.problem(self, fit.model, X, fit.state.units, fit.state.regression.form)
+            return inference.posterior_expectation(problem, fit, f)
 
     def transform(self, X):
         """Estimate the posterior expectation of the model's ``latent_function``.

@@ -74,12 +74,12 @@ def read_model_table(
 # ---------------------------------------------------------------------- parameters
 
 
-def settings(estimator: Any) -> Settings:
-    """Return the settings that the parameters of an estimator stand for."""
+def settings(estimator: Any, gradient: str) -> Settings:
+    """Return the settings that the parameters of an estimator stand for, with a given form of the gradient."""
     feature_map = estimator.feature_map
     named = feature_map is None or isinstance(feature_map, str)
     return Settings(
-        gradient=estimator.gradient,
+        gradient=gradient,
         n_dreams=int(estimator.n_sleep),
         batch_size=DEFAULT_BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size,
         learning_rate=float(estimator.learning_rate_init),
@@ -88,12 +88,13 @@ def settings(estimator: Any) -> Settings:
         ridge=float(estimator.ridge),
         tuned=estimator.tune is not None,
         n_components=estimator.n_components,
+        # scikit-learn's rule: an estimator does not fit the objects in its parameters, but clones of them.
         feature_map=feature_map if named else lambda x: clone(feature_map).fit(x),
     )
 
 
-def problem(estimator: Any, model: Any, X: NDArray, units: Units) -> Problem:
-    """Return the problem that the engine trains on or infers from.
+def problem(estimator: Any, model: Any, X: NDArray, units: Units, gradient: str) -> Problem:
+    """Return the problem that the engine trains on or infers from, with a given form of the gradient or "auto".
 
     Raises
     ------
@@ -102,12 +103,12 @@ def problem(estimator: Any, model: Any, X: NDArray, units: Units) -> Problem:
     ValueError
         If parameters contradict each other.
     """
-    result = Problem(GuardedModel(model), X, units, settings(estimator))
+    result = Problem(GuardedModel(model), X, units, settings(estimator, gradient))
     usual = result.forms.usual
-    if not result.simulation.local:
-        if estimator.gradient == "auto" and missing_methods(model, usual.needs):
+    if not result.simulation.local:  # local factors are used only if the model has all their methods
+        if gradient == "auto" and missing_methods(model, usual.needs):
             raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
-        _check_offers(model, usual.needs, "gradient", estimator.gradient, "auto")
+        _check_offers(model, usual.needs, "gradient", gradient, "auto")
         if estimator.reuse_sleep:
             _check_offers(model, ["log_joint"], "reuse_sleep", True, False)
     if estimator.feature_map == "additive":
@@ -138,8 +139,8 @@ def new_training(estimator: Any, model: Any, X: NDArray, moments: Moments, *, pa
         If there are several restarts and no likelihood, or the model gives something other than its protocol says.
     """
     n_restarts = 1 if partial else estimator.n_restarts
-    trained = problem(estimator, model, X, units_for(GuardedModel(model), moments))
-    if n_restarts > 1 and missing_methods(model, ["log_likelihood"]):
+    trained = problem(estimator, model, X, units_for(GuardedModel(model), moments), estimator.gradient)
+    if n_restarts > 1 and not hasattr(model, "log_likelihood"):
         raise ValueError(
             f"n_restarts={n_restarts} needs a model with log_likelihood, by which to choose among the fits. Set "
             "n_restarts=1, or fit with several values of random_state and choose by what matters to you."
@@ -164,14 +165,14 @@ def continued_training(estimator: Any, model: Any, X: NDArray, moments: Moments,
             f"model is {estimator.model!r}, but the one to continue from is {model!r}. Restore it, or start anew with "
             "fit and warm_start=False."
         )
-    state = estimator._training_state().copy()
+    state = estimator._training_state().copy()  # if training fails, the estimator is unchanged
     state.optimizer.learning_rate = float(estimator.learning_rate_init) * state.step_factor
     state.moments = state.moments.merged(moments) if partial else moments
     guarded = GuardedModel(model)
     units = units_for(guarded, state.moments)
-    if state.units.differ(units):
+    if state.units.differ(units):  # small changes are not worth a reset of the optimizer
         state.enter(units, guarded.params_in_units)
-    return Trainer(problem(estimator, model, X, state.units)), [state]
+    return Trainer(problem(estimator, model, X, state.units, estimator.gradient)), [state]
 
 
 # ---------------------------------------------------------------------- results
@@ -187,6 +188,7 @@ def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> di
         "gradient_": regression.form,
         "bandwidth_": regression.bandwidth,
         "ridge_": regression.ridge,
+        # Copies, because the state may be trained further.
         "loo_errors_": list(regression.errors),
         "coverages_": list(regression.coverages),
         "effective_sample_sizes_": list(regression.effective_sample_sizes),

@@ -59,7 +59,7 @@ def X(model, theta, rng):
 
 def make_objective(model, theta, X, *, state=None, seed=0, **settings):
     problem = Problem(model, X, UNCHANGED, Settings(**{"n_dreams": 1000} | settings))
-    return AmortisedGradient(problem, problem.forms, state or RegressionState(), theta, Streams(seed))
+    return AmortisedGradient(problem, state or RegressionState(), theta, Streams(seed))
 
 
 def gradient_of(model, theta, X, gradient, **options):

@@ -1,9 +1,12 @@
 """The trainer: initial states, divergence, and findings."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from skwakesleep._engine.amortised.dreams import described_params
 from skwakesleep._engine.amortised.problem import DEFAULT_BATCH_SIZE, Problem, Settings
 from skwakesleep._engine.amortised.trainer import LARGE_GAIN, Trainer
 from skwakesleep._engine.amortised.units import units_for
@@ -99,7 +102,9 @@ def test_no_finite_gradient_raises_value_error(X):
         pass
 
     trainer = trainer_of(Diverging(N_FEATURES, 1), X, gradient="exponential")
-    with pytest.raises(ValueError, match=r"^The model cannot be trained: the gradient was not finite, at theta = \["):
+    _, in_units, _ = trainer.parameters(trainer.starts(1, [0], measure(X))[0])
+    message = f"The model cannot be trained: the gradient was not finite, at {described_params(in_units)}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         trained(trainer, X)
 
 

@@ -65,7 +65,7 @@ def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
     """
     finite = np.isfinite(pairs.x).all(axis=1)
     for part in parts(pairs.z):
-        if np.asarray(part).dtype.kind in "fc":
+        if np.asarray(part).dtype.kind in "fc":  # latents may also be integers, booleans or objects
             finite &= np.isfinite(part).reshape(len(finite), -1).all(axis=1)
     n, n_failed = len(finite), int((~finite).sum())
     if n_failed == 0:
@@ -177,7 +177,7 @@ class LocalSimulation(Simulation):
 
 def importance_weights(log_prob: NDArray) -> NDArray:
     """Return weights ``(N, M)`` that sum to one over the dreams, for each row of data."""
-    weights = np.exp(log_prob - log_prob.max(axis=0))
+    weights = np.exp(log_prob - log_prob.max(axis=0))  # at most one, so that nothing overflows
     weights /= weights.sum(axis=0)
     return weights
 
@@ -192,6 +192,7 @@ def systematic_resample(weights: NDArray, n: int, rng: np.random.Generator) -> N
     positions = (rng.random((weights.shape[1], 1)) + np.arange(n)) / n
     cumulative = np.cumsum(weights, axis=0).T
     rows = zip(cumulative, positions, strict=True)
+    # By rounding, the last cumulative weight may be below the last position.
     return np.stack([np.minimum(np.searchsorted(row, at), len(row) - 1) for row, at in rows])
 
 
@@ -220,6 +221,7 @@ class StoredDreams:
     def resampled(self, log_joint: NDArray, rng: np.random.Generator) -> Pairs | None:
         """Return the pairs resampled by importance, given their present log joints; None if too few are effective."""
         log_weights = (log_joint - self.log_joint)[:, np.newaxis]
+        # NaN, from densities that are not finite, counts as too few.
         if not effective_sample_size(log_weights) >= MIN_EFFECTIVE_SHARE * len(log_joint):
             return None
         chosen = systematic_resample(importance_weights(log_weights), len(log_joint), rng)[0]

@@ -88,6 +88,8 @@ class Exponential(Form):
         return [eta, psi[:, np.newaxis]]
 
     def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
+        # The gradient of sum_nm A_nm (eta(z_n) . s(x_m) - psi(z_n)) / M needs the sums of A over the batch only. With
+        # s(x) = 1 and the statistics side by side, one product gives those for psi and for eta.
         statistics = self._model.sufficient_statistics(batch)
         values = np.column_stack([np.ones(len(batch)), statistics]) / len(batch)
         cotangents = contract(values)
@@ -105,6 +107,8 @@ class ImportanceWeighted(Form):
 
     def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, batch))
+        # For an exponential family the sum over all N x M pairs is a product of matrices. Otherwise it is estimated
+        # from some pairs, drawn by their weights.
         if hasattr(self._model, "natural_vjp"):
             statistics = weights @ (self._model.sufficient_statistics(batch) / len(batch))
             return self._model.natural_vjp(theta, dreams.z, statistics, -weights.mean(axis=1))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised import tuning
 from skwakesleep._engine.amortised.dreams import FailedSimulationsError, Pairs, StoredDreams, effective_sample_size
-from skwakesleep._engine.amortised.forms import FORMS, Form, Forms
+from skwakesleep._engine.amortised.forms import FORMS, Form
 from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
 from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import RegressionState
@@ -33,9 +33,7 @@ class AmortisedGradient:
     Parameters
     ----------
     problem : Problem
-        Model and settings.
-    forms : Forms
-        The forms of the gradient to choose from.
+        Model, settings, and the forms of the gradient to choose from.
     state : RegressionState
         State of the regression; updated in place.
     parameters : ndarray of shape (P,)
@@ -57,24 +55,23 @@ class AmortisedGradient:
 
     damping: NDArray | None = None
 
-    def __init__(
-        self, problem: Problem, forms: Forms, state: RegressionState, parameters: NDArray, streams: Streams
-    ) -> None:
+    def __init__(self, problem: Problem, state: RegressionState, parameters: NDArray, streams: Streams) -> None:
         self.gradient = np.zeros_like(parameters)
         self.failure: str | None = None
         self.followed: NDArray | None = None
         self._problem = problem
         self._simulation = problem.simulation
-        self._forms = forms
+        self._forms = problem.forms
         self._state = state
         self._parameters = parameters
         self._streams = streams
         self._log_joint = problem.simulation.log_joint if problem.settings.reuse_dreams else None
-        if state.form not in [form.name for form in forms]:  # tuned for another form, or not tuned at all
+        if state.form not in [form.name for form in problem.forms]:  # tuned for another form, or not tuned at all
             state.tuned_at = None
 
     def __call__(self, batch: NDArray) -> float | None:
         """Set `gradient` for a mini-batch; return None, or NaN if it cannot be followed."""
+        # Overflow of a model shows in the gradient, and is reported below.
         with np.errstate(all="ignore"), memory_limited_by("n_sleep", self._problem.settings.n_dreams):
             try:
                 self.gradient[...] = self._at(self._parameters, batch)
@@ -98,6 +95,7 @@ class AmortisedGradient:
             state.tuned_at = state.n_steps
         state.n_steps += 1
         form = FORMS[state.form](self._simulation)
+        # Some forms need no regression, so it is not fitted before it is asked for.
         contract = partial(self._contracted, theta, dreams, batch)
         return form(theta, dreams, batch, contract, self._streams["particles"])
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Latents, Pairs, failing_at, finite_draws, importance_weights
-from skwakesleep._engine.amortised.forms import FORMS, Forms, ImportanceWeighted
+from skwakesleep._engine.amortised.forms import ImportanceWeighted
 from skwakesleep._engine.amortised.gradient import AmortisedGradient
 from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
 from skwakesleep._engine.amortised.state import Fit, RegressionState
@@ -17,8 +17,7 @@ from skwakesleep._engine.arrays.random import Streams
 
 def estimate_gradient(problem: Problem, fit: Fit, streams: Streams) -> NDArray:
     """Return the gradient of the mean log-likelihood of all rows at fitted parameters, in the units of the columns."""
-    form = FORMS[fit.state.regression.form](problem.simulation)
-    objective = AmortisedGradient(problem, Forms(form, form), RegressionState(), fit.theta, streams)
+    objective = AmortisedGradient(problem, RegressionState(), fit.theta, streams)
     objective(problem.rows)
     if objective.failure is not None:
         raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
@@ -28,7 +27,7 @@ def estimate_gradient(problem: Problem, fit: Fit, streams: Streams) -> NDArray:
 def posterior_expectation(problem: Problem, fit: Fit, f: Callable[[Latents], Any]) -> NDArray:
     """Return the posterior expectation of a function of the latents at each row, ``(n, ...)``."""
     n_dreams = problem.settings.n_dreams
-    rng = np.random.default_rng(fit.state.streams.validation_seed)
+    rng = np.random.default_rng(fit.state.streams.validation_seed)  # equal calls give equal results
     with memory_limited_by("n_sleep", n_dreams), failing_at(fit.theta_in_units):
         dreams, _ = problem.simulation.dream(fit.theta, n_dreams, problem.rows, rng)
         values = np.asarray(f(dreams.z), dtype=np.float64)
@@ -52,6 +51,7 @@ def _expected(problem: Problem, fit: Fit, dreams: Pairs, targets: NDArray, rng: 
 def log_likelihood(model: Any, fit: Fit, X: NDArray) -> NDArray:
     """Return the log-likelihood of each row of data in the units of the columns, in nats."""
     units = fit.state.units
+    # By the change of variables, densities differ by the Jacobian determinant.
     return model.log_likelihood(fit.theta, units.standardized(X)) - units.log_volume
 
 
@@ -64,5 +64,6 @@ def samples(model: Any, fit: Fit, n: int, rng: np.random.Generator) -> NDArray:
 
 def n_latent_features(fit: Fit) -> int:
     """Return the number of columns of the model's function of its latents."""
+    # scikit-learn asks for it without data, so a draw shows the shape.
     z, _ = fit.model.sample(fit.theta, 1, np.random.default_rng(0))
     return fit.model.latent_function(z).shape[1]

@@ -35,6 +35,7 @@ def median_distance(x: NDArray) -> float:
     """Return the median distance between two different rows of ``x (N, D)``; one if it is zero or undefined."""
     if len(x) < 2:
         return 1.0
+    # Without the zero distances of rows from themselves.
     upper = np.triu_indices(len(x), k=1)
     median = float(np.sqrt(np.median(squared_distances(x, x)[upper])))
     return median if median > 0 else 1.0
@@ -56,6 +57,7 @@ class RandomFeatures:
     """
 
     def __init__(self, n_columns: int, bandwidth: float, n_features: int, rng: np.random.Generator) -> None:
+        # With w ~ N(0, I / bandwidth^2) and b ~ U(0, 2 pi), E[2 cos(w.x + b) cos(w.y + b)] is the kernel of x and y.
         frequencies = rng.standard_normal((n_columns, n_features)) / bandwidth
         self._frequencies = np.clip(frequencies, -MAX_FREQUENCY, MAX_FREQUENCY)
         self._phases = rng.uniform(0, 2 * np.pi, n_features)

@@ -96,7 +96,9 @@ def remaining_gain(problem: Problem, theta: NDArray) -> float:
 
     If there are many rows, the gain is measured on other rows than those that the steps use.
     """
-    climbed, judged = (spread_rows(part, N_JUDGED_ROWS) for part in _halves(problem.X))
+    X = problem.X
+    halves = (X, X) if len(X) < 2 * N_JUDGED_ROWS else (X[::2], X[1::2])
+    climbed, judged = (spread_rows(half, N_JUDGED_ROWS) for half in halves)
 
     def loss(parameters: NDArray) -> tuple[float, NDArray]:
         admissible = problem.projected(parameters)
@@ -117,7 +119,3 @@ def significant(difference: float, n_params: int, n_rows: int) -> float:
 def spread_rows(rows: NDArray, n: int = N_WATCHED_ROWS) -> NDArray:
     """Return at most ``n`` rows, evenly spread."""
     return rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]
-
-
-def _halves(rows: NDArray) -> tuple[NDArray, NDArray]:
-    return (rows, rows) if len(rows) < 2 * N_JUDGED_ROWS else (rows[::2], rows[1::2])

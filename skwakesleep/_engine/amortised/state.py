@@ -102,12 +102,13 @@ class AmortisedState(TrainingState):
         location, scale = np.where(grown, 0.0, location), np.where(grown, 1.0, scale)
         for parameters in (self.parameters, self.average):
             parameters[...] = params_in_units(parameters, location, scale)
-        self.optimizer.reset()
+        self.optimizer.reset()  # its moments are of gradients in the earlier units
         self.regression.expire()
         self.units = units
 
     def change_course(self, factor: float) -> None:
         """Multiply the step size by a factor, and use the other form of the gradient if there are two."""
+        # Kept apart from the learning rate, which the user may change between fits.
         self.step_factor *= factor
         self.optimizer.learning_rate *= factor
         self.regression.weighing_preferred = not self.regression.weighing_preferred
@@ -120,12 +121,13 @@ class AmortisedState(TrainingState):
     def copy(self) -> "AmortisedState":
         """Return a copy that can be trained without changing this state."""
         other: Any = super().copy()
-        other.regression = deepcopy(self.regression)
+        other.regression = deepcopy(self.regression)  # training appends to its lists
         return other
 
     def for_inference(self) -> "AmortisedState":
         """Return a state that serves inference alone; it keeps the settings of the regression and how it did."""
         other: Any = super().for_inference()
+        # A feature map may hold a transformer of the user's, and stored dreams are large. Inference makes its own.
         other.regression = replace(self.regression, feature_map=None, memory=None)
         return other
 

@@ -54,6 +54,7 @@ class Trainer:
 
     def _start(self, streams: Streams, moments: Moments) -> AmortisedState:
         problem = self._problem
+        # A copy, because training changes it in place and the model may keep the original.
         theta = problem.projected(np.array(self._model.initial_params(problem.X, streams["initialization"])))
         optimizer = Adam(problem.settings.learning_rate, np.ones_like(theta))
         return AmortisedState(theta, optimizer, streams, units=problem.units, moments=moments)
@@ -85,7 +86,7 @@ class Trainer:
             If there was no finite gradient at all.
         """
         problem, watch = self._problem, None
-        objective = AmortisedGradient(problem, problem.forms, state.regression, state.parameters, state.streams)
+        objective = AmortisedGradient(problem, state.regression, state.parameters, state.streams)
         train_part = partial(
             train,
             state,
@@ -159,6 +160,7 @@ class Trainer:
     def useless_error(self, state: AmortisedState) -> float | None:
         """Return the last leave-one-out error of the regression if it is no better than predicting a constant."""
         regression = state.regression
+        # Errors may be from before importance weighting, which uses no regression.
         error = regression.errors[-1] if regression.errors else 0.0
         return error if error >= 1 and regression.form != ImportanceWeighted.name else None
 
@@ -167,7 +169,7 @@ class Trainer:
         watch = self._watch(state)
         if watch is None or not watch.has_fallen:
             return None
-        offset = self._problem.units.log_volume
+        offset = self._problem.units.log_volume  # from standardized columns to those of the user
         return watch.best_score - offset, watch.best_epoch, watch.score - offset
 
     def exact_gain(self, state: AmortisedState) -> float | None:
