@@ -91,8 +91,7 @@ class Exponential(Form):
         # The gradient of sum_nm A_nm (eta(z_n) . s(x_m) - psi(z_n)) / M needs the sums of A over the batch only. With
         # s(x) = 1 and the statistics side by side, one product gives those for psi and for eta.
         statistics = self._model.sufficient_statistics(batch)
-        values = np.column_stack([np.ones(len(batch)), statistics]) / len(batch)
-        cotangents = contract(values)
+        cotangents = contract(np.column_stack([np.ones(len(batch)), statistics]) / len(batch))
         return self._model.natural_vjp(theta, dreams.z, cotangents[:, 1:], -cotangents[:, 0])
 
 

@@ -1,4 +1,4 @@
-"""Ridge regression of conditional expectations, and the choice of the ridge by leave-one-out error.
+"""Ridge regression of conditional expectations, and the choice of bandwidth and ridge by leave-one-out error.
 
 With the kernel ``K (N, N)`` between the inputs of a sample and ``G (N, M)`` between them and new inputs, any target
 ``y (N,)`` is predicted by ``A' y`` with ``A = (K + ridge * I)^-1 G (N, M)``: the weights do not depend on the target.

@@ -147,8 +147,7 @@ class Trainer:
         """Return the state with the highest likelihood. Several states need a model that has one."""
         if len(states) == 1:
             return states[0]
-        problem = self._problem
-        return max(states, key=lambda state: problem.score(self._theta(state), problem.X))
+        return max(states, key=lambda state: self._problem.score(self._theta(state), self._problem.X))
 
     # ------------------------------------------------------------------ findings that are worth a warning
 
