@@ -319,10 +319,10 @@ class AmortisedWakeSleep(
         """Train copies of the state, set the fitted attributes on success, and return warnings."""
         self._validate_params()
         model_for = self._asked_model if fresh else lambda n_columns: self._fitted.model
-        table = amortised.read_model_table(self, X, model_for, reset=fresh)
-        X, model = table.values, table.model
+        X, columns = amortised.read_model_table(self, X, model_for, reset=fresh)
+        model, names = columns["model_"], columns.get("feature_names_in_")
         n_extreme_before = self._fitted.state.moments.n_extreme if partial and not fresh else 0
-        moments = kinds.column_moments(X, table.names)
+        moments = kinds.column_moments(X, names)
         start = amortised.new_training if fresh else amortised.continued_training
         trainer, states = start(self, model, X, moments, partial=partial)
         n_epochs = 1 if partial else self.max_iter
@@ -330,31 +330,30 @@ class AmortisedWakeSleep(
         state = states[0]
 
         def attributes(state):
-            return {**table.attributes, **amortised.fitted_attributes(model, trainer, state)}
+            return {**columns, **amortised.fitted_attributes(model, trainer, state)}
 
         def best_trained():
             trained = [state for state in states if state.n_epochs > n_epochs_before]
             return trainer.best(trained) if trained else None
 
         def diverged(error):
-            advice = (
-                f"Lower learning_rate_init, which is {self.learning_rate_init!r}, or bound the parameters with a "
-                "`project` of the model."
+            return state, (
+                f"{error}. Lower learning_rate_init, which is {self.learning_rate_init!r}, or bound the parameters "
+                "with a `project` of the model. The last finite parameters are kept."
             )
-            return state, f"{error}. {advice} The last finite parameters are kept."
 
         monitor = FitMonitor(self, X, n_epochs * len(states), attributes, amortised.report)
+        # A warm start that diverges keeps its last finite parameters; `partial_fit` keeps the previous solution.
         replace = not (fresh or partial)
         with self._keeping(attributes, best_trained, diverged, replace=replace), self._limited_threads():
             for state in states:
                 trainer.run(state, n_epochs, monitor, default_backend(), watched=not partial)
             state = trainer.best(states)
-            findings = trainer.findings(state)
+            notices = amortised.notices(trainer, state, self.batch_size)
         self._adopt(attributes(state))
         monitor.fit_end(state)
-        notices = amortised.notices(findings, self.batch_size)
         if offers(model, COLUMN_UNITS):
-            notices += kinds.extremes(n_extreme_before, state.moments.n_extreme, table.names)
+            notices += kinds.extremes(n_extreme_before, state.moments.n_extreme, names)
         return notices
 
     def _asked_model(self, n_features):
@@ -382,7 +381,7 @@ class AmortisedWakeSleep(
         """Return the fit, which another thread may replace meanwhile, and a valid table."""
         check_is_fitted(self)
         fit = self._fitted
-        return fit, amortised.read_model_table(self, X, lambda n_columns: fit.model, reset=False).values
+        return fit, amortised.read_model_table(self, X, lambda n_columns: fit.model, reset=False)[0]
 
     def estimate_gradient(self, X, random_state=None):
         """Estimate the gradient of the mean log-likelihood of `X` at the fitted parameters.
@@ -417,7 +416,7 @@ class AmortisedWakeSleep(
         """
         fit, X = self._checked(X)
         with self._limited_threads():
-            problem = amortised.problem(self, fit.model, X, fit.state.units)
+            problem = amortised.problem(self, fit.model, X, fit.state.units, fit.state.regression.form)
             return inference.estimate_gradient(problem, fit, Streams(entropy(random_state)))
 
     def expect(self, X, f):
@@ -457,7 +456,8 @@ class AmortisedWakeSleep(
 
     def _expectation(self, fit, X, f):
         with self._limited_threads():
-            return inference.posterior_expectation(amortised.problem(self, fit.model, X, fit.state.units), fit, f)
+            problem = amortised.problem(self, fit.model, X, fit.state.units, fit.state.regression.form)
+            return inference.posterior_expectation(problem, fit, f)
 
     def transform(self, X):
         """Estimate the posterior expectation of the model's ``latent_function``.
@@ -588,8 +588,7 @@ class AmortisedWakeSleep(
         n_samples = check_n_samples(n_samples)
         rng = np.random.default_rng(entropy(random_state))
         fit = self._fitted
-        model = GuardedModel(fit.model)
-        return inference.samples(model, fit, n_samples, rng, model.label("sample"))
+        return inference.samples(GuardedModel(fit.model), fit, n_samples, rng)
 
 
 # scikit-learn wraps `transform` for `set_output` while the class is made, and would lose the condition.

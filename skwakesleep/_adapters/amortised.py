@@ -1,7 +1,7 @@
 """Between `AmortisedWakeSleep` and the engine: parameters become settings, and findings become warnings."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,43 +12,23 @@ from skwakesleep._adapters.parameters import entropy
 from skwakesleep._adapters.tables import check_table
 from skwakesleep._engine.amortised.forms import Direct
 from skwakesleep._engine.amortised.optional_methods import missing_methods
-from skwakesleep._engine.amortised.problem import Problem, Settings
+from skwakesleep._engine.amortised.problem import DEFAULT_BATCH_SIZE, Problem, Settings
 from skwakesleep._engine.amortised.state import AmortisedState, Fit
-from skwakesleep._engine.amortised.trainer import Findings, Trainer
-from skwakesleep._engine.amortised.tuning import RegressionSettings
+from skwakesleep._engine.amortised.trainer import Trainer
 from skwakesleep._engine.amortised.units import Units, units_for
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep.models._checks import GuardedModel, probe
 from skwakesleep.models._parameters import same_model
 
+Training = tuple[Trainer, list[AmortisedState]]
+
 # Largest magnitude of values whose squares, added up, do not overflow.
 MAX_MAGNITUDE = 1e150
 
 
-class ModelTable(NamedTuple):
-    """A table of the user's as a model reads it.
-
-    Attributes
-    ----------
-    values : ndarray of shape (n_rows, n_columns), float64
-        The values, in the range of the model.
-    model : GenerativeModel
-        The model.
-    attributes : dict of str to Any
-        Fitted attributes that describe the columns and the model.
-    """
-
-    values: NDArray
-    model: Any
-    attributes: dict[str, Any]
-
-    @property
-    def names(self) -> NDArray | None:
-        """Names of the columns, if they have any."""
-        return self.attributes.get("feature_names_in_")
-
-
-def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *, reset: bool) -> ModelTable:
+def read_model_table(
+    estimator: Any, X: Any, model_for: Callable[[int], Any], *, reset: bool
+) -> tuple[NDArray, dict[str, Any]]:
     """Read the user's table for a model.
 
     Parameters
@@ -62,6 +42,13 @@ def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *,
     reset : bool
         Whether the columns may differ from those of an earlier fit.
 
+    Returns
+    -------
+    values : ndarray of shape (n_rows, n_columns), float64
+        The values, in the range of the model.
+    attributes : dict of str to Any
+        Fitted attributes that describe the columns and the model.
+
     Raises
     ------
     ValueError
@@ -69,8 +56,8 @@ def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *,
     TypeError
         If the model lacks required methods, and as `check_table`.
     """
-    table, attributes = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
-    values = cast(NDArray, table)
+    values: Any
+    values, attributes = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
     largest = np.abs(values).max(axis=0)
     if largest.max() > MAX_MAGNITUDE:
         column = int(largest.argmax())
@@ -81,35 +68,33 @@ def read_model_table(estimator: Any, X: Any, model_for: Callable[[int], Any], *,
     model = model_for(values.shape[1])
     observation_range = getattr(model, "observation_range", (-np.inf, np.inf))
     kinds.check_range(values, observation_range, attributes.get("feature_names_in_"))
-    return ModelTable(values, model, {**attributes, "model_": model})
+    return values, {**attributes, "model_": model}
 
 
 # ---------------------------------------------------------------------- parameters
 
 
-def settings(estimator: Any) -> Settings:
-    """Return the settings that the parameters of an estimator stand for."""
+def settings(estimator: Any, gradient: str) -> Settings:
+    """Return the settings that the parameters of an estimator stand for, with a given form of the gradient."""
     feature_map = estimator.feature_map
     named = feature_map is None or isinstance(feature_map, str)
     return Settings(
-        gradient=estimator.gradient,
+        gradient=gradient,
         n_dreams=int(estimator.n_sleep),
-        batch_size=None if estimator.batch_size == "auto" else estimator.batch_size,
+        batch_size=DEFAULT_BATCH_SIZE if estimator.batch_size == "auto" else estimator.batch_size,
         learning_rate=float(estimator.learning_rate_init),
         reuse_dreams=estimator.reuse_sleep,
-        fit_transformer=None if named else lambda x: clone(feature_map).fit(x),
-        regression=RegressionSettings(
-            bandwidth=None if estimator.bandwidth == "median" else float(estimator.bandwidth),
-            ridge=float(estimator.ridge),
-            tuned=estimator.tune is not None,
-            n_components=estimator.n_components,
-            feature_map=feature_map if named else None,
-        ),
+        bandwidth=None if estimator.bandwidth == "median" else float(estimator.bandwidth),
+        ridge=float(estimator.ridge),
+        tuned=estimator.tune is not None,
+        n_components=estimator.n_components,
+        # scikit-learn's rule: an estimator does not fit the objects in its parameters, but clones of them.
+        feature_map=feature_map if named else lambda x: clone(feature_map).fit(x),
     )
 
 
-def problem(estimator: Any, model: Any, X: NDArray, units: Units) -> Problem:
-    """Return the problem that the engine trains on or infers from.
+def problem(estimator: Any, model: Any, X: NDArray, units: Units, gradient: str) -> Problem:
+    """Return the problem that the engine trains on or infers from, with a given form of the gradient or "auto".
 
     Raises
     ------
@@ -118,21 +103,21 @@ def problem(estimator: Any, model: Any, X: NDArray, units: Units) -> Problem:
     ValueError
         If parameters contradict each other.
     """
-    result = Problem(GuardedModel(model), X, units, settings(estimator))
-    additive = estimator.feature_map == "additive"
+    result = Problem(GuardedModel(model), X, units, settings(estimator, gradient))
     usual = result.forms.usual
-    if estimator.gradient == "auto" and missing_methods(model, usual.needs):
-        raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
-    _check_offers(model, usual.needs, "gradient", estimator.gradient, "auto")
-    if estimator.reuse_sleep and not result.simulation.local:
-        _check_offers(model, ["log_joint"], "reuse_sleep", True, False)
-    if additive:
+    if not result.simulation.local:  # local factors are used only if the model has all their methods
+        if gradient == "auto" and missing_methods(model, usual.needs):
+            raise TypeError("model has neither grad_log_joint nor the methods of an exponential family.")
+        _check_offers(model, usual.needs, "gradient", gradient, "auto")
+        if estimator.reuse_sleep:
+            _check_offers(model, ["log_joint"], "reuse_sleep", True, False)
+    if estimator.feature_map == "additive":
         _check_offers(model, ["latent_function"], "feature_map", "additive", "predictive")
-    if additive and usual.name == Direct.name:
-        raise ValueError(
-            "feature_map='additive' predicts natural parameters, not the scores that gradient='direct' regresses, "
-            "and so does 'auto' unless the model is an exponential family. Use feature_map='predictive'."
-        )
+        if usual.name == Direct.name:
+            raise ValueError(
+                "feature_map='additive' predicts natural parameters, not the scores that gradient='direct' regresses, "
+                "and so does 'auto' unless the model is an exponential family. Use feature_map='predictive'."
+            )
     return result
 
 
@@ -145,9 +130,7 @@ def _check_offers(model: Any, methods: Any, name: str, value: Any, default: Any)
         )
 
 
-def new_training(
-    estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool
-) -> tuple[Trainer, list[AmortisedState]]:
+def new_training(estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool) -> Training:
     """Return a trainer and new states, after a first call of the methods of the model.
 
     Raises
@@ -156,8 +139,8 @@ def new_training(
         If there are several restarts and no likelihood, or the model gives something other than its protocol says.
     """
     n_restarts = 1 if partial else estimator.n_restarts
-    trained = problem(estimator, model, X, units_for(GuardedModel(model), moments))
-    if n_restarts > 1 and missing_methods(model, ["log_likelihood"]):
+    trained = problem(estimator, model, X, units_for(GuardedModel(model), moments), estimator.gradient)
+    if n_restarts > 1 and not hasattr(model, "log_likelihood"):
         raise ValueError(
             f"n_restarts={n_restarts} needs a model with log_likelihood, by which to choose among the fits. Set "
             "n_restarts=1, or fit with several values of random_state and choose by what matters to you."
@@ -169,9 +152,7 @@ def new_training(
     return trainer, states
 
 
-def continued_training(
-    estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool
-) -> tuple[Trainer, list[AmortisedState]]:
+def continued_training(estimator: Any, model: Any, X: NDArray, moments: Moments, *, partial: bool) -> Training:
     """Return a trainer and a copy of the state, with the learning rate of now, in the units of the rows or the stream.
 
     Raises
@@ -184,14 +165,14 @@ def continued_training(
             f"model is {estimator.model!r}, but the one to continue from is {model!r}. Restore it, or start anew with "
             "fit and warm_start=False."
         )
-    state = estimator._training_state().copy()
-    state.set_learning_rate(float(estimator.learning_rate_init))
+    state = estimator._training_state().copy()  # if training fails, the estimator is unchanged
+    state.optimizer.learning_rate = float(estimator.learning_rate_init) * state.step_factor
     state.moments = state.moments.merged(moments) if partial else moments
     guarded = GuardedModel(model)
     units = units_for(guarded, state.moments)
-    if state.units.differ(units):
+    if state.units.differ(units):  # small changes are not worth a reset of the optimizer
         state.enter(units, guarded.params_in_units)
-    return Trainer(problem(estimator, model, X, state.units)), [state]
+    return Trainer(problem(estimator, model, X, state.units, estimator.gradient)), [state]
 
 
 # ---------------------------------------------------------------------- results
@@ -207,6 +188,7 @@ def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> di
         "gradient_": regression.form,
         "bandwidth_": regression.bandwidth,
         "ridge_": regression.ridge,
+        # Copies, because the state may be trained further.
         "loo_errors_": list(regression.errors),
         "coverages_": list(regression.coverages),
         "effective_sample_sizes_": list(regression.effective_sample_sizes),
@@ -217,30 +199,30 @@ def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> di
     }
 
 
-def notices(findings: Findings, batch_size: int | str) -> list[Warning]:
+def notices(trainer: Trainer, state: AmortisedState, batch_size: int | str) -> list[Warning]:
     """Return warnings of a clipped batch size, a useless regression, a fall of the likelihood and a remaining gain."""
     messages = []
-    if batch_size not in ("auto", findings.batch_size):
+    if batch_size not in ("auto", trainer.batch_size):
         messages.append(
             f"batch_size={batch_size} is larger than the number of training rows and was clipped to "
-            f"{findings.batch_size}."
+            f"{trainer.batch_size}."
         )
-    if findings.useless_error is not None:
+    if (error := trainer.useless_error(state)) is not None:
         messages.append(
-            f"The regression predicts no better than a constant (leave-one-out error {findings.useless_error:.2f}), so "
-            "the fit says little. Raise n_sleep, or set feature_map."
+            f"The regression predicts no better than a constant (leave-one-out error {error:.2f}), so the fit says "
+            "little. Raise n_sleep, or set feature_map."
         )
-    exact = ", or set gradient='exact'" if findings.could_use_exact else ""
-    if findings.fall is not None:
-        best_score, best_epoch, score = findings.fall
+    exact = ", or set gradient='exact'" if trainer.could_use_exact else ""
+    if (fall := trainer.fall(state)) is not None:
+        best_score, best_epoch, score = fall
         messages.append(
             f"The mean log-likelihood was {best_score:.2f} nats after epoch {best_epoch}, and {score:.2f} at the end "
             f"of training. The parameters of the former are kept. Raise n_sleep, lower learning_rate_init{exact}."
         )
-    if findings.exact_gain is not None:
+    if (gain := trainer.exact_gain(state)) is not None:
         messages.append(
-            f"A short climb along the exact gradient raises the mean log-likelihood by {findings.exact_gain:.2f} nats. "
-            f"Raise max_iter, n_sleep{exact}."
+            f"A short climb along the exact gradient raises the mean log-likelihood by {gain:.2f} nats. Raise "
+            f"max_iter, n_sleep{exact}."
         )
     return [UserWarning(message) for message in messages]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs
+from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs, parts
 from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY, missing_methods, offers
 from skwakesleep.models._methods import METHODS, Shape, arrays
 from skwakesleep.models._parameters import is_count
@@ -163,11 +163,6 @@ class GuardedModel:
         if (scale < 0).any():
             first = int(np.argmax(scale < 0))
             raise self._wrong(name, "scales of zero or more", f"{float(scale[first])!r} for column {first}")
-
-
-def parts(z: Any) -> tuple[Any, ...]:
-    """Return the arrays of latents, which are one array or a tuple of arrays."""
-    return z if isinstance(z, tuple) else (z,)
 
 
 def _sizes(arguments: Mapping[str, Shape], args: tuple[Any, ...]) -> dict[str, int]:

@@ -11,22 +11,24 @@ from skwakesleep._engine.amortised.dreams import (
     Pairs,
     Simulation,
     StoredDreams,
+    described_params,
     effective_sample_size,
     systematic_resample,
 )
-from skwakesleep._engine.amortised.forms import FORMS, Forms, asked_forms
+from skwakesleep._engine.amortised.forms import asked_forms
 from skwakesleep._engine.amortised.gradient import (
     ENOUGH_EFFECTIVE_DREAMS,
     N_REGRESSED_STEPS,
     TUNING_INTERVAL,
     AmortisedGradient,
 )
+from skwakesleep._engine.amortised.problem import Problem, Settings
+from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import AmortisedState, RegressionState
 from skwakesleep._engine.amortised.tuning import (
     BANDWIDTH_FACTORS,
     MAX_KERNEL_PAIRS,
-    N_TUNING_PAIRS,
-    RegressionSettings,
+    N_RANDOM_FEATURES,
     balanced,
     coverage,
     expectation,
@@ -34,6 +36,7 @@ from skwakesleep._engine.amortised.tuning import (
     fit_regression,
     set_regression,
 )
+from skwakesleep._engine.amortised.units import UNCHANGED
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.optimizers import Adam
 from skwakesleep.models import LatentFactors
@@ -54,21 +57,13 @@ def X(model, theta, rng):
     return model.sample(theta + 0.2 * rng.normal(size=len(theta)), 400, rng)[1]
 
 
-def make_objective(model, theta, gradient, *, n_dreams=1000, seed=0, state=None, settings=None):
-    simulation = Simulation(model)
-    return AmortisedGradient(
-        simulation,
-        asked_forms(gradient, simulation),
-        settings or RegressionSettings(),
-        state or RegressionState(),
-        theta,
-        n_dreams=n_dreams,
-        streams=Streams(seed),
-    )
+def make_objective(model, theta, X, *, state=None, seed=0, **settings):
+    problem = Problem(model, X, UNCHANGED, Settings(**{"n_dreams": 1000} | settings))
+    return AmortisedGradient(problem, state or RegressionState(), theta, Streams(seed))
 
 
 def gradient_of(model, theta, X, gradient, **options):
-    objective = make_objective(model, theta, gradient, **options)
+    objective = make_objective(model, theta, X, gradient=gradient, **options)
     assert objective(X) is None
     assert objective.failure is None
     return objective.gradient
@@ -97,12 +92,12 @@ def test_exact_form_equals_the_gradient_of_the_model(model, theta, X):
 )
 def test_form_has_the_direction_of_the_exact_gradient(form, feature_map, min_cosine, model, theta, X):
     exact = model.grad_log_likelihood(theta, X)
-    settings = RegressionSettings(feature_map=feature_map, latent_function=model.latent_function)
-    cosines = [cosine(gradient_of(model, theta, X, form, seed=seed, settings=settings), exact) for seed in range(4)]
+    fits = [gradient_of(model, theta, X, form, seed=seed, feature_map=feature_map) for seed in range(4)]
+    cosines = [cosine(fit, exact) for fit in fits]
     assert min(cosines) > min_cosine
     # Negative control: columns permuted independently.
     shuffled = np.random.default_rng(1).permuted(X, axis=0)
-    assert cosine(gradient_of(model, theta, shuffled, form, settings=settings), exact) < min_cosine
+    assert cosine(gradient_of(model, theta, shuffled, form, feature_map=feature_map), exact) < min_cosine
 
 
 def test_more_dreams_improve_the_gradient(model, theta, X):
@@ -123,7 +118,8 @@ def test_random_features_are_used_with_many_dreams(model, theta, X):
     assert cosine(gradient, exact) > 0.95
     assert cosine(other, exact) > 0.95
     few, many = (fit_regression(np.zeros((n, 1)), 1.0, 1.0, np.random.default_rng(0)) for n in (20, 2001))
-    assert type(few) is not type(many)
+    assert few._features is None
+    assert many._features.shape == (2001, N_RANDOM_FEATURES)
 
 
 def without(model, *methods):
@@ -207,18 +203,20 @@ def test_importance_weighting_can_be_preferred(model, theta, X):
 def test_available_forms_depend_on_the_methods_of_the_model(model):
     auto, direct = (asked_forms(gradient, Simulation(model)) for gradient in ("auto", "direct"))
     assert (auto.usual.name, auto.weighted.name) == ("exponential", "importance")
-    assert (direct.usual.name, direct.weighted) == ("direct", None)
+    assert direct.usual.name == "direct"
+    assert direct.usual is direct.weighted
     local = asked_forms("auto", LocalSimulation(model))  # the densities of the model are of complete rows
-    assert (local.usual.name, local.weighted) == ("direct", None)
-    assert local.usual.needs != direct.usual.needs
+    assert local.usual.name == "direct"
+    assert local.usual is local.weighted
 
 
-def test_form_is_chosen_by_name_or_by_preference(model):
-    usual, weighted = (FORMS[name](Simulation(model)) for name in ("direct", "importance"))
-    both, one = Forms(usual, weighted), Forms(usual)
-    assert both.choose(True) is both.named("importance") is weighted
-    assert both.choose(False) is both.named("direct") is one.choose(True) is usual
-    assert one.named("importance") is None
+@pytest.mark.parametrize("gradient", ["exponential", "importance"])
+def test_form_asked_for_is_used_whatever_is_effective(gradient, model, theta, X):
+    """The 400 rows have many effective dreams, and importance weighting is preferred."""
+    state = RegressionState(n_steps=N_REGRESSED_STEPS, weighing_preferred=True)
+    gradient_of(model, theta, X, gradient, state=state)
+    assert state.effective_sample_sizes[0] > ENOUGH_EFFECTIVE_DREAMS
+    assert state.form == gradient
 
 
 @pytest.mark.parametrize("previous", ["importance", "exact", "direct"])
@@ -232,7 +230,7 @@ def test_change_of_form_retunes_the_regression(previous, model, theta, X):
 
 @pytest.mark.parametrize("feature_map", ["predictive", "learned"])
 def test_feature_map_keeps_the_number_of_few_columns(feature_map, rng):
-    settings = RegressionSettings(feature_map=feature_map)
+    settings = Settings(feature_map=feature_map)
     x = rng.normal(size=(60, 4))
     for n_columns, expected in (3, 3), (4, 1):
         state = RegressionState()
@@ -246,7 +244,7 @@ def test_feature_map_keeps_the_number_of_few_columns(feature_map, rng):
 def test_regression_is_tuned_at_intervals(theta, X):
     model = without(LatentFactors(5, 2), "log_prob_x_given_z")
     state = RegressionState()
-    objective = make_objective(model, theta, "exponential", n_dreams=50, state=state)
+    objective = make_objective(model, theta, X, gradient="exponential", n_dreams=50, state=state)
     for _ in range(TUNING_INTERVAL + 1):
         objective(X[:20])
     assert len(state.errors) == len(state.coverages) == 2
@@ -255,8 +253,7 @@ def test_regression_is_tuned_at_intervals(theta, X):
 
 def test_untuned_regression_uses_the_given_bandwidth_and_ridge(model, theta, X):
     state = RegressionState()
-    settings = RegressionSettings(bandwidth=2.5, ridge=0.01, tuned=False)
-    gradient_of(model, theta, X, "exponential", state=state, settings=settings)
+    gradient_of(model, theta, X, "exponential", state=state, bandwidth=2.5, ridge=0.01, tuned=False)
     assert (state.bandwidth, state.ridge) == (2.5, 0.01)
 
 
@@ -275,7 +272,7 @@ def test_bandwidths_near_the_last_choice_are_tried(index):
 def test_ridge_of_noise_is_limited_in_training(feature_map, rng):
     """In training, a large ridge would shrink the predictions of latents that are hard to predict."""
     x, noise = rng.normal(size=(200, 2)), rng.normal(size=(200, 1))
-    settings = RegressionSettings(feature_map=feature_map, latent_function=lambda z: z)
+    settings = Settings(feature_map=feature_map, latent_function=lambda z: z)
     state = RegressionState()
     set_regression(state, settings, Pairs(noise, x), [noise])
     assert state.ridge == pytest.approx(100 * settings.ridge)
@@ -289,7 +286,7 @@ def test_additive_regression_is_tuned_on_all_pairs(rng):
     """Tuning needs more pairs than the 127 features: with fewer pairs the selected ridge is too large."""
     z = rng.laplace(size=(3000, 12))
     x = z @ np.linalg.qr(rng.normal(size=(12, 12)))[0] + 0.3 * rng.normal(size=(3000, 12))
-    settings = RegressionSettings(feature_map="additive", latent_function=lambda z: z)
+    settings = Settings(feature_map="additive", latent_function=lambda z: z)
     all_pairs, few = RegressionState(), RegressionState()
     set_regression(all_pairs, settings, Pairs(z, x), [z])
     set_regression(few, settings, Pairs(z, x).head(N_TUNING_PAIRS), [z[:N_TUNING_PAIRS]])
@@ -329,10 +326,10 @@ def test_non_finite_values_are_reported(method, model, theta, X):
         def natural_vjp(self, *args):
             return super().natural_vjp(*args) * (np.nan if method == "natural_vjp" else 1)
 
-    objective = make_objective(Broken(5, 2), theta, "exponential", n_dreams=50)
+    objective = make_objective(Broken(5, 2), theta, X, gradient="exponential", n_dreams=50)
     assert np.isnan(objective(X))
-    assert "not finite" in objective.failure.reason
-    assert_array_equal(objective.failure.theta, theta)
+    assert "not finite" in objective.failure
+    assert objective.failure.endswith(f", at {described_params(theta)}")
     assert objective.followed is None
 
 

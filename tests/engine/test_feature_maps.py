@@ -15,8 +15,8 @@ from skwakesleep._engine.amortised.feature_maps import (
     predictive_directions,
     scaling,
 )
-from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel
-from skwakesleep._engine.amortised.ridge import kernel_residuals, standardized
+from skwakesleep._engine.amortised.kernels import gaussian_kernel
+from skwakesleep._engine.amortised.regression import kernel_residuals, standardized
 from skwakesleep._engine.amortised.units import Units
 
 
@@ -34,17 +34,17 @@ def test_error_of_a_projection_is_the_leave_one_out_error(x, targets, rng):
     projection = rng.normal(size=(2, 6))
     u = x @ projection.T
     residuals = kernel_residuals(gaussian_kernel(u, u, 1.0), targets, [1e-2])[0]
-    assert leave_one_out_gradient(projection, x, targets, 1e-2).error == pytest.approx(np.square(residuals).mean())
+    assert leave_one_out_gradient(projection, x, targets, 1e-2)[0] == pytest.approx(np.square(residuals).mean())
 
 
 def test_gradient_of_the_leave_one_out_error_equals_central_differences(x, targets, rng):
     projection = 0.5 * rng.normal(size=(2, 6))
-    gradient = leave_one_out_gradient(projection, x, targets, 1e-2).gradient
+    gradient = leave_one_out_gradient(projection, x, targets, 1e-2)[1]
     expected = np.empty_like(gradient)
     for index in np.ndindex(projection.shape):
         step = np.zeros_like(projection)
         step[index] = 1e-5
-        up, down = (leave_one_out_gradient(projection + sign * step, x, targets, 1e-2).error for sign in (1, -1))
+        up, down = (leave_one_out_gradient(projection + sign * step, x, targets, 1e-2)[0] for sign in (1, -1))
         expected[index] = (up - down) / 2e-5
     assert_allclose(gradient, expected, atol=1e-6 * abs(expected).max())
 

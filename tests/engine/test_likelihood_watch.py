@@ -1,5 +1,7 @@
 """Reaction to a fall of the likelihood, and the estimate of the remaining gain."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -13,15 +15,19 @@ from skwakesleep._engine.amortised.likelihood_watch import (
     significant,
     spread_rows,
 )
+from skwakesleep._engine.amortised.problem import Problem, Settings
 from skwakesleep._engine.amortised.state import AmortisedState
+from skwakesleep._engine.amortised.units import UNCHANGED
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.optimizers import Adam
 
 ROWS = np.zeros((500, 1))
 
 
-def unchanged(theta):
-    return theta
+def problem_of(log_likelihood, grad_log_likelihood=None, X=ROWS):
+    """Return a problem whose model has a given likelihood and its gradient."""
+    model = SimpleNamespace(log_likelihood=log_likelihood, grad_log_likelihood=grad_log_likelihood)
+    return Problem(model, X, UNCHANGED, Settings(gradient="exact"))
 
 
 def log_likelihood(theta, rows):
@@ -35,7 +41,7 @@ def state():
 
 @pytest.fixture
 def watch(state):
-    return LikelihoodWatch(log_likelihood, unchanged, ROWS, state)
+    return LikelihoodWatch(problem_of(log_likelihood), state)
 
 
 def move(state, value):
@@ -63,7 +69,7 @@ def test_fall_restores_the_best_parameters_and_reduces_the_steps(watch, state):
 @pytest.mark.parametrize("score", [np.nan, -np.inf])
 def test_non_finite_likelihood_is_a_fall(score, state):
     scores = iter([-1.0, score])
-    watch = LikelihoodWatch(lambda theta, rows: np.full(len(rows), next(scores)), unchanged, ROWS, state)
+    watch = LikelihoodWatch(problem_of(lambda theta, rows: np.full(len(rows), next(scores))), state)
     watch.check()
     assert watch.has_fallen
 
@@ -92,8 +98,8 @@ def test_small_difference_is_not_significant_with_few_rows():
 
 
 def test_remaining_gain_reaches_the_maximum():
-    gain = remaining_gain(log_likelihood, lambda theta, rows: -2 * theta, unchanged, np.array([1.0, 2.0]), ROWS)
-    assert gain == pytest.approx(5)
+    problem = problem_of(log_likelihood, lambda theta, rows: -2 * theta)
+    assert remaining_gain(problem, np.array([1.0, 2.0])) == pytest.approx(5)
 
 
 def test_remaining_gain_is_measured_on_held_out_rows_of_a_large_table():
@@ -106,8 +112,8 @@ def test_remaining_gain_is_measured_on_held_out_rows_of_a_large_table():
     def slope(theta, rows):
         return -2 * (theta - rows.mean(axis=0))
 
-    assert remaining_gain(score, slope, unchanged, np.zeros(1), rows) == pytest.approx(-1)
-    assert remaining_gain(score, slope, unchanged, np.zeros(1), rows[:100]) == pytest.approx(0.25)
+    assert remaining_gain(problem_of(score, slope, rows), np.zeros(1)) == pytest.approx(-1)
+    assert remaining_gain(problem_of(score, slope, rows[:100]), np.zeros(1)) == pytest.approx(0.25)
 
 
 def test_spread_rows_are_evenly_spaced():

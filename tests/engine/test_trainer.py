@@ -1,12 +1,14 @@
 """The trainer: initial states, divergence, and findings."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from skwakesleep._engine.amortised.problem import Problem, Settings
-from skwakesleep._engine.amortised.trainer import DEFAULT_BATCH_SIZE, LARGE_GAIN, Trainer
-from skwakesleep._engine.amortised.tuning import RegressionSettings
+from skwakesleep._engine.amortised.dreams import described_params
+from skwakesleep._engine.amortised.problem import DEFAULT_BATCH_SIZE, Problem, Settings
+from skwakesleep._engine.amortised.trainer import LARGE_GAIN, Trainer
 from skwakesleep._engine.amortised.units import units_for
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.moments import measure
@@ -31,17 +33,8 @@ def X(rng):
     return 5 + rng.normal(size=(60, 1)) @ rng.normal(size=(1, N_FEATURES)) + rng.normal(size=(60, N_FEATURES))
 
 
-def trainer_of(model, X, *, feature_map="predictive", **settings):
-    defaults = {
-        "gradient": "auto",
-        "n_dreams": 60,
-        "batch_size": None,
-        "learning_rate": 0.02,
-        "reuse_dreams": False,
-        "fit_transformer": None,
-        "regression": RegressionSettings(feature_map=feature_map),
-    }
-    return Trainer(Problem(model, X, units_for(model, measure(X)), Settings(**defaults | settings)))
+def trainer_of(model, X, **settings):
+    return Trainer(Problem(model, X, units_for(model, measure(X)), Settings(**{"n_dreams": 60} | settings)))
 
 
 def trained(trainer, X, n_epochs=2, *, watched=True):
@@ -109,16 +102,18 @@ def test_no_finite_gradient_raises_value_error(X):
         pass
 
     trainer = trainer_of(Diverging(N_FEATURES, 1), X, gradient="exponential")
-    with pytest.raises(ValueError, match=r"^The model cannot be trained: the gradient was not finite, at theta = \["):
+    _, in_units, _ = trainer.parameters(trainer.starts(1, [0], measure(X))[0])
+    message = f"The model cannot be trained: the gradient was not finite, at {described_params(in_units)}."
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         trained(trainer, X)
 
 
 def test_no_findings_after_successful_training(X):
     trainer = trainer_of(LatentFactors(N_FEATURES, 1), X, n_dreams=300)
-    findings = trainer.findings(trained(trainer, X))
-    assert findings.batch_size == min(DEFAULT_BATCH_SIZE, len(X))
-    assert findings.useless_error is findings.fall is findings.exact_gain is None
-    assert findings.could_use_exact
+    state = trained(trainer, X)
+    assert trainer.batch_size == min(DEFAULT_BATCH_SIZE, len(X))
+    assert trainer.useless_error(state) is trainer.fall(state) is trainer.exact_gain(state) is None
+    assert trainer.could_use_exact
 
 
 def test_fall_is_reported_in_original_units(X):
@@ -129,24 +124,24 @@ def test_fall_is_reported_in_original_units(X):
     model = Downhill(N_FEATURES, 1)
     trainer = trainer_of(model, X, learning_rate=0.2, gradient="exponential")
     state = trained(trainer, X, 20)
-    fall = trainer.findings(state).fall
+    best_score, _, score = trainer.fall(state)
     _, in_units, _ = trainer.parameters(state)
-    assert fall.best_score > fall.score
-    assert fall.best_score == pytest.approx(model.log_likelihood(in_units, X).mean())
+    assert best_score > score
+    assert best_score == pytest.approx(model.log_likelihood(in_units, X).mean())
 
 
 def test_gain_of_the_exact_gradient_is_reported_after_enough_steps(X):
     short, long = (trainer_of(LatentFactors(N_FEATURES, 1), X, learning_rate=1e-6) for _ in range(2))
-    assert short.findings(trained(short, X, 100)).exact_gain is None
-    assert long.findings(trained(long, X, 200)).exact_gain > LARGE_GAIN
+    assert short.exact_gain(trained(short, X, 100)) is None
+    assert long.exact_gain(trained(long, X, 200)) > LARGE_GAIN
 
 
 def test_exact_gradient_is_not_recommended_if_in_use(X):
     trainer = trainer_of(LatentFactors(N_FEATURES, 1), X, gradient="exact")
-    assert not trainer.findings(trained(trainer, X)).could_use_exact
+    assert not trainer.could_use_exact
 
 
 def test_regression_no_better_than_a_constant_is_reported(rng):
     X = rng.normal(size=(30, 12))
     trainer = trainer_of(LatentFactors(12, 2), X, gradient="direct", n_dreams=10, feature_map=None)
-    assert trainer.findings(trained(trainer, X)).useless_error >= 1
+    assert trainer.useless_error(trained(trainer, X)) >= 1

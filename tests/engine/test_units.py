@@ -1,10 +1,13 @@
 """Units of columns: standardization, its inverse, and the criterion for new units."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from skwakesleep._engine.amortised.units import Units, gradient_in_units
+from skwakesleep._engine.amortised.problem import Problem, Settings
+from skwakesleep._engine.amortised.units import Units
 
 
 def test_restored_inverts_standardized(rng):
@@ -36,4 +39,6 @@ def test_seen_from_converts_between_units(rng):
 
 def test_gradient_in_units_follows_the_chain_rule(rng):
     theta, gradient, scale = rng.normal(size=4), rng.normal(size=4), np.array([1e3, 1e-3, 1e12, 1e-12])
-    assert_allclose(gradient_in_units(gradient, theta * scale, lambda t: t / scale), gradient / scale, rtol=1e-8)
+    model = SimpleNamespace(column_units=None, params_in_units=lambda theta, location, factor: theta * factor)
+    problem = Problem(model, np.ones((2, 4)), Units(np.zeros(4), scale), Settings(gradient="exact"))
+    assert_allclose(problem.gradient_in_units(gradient, theta * scale), gradient / scale, rtol=1e-8)

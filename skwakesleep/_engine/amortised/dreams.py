@@ -8,10 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.optional_methods import LOCAL_FACTORS
-
 Latents = Any
-PairDensity = Callable[[NDArray, Latents, NDArray], NDArray]
 
 # Share of the simulations that may fail. The others are conditional on success, which changes their density little.
 MAX_FAILED_SHARE = 0.1
@@ -32,6 +29,11 @@ class Pairs(NamedTuple):
     def head(self, n: int) -> "Pairs":
         """Return the first `n` pairs."""
         return Pairs(select(self.z, slice(n)), self.x[:n])
+
+
+def parts(z: Latents) -> tuple[Any, ...]:
+    """Return the arrays of latents, which are one array or a tuple of arrays."""
+    return z if isinstance(z, tuple) else (z,)
 
 
 def select(z: Latents, index: Any) -> Latents:
@@ -62,8 +64,8 @@ def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
         If the share of failures is significantly larger than `MAX_FAILED_SHARE`.
     """
     finite = np.isfinite(pairs.x).all(axis=1)
-    for part in pairs.z if isinstance(pairs.z, tuple) else (pairs.z,):
-        if np.asarray(part).dtype.kind in "fc":
+    for part in parts(pairs.z):
+        if np.asarray(part).dtype.kind in "fc":  # latents may also be integers, booleans or objects
             finite &= np.isfinite(part).reshape(len(finite), -1).all(axis=1)
     n, n_failed = len(finite), int((~finite).sum())
     if n_failed == 0:
@@ -79,14 +81,14 @@ def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
 
 def finite_draws(sample: Callable[[int], tuple[Latents, NDArray]], n: int, source: str) -> NDArray:
     """Return ``n`` simulated rows that are finite; failed draws are replaced by new ones."""
-    parts: list[NDArray] = []
+    draws: list[NDArray] = []
     n_missing = n
     while n_missing:
         pairs, n_missing = finite_pairs(Pairs(*sample(n_missing)), source)
-        parts.append(pairs.x)
-        if len(parts) > MAX_ROUNDS:
+        draws.append(pairs.x)
+        if len(draws) > MAX_ROUNDS:
             raise FailedSimulationsError(f"{source} still gives rows that are not finite after {MAX_ROUNDS} rounds")
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return draws[0] if len(draws) == 1 else np.concatenate(draws)
 
 
 def described_params(theta: NDArray) -> str:
@@ -101,15 +103,6 @@ def failing_at(theta: NDArray) -> Iterator[None]:
         yield
     except FailedSimulationsError as error:
         raise FailedSimulationsError(f"{error}, at {described_params(theta)}.") from error
-
-
-@contextmanager
-def memory_limited_by(parameter: str, value: int) -> Iterator[None]:
-    """Add the parameter to lower to the message when there is not enough memory."""
-    try:
-        yield
-    except MemoryError as error:
-        raise MemoryError(f"{parameter}={value} needs more memory than there is: {error} Lower {parameter}.") from error
 
 
 # ---------------------------------------------------------------------- where dreams come from
@@ -133,12 +126,12 @@ class Simulation:
 
     local = False
     source = "sample"
-    score_methods: tuple[str, ...] = ("grad_log_joint",)
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.log_joint: PairDensity | None = getattr(model, "log_joint", None)
-        self.log_prob_x_given_z: PairDensity | None = getattr(model, "log_prob_x_given_z", None)
+        whole = None if self.local else model  # the densities of a model are of whole observations
+        self.log_joint = getattr(whole, "log_joint", None)
+        self.log_prob_x_given_z = getattr(whole, "log_prob_x_given_z", None)
 
     def rows(self, X: NDArray) -> NDArray:
         """Return the rows to train on, given the data."""
@@ -165,11 +158,6 @@ class LocalSimulation(Simulation):
 
     local = True
     source = "sample_local"
-    score_methods = LOCAL_FACTORS
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self.log_joint = self.log_prob_x_given_z = None  # densities of whole observations
 
     def rows(self, X: NDArray) -> NDArray:
         return self.model.local_inputs(X)
@@ -189,7 +177,7 @@ class LocalSimulation(Simulation):
 
 def importance_weights(log_prob: NDArray) -> NDArray:
     """Return weights ``(N, M)`` that sum to one over the dreams, for each row of data."""
-    weights = np.exp(log_prob - log_prob.max(axis=0))
+    weights = np.exp(log_prob - log_prob.max(axis=0))  # at most one, so that nothing overflows
     weights /= weights.sum(axis=0)
     return weights
 
@@ -204,6 +192,7 @@ def systematic_resample(weights: NDArray, n: int, rng: np.random.Generator) -> N
     positions = (rng.random((weights.shape[1], 1)) + np.arange(n)) / n
     cumulative = np.cumsum(weights, axis=0).T
     rows = zip(cumulative, positions, strict=True)
+    # By rounding, the last cumulative weight may be below the last position.
     return np.stack([np.minimum(np.searchsorted(row, at), len(row) - 1) for row, at in rows])
 
 
@@ -225,13 +214,14 @@ class StoredDreams:
 
     def check(self) -> None:
         """Raise ValueError unless there are as many latents as observations and log joints."""
-        sizes = {len(part) for part in (self.x, self.log_joint, *(self.z if isinstance(self.z, tuple) else (self.z,)))}
+        sizes = {len(part) for part in (self.x, self.log_joint, *parts(self.z))}
         if len(sizes) > 1 or self.x.ndim != 2 or self.log_joint.ndim != 1:
             raise ValueError("the dreams to be used again have not one latent and one log joint each")
 
     def resampled(self, log_joint: NDArray, rng: np.random.Generator) -> Pairs | None:
         """Return the pairs resampled by importance, given their present log joints; None if too few are effective."""
         log_weights = (log_joint - self.log_joint)[:, np.newaxis]
+        # NaN, from densities that are not finite, counts as too few.
         if not effective_sample_size(log_weights) >= MIN_EFFECTIVE_SHARE * len(log_joint):
             return None
         chosen = systematic_resample(importance_weights(log_weights), len(log_joint), rng)[0]

@@ -7,15 +7,15 @@ the regression is additive instead.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 from scipy.optimize import minimize
 
-from skwakesleep._engine.amortised.kernel_regression import gaussian_kernel, median_distance
-from skwakesleep._engine.amortised.ridge import factorized, standardized
+from skwakesleep._engine.amortised.kernels import gaussian_kernel, median_distance
+from skwakesleep._engine.amortised.regression import factorized, standardized
 from skwakesleep._engine.amortised.units import Units
 from skwakesleep._engine.machine.moments import measure
 
@@ -161,10 +161,8 @@ def learned_directions(
 
     fit = minimize(loss, (start / scale).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": N_ITERATIONS})
     learned = fit.x.reshape(start.shape) * scale
-    before, after = (
-        leave_one_out_gradient(projection / scale, x[half:], targets[half:], ridge).error
-        for projection in (start, learned)
-    )
+    held_out = (x[half:], targets[half:], ridge)
+    before, after = (leave_one_out_gradient(projection / scale, *held_out)[0] for projection in (start, learned))
     return LinearMap(learned, predictive.center) if after < CONFIRMED * before else predictive
 
 
@@ -179,14 +177,7 @@ def _whitened(x: NDArray) -> tuple[NDArray, NDArray]:
     return whitening, centered @ whitening
 
 
-class LeaveOneOut(NamedTuple):
-    """The relative leave-one-out error with a linear feature map, and its gradient."""
-
-    error: float
-    gradient: NDArray
-
-
-def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ridge: float) -> LeaveOneOut:
+def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ridge: float) -> tuple[float, NDArray]:
     """Return the leave-one-out error with the kernel of ``x @ projection.T``, and its gradient in the projection.
 
     With ``C = (K + ridge * I)^-1``, ``alpha = C y``, ``q_i = 1 / C_ii`` and residuals ``r_i = alpha_i q_i``, a change
@@ -206,12 +197,15 @@ def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ri
 
     Returns
     -------
-    result : LeaveOneOut
-        Error, and gradient of shape (F, D).
+    error : float
+        Leave-one-out error, relative to predicting the mean.
+    gradient : ndarray of shape (F, D)
+        Its gradient.
     """
     u = x @ projection.T
     kernel = gaussian_kernel(u, u, 1.0)
-    inverse = _inverse(kernel, ridge)
+    factor, _ = factorized(kernel.copy(), ridge)
+    inverse = linalg.cho_solve(factor, np.eye(len(x)), overwrite_b=True, check_finite=False)
     alpha = inverse @ targets
     q = 1 / inverse.diagonal()
     residuals = alpha * q[:, np.newaxis]
@@ -222,9 +216,4 @@ def leave_one_out_gradient(projection: NDArray, x: NDArray, targets: NDArray, ri
     influence *= kernel
     # d exp(-|u_i - u_j|^2 / 2) = -kernel_ij (u_i - u_j) (du_i - du_j)
     grad_u = 2 * (influence @ u - influence.sum(axis=1)[:, np.newaxis] * u)
-    return LeaveOneOut(float(error) / targets.size, grad_u.T @ x / targets.size)
-
-
-def _inverse(kernel: NDArray, ridge: float) -> NDArray:
-    factor, _ = factorized(kernel.copy(), ridge)
-    return linalg.cho_solve(factor, np.eye(len(kernel)), overwrite_b=True, check_finite=False)
+    return float(error) / targets.size, grad_u.T @ x / targets.size

@@ -1,14 +1,15 @@
 """Forms of the gradient of the log-likelihood, computed from dreams."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import Pairs, Simulation, importance_weights, select, systematic_resample
 from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY, offers
-from skwakesleep._engine.amortised.tuning import N_TUNING_PAIRS
+from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 
 # Dreams drawn for each row of data, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
@@ -30,14 +31,11 @@ class Form:
     ----------
     name : str
         The value of the parameter `gradient` that asks for this form.
-    regresses : bool
-        Whether it needs a regression.
     needs : tuple of str
-        Methods that it needs of the model.
+        Methods that it needs of the model, unless the simulation is of local factors, which has its own.
     """
 
     name: str
-    regresses = False
     needs: tuple[str, ...]
 
     def __init__(self, simulation: Simulation) -> None:
@@ -47,13 +45,11 @@ class Form:
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         """Return groups ``(n, T)`` of targets to tune the regression to, for all pairs or the first ones.
 
-        Each group counts the same.
+        Each group counts the same. A form without a regression has none.
         """
-        raise NotImplementedError
+        return []
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         """Return the gradient, ``(P,)``."""
         raise NotImplementedError
 
@@ -65,11 +61,7 @@ class Direct(Form):
     """
 
     name = "direct"
-    regresses = True
-
-    def __init__(self, simulation: Simulation) -> None:
-        super().__init__(simulation)
-        self.needs = simulation.score_methods
+    needs = ("grad_log_joint",)
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         weight, score = np.ones(1), self._simulation.score
@@ -77,10 +69,8 @@ class Direct(Form):
         singles = [slice(n, n + 1) for n in range(n_pairs)]
         return [np.stack([score(theta, select(pairs.z, single), pairs.x[single], weight) for single in singles])]
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
-        weights = contracted(np.full((len(batch), 1), 1 / len(batch)))
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
+        weights = contract(np.full((len(batch), 1), 1 / len(batch)))
         return self._simulation.score(theta, dreams.z, dreams.x, weights[:, 0])
 
 
@@ -91,19 +81,17 @@ class Exponential(Form):
     """
 
     name = "exponential"
-    regresses = True
     needs = EXPONENTIAL_FAMILY
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         eta, psi = self._model.natural_parameters(theta, pairs.z)
         return [eta, psi[:, np.newaxis]]
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
+        # The gradient of sum_nm A_nm (eta(z_n) . s(x_m) - psi(z_n)) / M needs the sums of A over the batch only. With
+        # s(x) = 1 and the statistics side by side, one product gives those for psi and for eta.
         statistics = self._model.sufficient_statistics(batch)
-        values = np.column_stack([np.ones(len(batch)), statistics]) / len(batch)
-        cotangents = contracted(values)
+        cotangents = contract(np.column_stack([np.ones(len(batch)), statistics]) / len(batch))
         return self._model.natural_vjp(theta, dreams.z, cotangents[:, 1:], -cotangents[:, 0])
 
 
@@ -116,10 +104,10 @@ class ImportanceWeighted(Form):
     name = "importance"
     needs = ("log_prob_x_given_z",)
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, batch))
+        # For an exponential family the sum over all N x M pairs is a product of matrices. Otherwise it is estimated
+        # from some pairs, drawn by their weights.
         if hasattr(self._model, "natural_vjp"):
             statistics = weights @ (self._model.sufficient_statistics(batch) / len(batch))
             return self._model.natural_vjp(theta, dreams.z, statistics, -weights.mean(axis=1))
@@ -134,48 +122,35 @@ class Exact(Form):
     name = "exact"
     needs = ("grad_log_likelihood",)
 
-    def __call__(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, contracted: Contraction, rng: np.random.Generator
-    ) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
         return self._model.grad_log_likelihood(theta, batch)
 
 
 FORMS: dict[str, type[Form]] = {form.name: form for form in (Direct, Exponential, ImportanceWeighted, Exact)}
 
 
-@dataclass(frozen=True)
-class Forms:
+class Forms(NamedTuple):
     """The forms of the gradient that a training chooses from.
 
     Attributes
     ----------
     usual : Form
-        The form in use, unless importance weighting is chosen.
-    weighted : ImportanceWeighted or None
-        Chosen while enough dreams are effective; None if there is no choice.
+        In use until many dreams are effective.
+    weighted : Form
+        In use while many dreams are effective; the usual form if there is no choice.
     """
 
     usual: Form
-    weighted: ImportanceWeighted | None = None
-
-    def choose(self, weighing: bool) -> Form:
-        """Return the form to use, given whether importance weighting is preferable."""
-        return self.weighted if weighing and self.weighted is not None else self.usual
-
-    def named(self, name: str) -> Form | None:
-        """Return the form of a given name; None if there is no choice of it."""
-        if self.weighted is not None and self.weighted.name == name:
-            return self.weighted
-        return self.usual if self.usual.name == name else None
+    weighted: Form
 
 
 def asked_forms(gradient: str, simulation: Simulation) -> Forms:
     """Return the forms that a value of the parameter `gradient` asks for."""
     if gradient != "auto":
-        return Forms(FORMS[gradient](simulation))
-    if simulation.local or not offers(simulation.model, Exponential.needs):
-        usual: Form = Direct(simulation)
+        usual = FORMS[gradient](simulation)
+    elif simulation.local or not offers(simulation.model, Exponential.needs):
+        usual = Direct(simulation)
     else:
         usual = Exponential(simulation)
-    weighing = simulation.log_prob_x_given_z is not None
-    return Forms(usual, ImportanceWeighted(simulation) if weighing else None)
+    choice = gradient == "auto" and simulation.log_prob_x_given_z is not None
+    return Forms(usual, ImportanceWeighted(simulation) if choice else usual)

@@ -5,28 +5,17 @@ and observations, and kernel ridge regression learns the conditional expectation
 evaluated at the data (Wenliang, Moskovitz, Kanagawa & Sahani 2020). The posterior is not approximated.
 """
 
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import (
-    FailedSimulationsError,
-    Pairs,
-    Simulation,
-    StoredDreams,
-    effective_sample_size,
-    memory_limited_by,
-)
-from skwakesleep._engine.amortised.forms import Form, Forms
+from skwakesleep._engine.amortised import tuning
+from skwakesleep._engine.amortised.dreams import FailedSimulationsError, Pairs, StoredDreams, effective_sample_size
+from skwakesleep._engine.amortised.forms import FORMS, Form
+from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
+from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import RegressionState
-from skwakesleep._engine.amortised.tuning import (
-    N_TUNING_PAIRS,
-    RegressionSettings,
-    coverage,
-    fit_regression,
-    set_regression,
-)
 from skwakesleep._engine.arrays.random import Streams
 
 # Steps between two tunings of the regression.
@@ -38,42 +27,19 @@ ENOUGH_EFFECTIVE_DREAMS = 5.0
 N_REGRESSED_STEPS = 100
 
 
-class Failure(NamedTuple):
-    """Why the gradient could not be followed.
-
-    Attributes
-    ----------
-    reason : str
-        What was not finite.
-    theta : ndarray of shape (P,)
-        The parameters at that time.
-    """
-
-    reason: str
-    theta: NDArray
-
-
 class AmortisedGradient:
     """Gradient of the mean log-likelihood of a mini-batch, for ascent. The log-likelihood itself is not known.
 
     Parameters
     ----------
-    simulation : Simulation
-        Simulates the dreams.
-    forms : Forms
-        The forms of the gradient to choose from.
-    settings : RegressionSettings
-        What the user decides about the regression.
+    problem : Problem
+        Model, settings, and the forms of the gradient to choose from.
     state : RegressionState
         State of the regression; updated in place.
     parameters : ndarray of shape (P,)
         The flat vector that is being trained; read at every call.
-    n_dreams : int
-        Pairs simulated at each step.
     streams : Streams
         Provides the streams "dreams" and "particles".
-    reuse_dreams : bool
-        Whether dreams of earlier steps are used again, where the simulation has their log joint.
 
     Attributes
     ----------
@@ -81,55 +47,43 @@ class AmortisedGradient:
         Gradient at the last mini-batch.
     damping : None
         There is none.
-    failure : Failure or None
-        Why the last gradient could not be followed, if so.
+    failure : str or None
+        Why the last gradient could not be followed, and at which parameters, if so.
     followed : ndarray of shape (P,) or None
         The last parameters at which the gradient was finite; None before the first.
     """
 
     damping: NDArray | None = None
 
-    def __init__(
-        self,
-        simulation: Simulation,
-        forms: Forms,
-        settings: RegressionSettings,
-        state: RegressionState,
-        parameters: NDArray,
-        *,
-        n_dreams: int,
-        streams: Streams,
-        reuse_dreams: bool = False,
-    ) -> None:
+    def __init__(self, problem: Problem, state: RegressionState, parameters: NDArray, streams: Streams) -> None:
         self.gradient = np.zeros_like(parameters)
-        self.failure: Failure | None = None
+        self.failure: str | None = None
         self.followed: NDArray | None = None
-        self._simulation = simulation
-        self._forms = forms
-        self._settings = settings
+        self._problem = problem
+        self._simulation = problem.simulation
+        self._forms = problem.forms
         self._state = state
         self._parameters = parameters
-        self._n_dreams = n_dreams
         self._streams = streams
-        self._log_joint = simulation.log_joint if reuse_dreams else None
-        if forms.named(state.form) is None:  # the regression was tuned for another form, or is not tuned at all
+        self._log_joint = problem.simulation.log_joint if problem.settings.reuse_dreams else None
+        if state.form not in [form.name for form in problem.forms]:  # tuned for another form, or not tuned at all
             state.tuned_at = None
 
     def __call__(self, batch: NDArray) -> float | None:
         """Set `gradient` for a mini-batch; return None, or NaN if it cannot be followed."""
-        theta = self._parameters
-        with np.errstate(all="ignore"), memory_limited_by("n_sleep", self._n_dreams):
+        # Overflow of a model shows in the gradient, and is reported below.
+        with np.errstate(all="ignore"), memory_limited_by("n_sleep", self._problem.settings.n_dreams):
             try:
-                self.gradient[...] = self._at(theta, batch)
+                self.gradient[...] = self._at(self._parameters, batch)
             except FailedSimulationsError as error:
                 return self._fail(str(error))
         if not np.isfinite(self.gradient).all():
             return self._fail("the gradient was not finite")
-        self.followed = theta.copy()
+        self.followed = self._parameters.copy()
         return None
 
     def _fail(self, reason: str) -> float:
-        self.failure = Failure(reason, self._parameters.copy())
+        self.failure = self._problem.described(reason, self._parameters)
         return np.nan
 
     def _at(self, theta: NDArray, batch: NDArray) -> NDArray:
@@ -140,14 +94,10 @@ class AmortisedGradient:
             self._tune(theta, dreams, batch)
             state.tuned_at = state.n_steps
         state.n_steps += 1
-        form = self._forms.named(state.form)
-        assert form is not None
-        rng = self._streams["particles"]
-
-        def contracted(values: NDArray) -> NDArray:
-            return self._contracted(theta, dreams, batch, values, rng)
-
-        return form(theta, dreams, batch, contracted, rng)
+        form = FORMS[state.form](self._simulation)
+        # Some forms need no regression, so it is not fitted before it is asked for.
+        contract = partial(self._contracted, theta, dreams, batch)
+        return form(theta, dreams, batch, contract, self._streams["particles"])
 
     def _dreams(self, theta: NDArray, batch: NDArray) -> Pairs:
         """Return new dreams, or those of an earlier step if they are stored and still likely enough."""
@@ -158,21 +108,20 @@ class AmortisedGradient:
             resampled = stored.resampled(self._log_joint(theta, stored.z, stored.x), rng)
             if resampled is not None:
                 return resampled
-        dreams, n_failed = self._simulation.dream(theta, self._n_dreams, batch, rng)
-        state.n_dreamed += self._n_dreams
+        n_dreams = self._problem.settings.n_dreams
+        dreams, n_failed = self._simulation.dream(theta, n_dreams, batch, rng)
+        state.n_dreamed += n_dreams
         state.n_failed += n_failed
         if self._log_joint is not None:
             state.memory = StoredDreams(dreams.z, dreams.x, self._log_joint(theta, dreams.z, dreams.x))
         return dreams
 
-    def _contracted(
-        self, theta: NDArray, dreams: Pairs, batch: NDArray, values: NDArray, rng: np.random.Generator
-    ) -> NDArray:
+    def _contracted(self, theta: NDArray, dreams: Pairs, batch: NDArray, values: NDArray) -> NDArray:
         """Return the sum of values of a batch, weighted by the regression at its rows."""
-        state = self._state
+        state, rng = self._state, self._streams["particles"]
         assert state.feature_map is not None
         dreamed, inputs = (state.feature_map(self._simulation.inputs(theta, x)) for x in (dreams.x, batch))
-        return fit_regression(dreamed, state.bandwidth, state.ridge, rng).mean_weights(inputs, values)
+        return tuning.fit_regression(dreamed, state.bandwidth, state.ridge, rng).mean_weights(inputs, values)
 
     def _tuning_is_due(self) -> bool:
         tuned_at = self._state.tuned_at
@@ -182,12 +131,13 @@ class AmortisedGradient:
         """Choose the form of the gradient, and the regression's feature map, bandwidth and ridge."""
         state = self._state
         inputs = self._simulation.inputs(theta, dreams.x)
-        state.coverages.append(coverage(inputs[:N_TUNING_PAIRS], self._simulation.inputs(theta, batch)))
+        state.coverages.append(tuning.coverage(inputs[:N_TUNING_PAIRS], self._simulation.inputs(theta, batch)))
         form = self._chosen_form(theta, dreams, batch)
         state.form = form.name
-        if form.regresses:
-            groups = form.targets(theta, dreams)
-            set_regression(state, self._settings, Pairs(dreams.z, inputs).head(len(groups[0])), groups)
+        groups = form.targets(theta, dreams)
+        if groups:
+            pairs = Pairs(dreams.z, inputs).head(len(groups[0]))
+            tuning.set_regression(state, self._problem.settings, pairs, groups)
 
     def _chosen_form(self, theta: NDArray, dreams: Pairs, batch: NDArray) -> Form:
         state, log_prob = self._state, self._simulation.log_prob_x_given_z
@@ -196,4 +146,4 @@ class AmortisedGradient:
         size = effective_sample_size(log_prob(theta, dreams.z, batch))
         state.effective_sample_sizes.append(size)
         enough = size >= ENOUGH_EFFECTIVE_DREAMS and state.n_steps >= N_REGRESSED_STEPS
-        return self._forms.choose(enough or state.weighing_preferred)
+        return self._forms.weighted if enough or state.weighing_preferred else self._forms.usual

@@ -6,53 +6,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import (
-    Latents,
-    Pairs,
-    described_params,
-    failing_at,
-    finite_draws,
-    importance_weights,
-    memory_limited_by,
-)
-from skwakesleep._engine.amortised.forms import FORMS, Forms, ImportanceWeighted
+from skwakesleep._engine.amortised.dreams import Latents, Pairs, failing_at, finite_draws, importance_weights
+from skwakesleep._engine.amortised.forms import ImportanceWeighted
 from skwakesleep._engine.amortised.gradient import AmortisedGradient
-from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
-from skwakesleep._engine.amortised.problem import Problem
+from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
 from skwakesleep._engine.amortised.state import Fit, RegressionState
 from skwakesleep._engine.amortised.tuning import expectation
-from skwakesleep._engine.amortised.units import UNCHANGED, gradient_in_units
 from skwakesleep._engine.arrays.random import Streams
 
 
 def estimate_gradient(problem: Problem, fit: Fit, streams: Streams) -> NDArray:
     """Return the gradient of the mean log-likelihood of all rows at fitted parameters, in the units of the columns."""
-    model, forms = problem.model, Forms(FORMS[fit.state.regression.form](problem.simulation))
-    objective = AmortisedGradient(
-        problem.simulation,
-        forms,
-        problem.regression,
-        RegressionState(),
-        fit.theta,
-        n_dreams=problem.settings.n_dreams,
-        streams=streams,
-    )
+    objective = AmortisedGradient(problem, RegressionState(), fit.theta, streams)
     objective(problem.rows)
     if objective.failure is not None:
-        at = described_params(problem.params_in_units(objective.failure.theta))
-        raise ValueError(f"The gradient cannot be estimated: {objective.failure.reason}, at {at}.")
-    if not offers(model, COLUMN_UNITS):
-        return objective.gradient
-    location, scale = UNCHANGED.seen_from(problem.units)
-    return gradient_in_units(
-        objective.gradient, fit.theta_in_units, lambda theta: model.params_in_units(theta, location, scale)
-    )
+        raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")
+    return problem.gradient_in_units(objective.gradient, fit.theta_in_units)
 
 
 def posterior_expectation(problem: Problem, fit: Fit, f: Callable[[Latents], Any]) -> NDArray:
     """Return the posterior expectation of a function of the latents at each row, ``(n, ...)``."""
     n_dreams = problem.settings.n_dreams
-    rng = np.random.default_rng(fit.state.streams.validation_seed)
+    rng = np.random.default_rng(fit.state.streams.validation_seed)  # equal calls give equal results
     with memory_limited_by("n_sleep", n_dreams), failing_at(fit.theta_in_units):
         dreams, _ = problem.simulation.dream(fit.theta, n_dreams, problem.rows, rng)
         values = np.asarray(f(dreams.z), dtype=np.float64)
@@ -70,23 +45,25 @@ def _expected(problem: Problem, fit: Fit, dreams: Pairs, targets: NDArray, rng: 
         log_prob = problem.model.log_prob_x_given_z(fit.theta, dreams.z, problem.rows)
         return importance_weights(log_prob).T @ targets
     dreamed, rows = (problem.simulation.inputs(fit.theta, x) for x in (dreams.x, problem.rows))
-    return expectation(problem.regression, Pairs(dreams.z, dreamed), targets, rows, rng)
+    return expectation(problem.settings, Pairs(dreams.z, dreamed), targets, rows, rng)
 
 
 def log_likelihood(model: Any, fit: Fit, X: NDArray) -> NDArray:
     """Return the log-likelihood of each row of data in the units of the columns, in nats."""
     units = fit.state.units
+    # By the change of variables, densities differ by the Jacobian determinant.
     return model.log_likelihood(fit.theta, units.standardized(X)) - units.log_volume
 
 
-def samples(model: Any, fit: Fit, n: int, rng: np.random.Generator, source: str) -> NDArray:
-    """Return ``n`` rows drawn from a fitted model, in the units of the columns; messages name their source."""
+def samples(model: Any, fit: Fit, n: int, rng: np.random.Generator) -> NDArray:
+    """Return ``n`` rows drawn from a fitted model whose calls are checked, in the units of the columns."""
     with memory_limited_by("n_samples", n), failing_at(fit.theta_in_units):
-        x = finite_draws(lambda count: model.sample(fit.theta, count, rng), n, source)
+        x = finite_draws(lambda count: model.sample(fit.theta, count, rng), n, model.label("sample"))
         return fit.state.units.restored(x)
 
 
 def n_latent_features(fit: Fit) -> int:
     """Return the number of columns of the model's function of its latents."""
+    # scikit-learn asks for it without data, so a draw shows the shape.
     z, _ = fit.model.sample(fit.theta, 1, np.random.default_rng(0))
     return fit.model.latent_function(z).shape[1]

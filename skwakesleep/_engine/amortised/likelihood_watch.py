@@ -1,12 +1,12 @@
 """Checks of a fit by the likelihood: whether it has fallen, and how much the exact gradient would still gain."""
 
-from collections.abc import Callable
 from copy import deepcopy
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from skwakesleep._engine.amortised.problem import Problem
 from skwakesleep._engine.amortised.state import AmortisedState
 
 # Rows whose likelihood is watched during a fit, and rows used at its end. Each may cost a sum over latent states.
@@ -21,21 +21,14 @@ STEP_FACTOR = 0.5
 # Evaluations of the likelihood in the climb along the exact gradient.
 N_EVALUATIONS = 30
 
-RowFunction = Callable[[NDArray, NDArray], NDArray]
-Projection = Callable[[NDArray], NDArray]
-
 
 class LikelihoodWatch:
     """Stores the iterates with the highest score, and takes a training back to them when the likelihood has fallen.
 
     Parameters
     ----------
-    log_likelihood : callable
-        Maps parameters and rows to the log-likelihood of each row.
-    project : callable
-        Maps parameters to the nearest admissible ones.
-    rows : ndarray of shape (n, D)
-        The data.
+    problem : Problem
+        The data, and a model that has a likelihood.
     state : AmortisedState
         The state that is about to be trained.
 
@@ -51,12 +44,11 @@ class LikelihoodWatch:
         The number of epochs at which it was reached.
     """
 
-    def __init__(self, log_likelihood: RowFunction, project: Projection, rows: NDArray, state: AmortisedState) -> None:
+    def __init__(self, problem: Problem, state: AmortisedState) -> None:
         self.state = state
-        self._log_likelihood = log_likelihood
-        self._project = project
-        self._rows = spread_rows(rows, N_WATCHED_ROWS)
-        self._fall = significant(FALL, len(state.parameters), len(rows))
+        self._problem = problem
+        self._rows = spread_rows(problem.X)
+        self._fall = significant(FALL, len(state.parameters), len(problem.X))
         self._measure()
         self._store()
 
@@ -80,8 +72,8 @@ class LikelihoodWatch:
         return not self.score >= self.best_score - self._fall
 
     def _measure(self) -> None:
-        theta = self._project(self.state.average.copy())
-        score = float(self._log_likelihood(theta, self._rows).mean())
+        theta = self._problem.projected(self.state.average.copy())
+        score = self._problem.score(theta, self._rows)
         self.score = -np.inf if np.isnan(score) else score
 
     def _store(self) -> None:
@@ -99,22 +91,21 @@ class LikelihoodWatch:
         self.state.optimizer.learning_rate = learning_rate
 
 
-def remaining_gain(
-    log_likelihood: RowFunction, gradient: RowFunction, project: Projection, theta: NDArray, rows: NDArray
-) -> float:
+def remaining_gain(problem: Problem, theta: NDArray) -> float:
     """Return how many nats per row a few quasi-Newton steps along the exact gradient gain.
 
     If there are many rows, the gain is measured on other rows than those that the steps use.
     """
-    climbed, judged = (spread_rows(part, N_JUDGED_ROWS) for part in _halves(rows))
+    X = problem.X
+    halves = (X, X) if len(X) < 2 * N_JUDGED_ROWS else (X[::2], X[1::2])
+    climbed, judged = (spread_rows(half, N_JUDGED_ROWS) for half in halves)
 
     def loss(parameters: NDArray) -> tuple[float, NDArray]:
-        admissible = project(parameters)
-        return -float(log_likelihood(admissible, climbed).mean()), -gradient(admissible, climbed)
+        admissible = problem.projected(parameters)
+        return -problem.score(admissible, climbed), -problem.model.grad_log_likelihood(admissible, climbed)
 
     climb = minimize(loss, theta, jac=True, method="L-BFGS-B", options={"maxfun": N_EVALUATIONS})
-    before, after = (float(log_likelihood(end, judged).mean()) for end in (theta, project(climb.x)))
-    return after - before
+    return problem.score(problem.projected(climb.x), judged) - problem.score(theta, judged)
 
 
 def significant(difference: float, n_params: int, n_rows: int) -> float:
@@ -125,10 +116,6 @@ def significant(difference: float, n_params: int, n_rows: int) -> float:
     return max(difference, n_params / n_rows)
 
 
-def spread_rows(rows: NDArray, n: int) -> NDArray:
+def spread_rows(rows: NDArray, n: int = N_WATCHED_ROWS) -> NDArray:
     """Return at most ``n`` rows, evenly spread."""
     return rows[np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int)]
-
-
-def _halves(rows: NDArray) -> tuple[NDArray, NDArray]:
-    return (rows, rows) if len(rows) < 2 * N_JUDGED_ROWS else (rows[::2], rows[1::2])

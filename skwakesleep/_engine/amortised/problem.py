@@ -1,17 +1,21 @@
 """A model, rows of data and settings: the input of training and inference."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import LocalSimulation, Simulation
+from skwakesleep._engine.amortised.dreams import LocalSimulation, Simulation, described_params
 from skwakesleep._engine.amortised.feature_maps import in_units
 from skwakesleep._engine.amortised.forms import asked_forms
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, LOCAL_FACTORS, offers
-from skwakesleep._engine.amortised.tuning import RegressionSettings
 from skwakesleep._engine.amortised.units import UNCHANGED, Units
+from skwakesleep._engine.arrays.numerics import differences
+
+DEFAULT_BATCH_SIZE = 200
 
 
 @dataclass(frozen=True)
@@ -24,25 +28,39 @@ class Settings:
         Asks for a form of the gradient, or "auto".
     n_dreams : int
         Pairs simulated at each step.
-    batch_size : int or None
-        Rows in a mini-batch; None for the default.
+    batch_size : int
+        Rows in a mini-batch, if there are as many.
     learning_rate : float
         Step size of the optimizer.
     reuse_dreams : bool
         Whether dreams of earlier steps may be used again.
-    fit_transformer : callable or None
-        Fits a transformer to rows in the units of the columns, and returns it.
-    regression : RegressionSettings
-        Settings of the regression, without the function of the latents, which the model has.
+    bandwidth : float or None
+        Center of the grid of bandwidths; None for the median distance between dreams.
+    ridge : float
+        Center of the grid of ridges.
+    tuned : bool
+        Whether both are chosen by leave-one-out error; otherwise they are the centers.
+    n_components : int or None
+        Width of the feature maps "predictive" and "learned"; None for the number of independent targets.
+    feature_map : callable, "predictive", "learned", "additive" or None
+        A callable fits a feature map to dreamed observations. "predictive" keeps the directions that predict the
+        targets, "learned" improves them by the gradient of the leave-one-out error. "additive" has no kernel, but a sum
+        of functions of the linear predictions of the latents. None scales the columns.
+    latent_function : callable or None
+        Maps latents to what "additive" predicts linearly, ``(n, H)``. Only "additive" needs it.
     """
 
-    gradient: str
-    n_dreams: int
-    batch_size: int | None
-    learning_rate: float
-    reuse_dreams: bool
-    fit_transformer: Callable[[NDArray], Any] | None
-    regression: RegressionSettings
+    gradient: str = "auto"
+    n_dreams: int = 500
+    batch_size: int = DEFAULT_BATCH_SIZE
+    learning_rate: float = 0.02
+    reuse_dreams: bool = False
+    bandwidth: float | None = None
+    ridge: float = 1e-4
+    tuned: bool = True
+    n_components: int | None = None
+    feature_map: Callable[[NDArray], Any] | str | None = "predictive"
+    latent_function: Callable[[Any], NDArray] | None = None
 
 
 class Problem:
@@ -57,7 +75,7 @@ class Problem:
     units : Units
         The units that the parameters refer to.
     settings : Settings
-        What the user decides.
+        What the user decides. A callable `feature_map` fits a transformer to rows in the units of the columns.
 
     Attributes
     ----------
@@ -69,24 +87,30 @@ class Problem:
         Simulates the dreams.
     forms : Forms
         The forms of the gradient to choose from.
-    regression : RegressionSettings
-        Settings of the regression, complete.
+    settings : Settings
+        The settings with the model's function of the latents, and a `feature_map` for rows in the units of training.
     """
 
     def __init__(self, model: Any, X: NDArray, units: Units, settings: Settings) -> None:
         self.model = model
         self.units = units
-        self.settings = settings
         self.X = units.standardized(X)
         local = settings.gradient in ("auto", "direct") and offers(model, LOCAL_FACTORS)
         self.simulation = (LocalSimulation if local else Simulation)(model)
         self.rows = self.simulation.rows(self.X)
         self.forms = asked_forms(settings.gradient, self.simulation)
-        feature_map = settings.regression.feature_map
-        if settings.fit_transformer is not None:
-            feature_map = in_units(settings.fit_transformer, UNCHANGED if local else units)
+        feature_map = settings.feature_map
+        if callable(feature_map):  # the inputs of local factors are the model's own, not columns
+            feature_map = in_units(feature_map, UNCHANGED if local else units)
         latent_function = getattr(model, "latent_function", None)
-        self.regression = replace(settings.regression, feature_map=feature_map, latent_function=latent_function)
+        self.settings = replace(settings, feature_map=feature_map, latent_function=latent_function)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: NDArray) -> NDArray:
+        """Return the rows to train on at `indices`."""
+        return self.rows[indices]
 
     def projected(self, theta: NDArray) -> NDArray:
         """Return the nearest admissible parameters."""
@@ -97,3 +121,38 @@ class Problem:
         if not offers(self.model, COLUMN_UNITS):
             return theta
         return self.model.params_in_units(theta, *self.units.seen_from(UNCHANGED))
+
+    def gradient_in_units(self, gradient: NDArray, theta: NDArray) -> NDArray:
+        """Return the gradient with respect to parameters in the units of the columns.
+
+        Parameters
+        ----------
+        gradient : ndarray of shape (P,)
+            Gradient with respect to the standardized parameters.
+        theta : ndarray of shape (P,)
+            Parameters in the units of the columns.
+        """
+        if not offers(self.model, COLUMN_UNITS):
+            return gradient
+        location, scale = UNCHANGED.seen_from(self.units)
+        # Central differences give the Jacobian of the standardized parameters. For most models these are an affine
+        # function of `theta`, for which central differences are exact up to rounding.
+        changes = differences(lambda params: self.model.params_in_units(params, location, scale), theta)
+        return np.array([gradient @ change / length for change, length in changes])
+
+    def score(self, theta: NDArray, rows: NDArray) -> float:
+        """Return the mean log-likelihood of rows in standardized units, in nats."""
+        return float(self.model.log_likelihood(theta, rows).mean())
+
+    def described(self, reason: str, theta: NDArray) -> str:
+        """Return the reason of a failure, with the parameters at which it occurred, in the units of the columns."""
+        return f"{reason}, at {described_params(self.params_in_units(theta))}"
+
+
+@contextmanager
+def memory_limited_by(parameter: str, value: int) -> Iterator[None]:
+    """Add the parameter to lower to the message when there is not enough memory."""
+    try:
+        yield
+    except MemoryError as error:
+        raise MemoryError(f"{parameter}={value} needs more memory than there is: {error} Lower {parameter}.") from error

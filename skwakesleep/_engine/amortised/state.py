@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import StoredDreams
-from skwakesleep._engine.amortised.feature_regression import FeatureMap
+from skwakesleep._engine.amortised.kernels import FeatureMap
 from skwakesleep._engine.amortised.units import UNCHANGED, Units
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep._engine.training.state import TrainingState, check_vector
@@ -102,16 +102,13 @@ class AmortisedState(TrainingState):
         location, scale = np.where(grown, 0.0, location), np.where(grown, 1.0, scale)
         for parameters in (self.parameters, self.average):
             parameters[...] = params_in_units(parameters, location, scale)
-        self.optimizer.reset()
+        self.optimizer.reset()  # its moments are of gradients in the earlier units
         self.regression.expire()
         self.units = units
 
-    def set_learning_rate(self, asked: float) -> None:
-        """Set the learning rate to the one that the user asks for, times the factor."""
-        self.optimizer.learning_rate = asked * self.step_factor
-
     def change_course(self, factor: float) -> None:
         """Multiply the step size by a factor, and use the other form of the gradient if there are two."""
+        # Kept apart from the learning rate, which the user may change between fits.
         self.step_factor *= factor
         self.optimizer.learning_rate *= factor
         self.regression.weighing_preferred = not self.regression.weighing_preferred
@@ -123,15 +120,14 @@ class AmortisedState(TrainingState):
 
     def copy(self) -> "AmortisedState":
         """Return a copy that can be trained without changing this state."""
-        other = super().copy()
-        assert isinstance(other, AmortisedState)
-        other.regression = deepcopy(self.regression)
+        other: Any = super().copy()
+        other.regression = deepcopy(self.regression)  # training appends to its lists
         return other
 
     def for_inference(self) -> "AmortisedState":
         """Return a state that serves inference alone; it keeps the settings of the regression and how it did."""
-        other = super().for_inference()
-        assert isinstance(other, AmortisedState)
+        other: Any = super().for_inference()
+        # A feature map may hold a transformer of the user's, and stored dreams are large. Inference makes its own.
         other.regression = replace(self.regression, feature_map=None, memory=None)
         return other
 

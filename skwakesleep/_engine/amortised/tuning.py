@@ -1,34 +1,20 @@
-"""The regression on dreams: its settings, how it is tuned, and how well it does."""
+"""The regression on dreams: how it is tuned, and how well it does."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Latents, Pairs
-from skwakesleep._engine.amortised.feature_maps import (
-    latent_directions,
-    learned_directions,
-    predictive_directions,
-    scaling,
-)
-from skwakesleep._engine.amortised.feature_regression import (
-    FeatureMap,
-    FeatureRegression,
-    RandomFeatures,
-    additive_features,
-    tune_ridge,
-)
-from skwakesleep._engine.amortised.kernel_regression import KernelRegression, median_distance, squared_distances, tune
-from skwakesleep._engine.amortised.ridge import RidgeRegression, standardized
+from skwakesleep._engine.amortised import feature_maps, kernels, regression
+from skwakesleep._engine.amortised.dreams import Pairs
+from skwakesleep._engine.amortised.problem import Settings
+from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS, RidgeRegression
 from skwakesleep._engine.amortised.state import RegressionState
 
 # Pairs beyond which random features approximate the kernel, and the number of these features.
 MAX_KERNEL_PAIRS = 2000
 N_RANDOM_FEATURES = 2000
-# Pairs that the regression is tuned on.
-N_TUNING_PAIRS = 300
 # Factors of the bandwidth and the ridge on the grid. Wider kernels and lower ridges would predict dreams even better,
 # but like polynomials, which do badly where data lie outside the dreams. If the noise of a column is underestimated,
 # its dreams are easier to predict, the ridge becomes lower, and the noise smaller still; the lowest ridge ends this.
@@ -45,48 +31,19 @@ TARGET_RANK_TOLERANCE = 1e-6
 COVERED = 0.95
 
 
-@dataclass
-class RegressionSettings:
-    """What the user decides about the regression.
-
-    Attributes
-    ----------
-    bandwidth : float or None
-        Center of the grid of bandwidths; None for the median distance between dreams.
-    ridge : float
-        Center of the grid of ridges.
-    tuned : bool
-        Whether both are chosen by leave-one-out error; otherwise they are the centers.
-    n_components : int or None
-        Width of the feature maps "predictive" and "learned"; None for the number of independent targets.
-    feature_map : callable, "predictive", "learned", "additive" or None
-        A callable fits a feature map to dreamed observations. "predictive" keeps the directions that predict the
-        targets, "learned" improves them by the gradient of the leave-one-out error. "additive" has no kernel, but a sum
-        of functions of the linear predictions of the latents. None scales the columns.
-    latent_function : callable or None
-        Maps latents to what "additive" predicts linearly, ``(n, H)``. Only "additive" needs it.
-    """
-
-    bandwidth: float | None = None
-    ridge: float = 1e-4
-    tuned: bool = True
-    n_components: int | None = None
-    feature_map: Callable[[NDArray], FeatureMap] | str | None = "predictive"
-    latent_function: Callable[[Latents], NDArray] | None = None
-
-
-def fit_regression(inputs: NDArray, bandwidth: float | None, ridge: float, rng: np.random.Generator) -> RidgeRegression:
+def fit_regression(inputs: NDArray, bandwidth: float | None, ridge: float, rng: Generator) -> RidgeRegression:
     """Return a regression on given inputs: additive without a bandwidth, on random features if there are many."""
     if bandwidth is None:
-        return FeatureRegression(inputs, additive_features, ridge)
+        return regression.feature_regression(inputs, kernels.additive_features, ridge)
     if len(inputs) <= MAX_KERNEL_PAIRS:
-        return KernelRegression(inputs, bandwidth, ridge)
-    return FeatureRegression(inputs, RandomFeatures(inputs.shape[1], bandwidth, N_RANDOM_FEATURES, rng), ridge)
+        return regression.kernel_regression(inputs, bandwidth, ridge)
+    random_features = kernels.RandomFeatures(inputs.shape[1], bandwidth, N_RANDOM_FEATURES, rng)
+    return regression.feature_regression(inputs, random_features, ridge)
 
 
 def set_regression(
     state: RegressionState,
-    settings: RegressionSettings,
+    settings: Settings,
     pairs: Pairs,
     groups: Sequence[NDArray],
     ridge_factors: Sequence[float] = TRAINING_RIDGE_FACTORS,
@@ -97,25 +54,23 @@ def set_regression(
     inputs = state.feature_map(pairs.x)
     ridges = [settings.ridge * factor for factor in ridge_factors] if settings.tuned else [settings.ridge]
     if settings.feature_map == "additive":
-        _tune_additive(state, inputs, targets, ridges)
+        state.bandwidth = None
+        state.ridge, error = regression.tune_ridge(kernels.additive_features(inputs), targets, ridges)
     else:
-        _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges)
-
-
-def _tune_additive(state: RegressionState, inputs: NDArray, targets: NDArray, ridges: Sequence[float]) -> None:
-    state.bandwidth = None
-    state.ridge, error = tune_ridge(additive_features(inputs), targets, ridges)
+        error = _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges)
     state.errors.append(error)
 
 
 def _tune_kernel(
-    state: RegressionState, settings: RegressionSettings, inputs: NDArray, targets: NDArray, ridges: Sequence[float]
-) -> None:
-    center = median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
+    state: RegressionState, settings: Settings, inputs: NDArray, targets: NDArray, ridges: Sequence[float]
+) -> float:
+    """Choose bandwidth and ridge, and return the error."""
+    center = kernels.median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
     factors = factors_near(state.factor) if settings.tuned else (1.0,)
-    state.bandwidth, state.ridge, error = tune(inputs, targets, [center * factor for factor in factors], ridges)
+    bandwidths = [center * factor for factor in factors]
+    state.bandwidth, state.ridge, error = regression.tune_kernel(inputs, targets, bandwidths, ridges)
     state.factor = state.bandwidth / center
-    state.errors.append(error)
+    return error
 
 
 def factors_near(factor: float | None) -> Sequence[float]:
@@ -126,27 +81,25 @@ def factors_near(factor: float | None) -> Sequence[float]:
     return BANDWIDTH_FACTORS[max(0, nearest - 1) : nearest + 2]
 
 
-def _fitted_map(settings: RegressionSettings, state: RegressionState, pairs: Pairs, targets: NDArray) -> FeatureMap:
-    x = pairs.x
-    if settings.feature_map == "additive":
+def _fitted_map(settings: Settings, state: RegressionState, pairs: Pairs, targets: NDArray) -> kernels.FeatureMap:
+    feature_map, x = settings.feature_map, pairs.x
+    if callable(feature_map):
+        return feature_map(x)
+    if feature_map == "additive":
         assert settings.latent_function is not None
-        return latent_directions(x, settings.latent_function(pairs.z))
-    if isinstance(settings.feature_map, str) and x.shape[1] <= FEW_COLUMNS:
-        return scaling(x)
-    if settings.feature_map == "predictive":
-        return predictive_directions(x, targets, settings.n_components)
-    if settings.feature_map == "learned":
-        ridge = settings.ridge if state.factor is None else state.ridge
-        n = N_TUNING_PAIRS  # each iteration factorizes a kernel
-        return learned_directions(x[:n], targets[:n], settings.n_components, state.factor or 1.0, ridge)
-    if callable(settings.feature_map):
-        return settings.feature_map(x)
-    return scaling(x)
+        return feature_maps.latent_directions(x, settings.latent_function(pairs.z))
+    if feature_map is None or x.shape[1] <= FEW_COLUMNS:
+        return feature_maps.scaling(x)
+    if feature_map == "predictive":
+        return feature_maps.predictive_directions(x, targets, settings.n_components)
+    ridge = settings.ridge if state.factor is None else state.ridge
+    n = N_TUNING_PAIRS  # each iteration factorizes a kernel
+    return feature_maps.learned_directions(x[:n], targets[:n], settings.n_components, state.factor or 1.0, ridge)
 
 
 def balanced(groups: Sequence[NDArray]) -> NDArray:
     """Return all targets side by side; each group counts the same, and so do the principal components of a group."""
-    return np.concatenate([_principal(standardized(group)) for group in groups], axis=1)
+    return np.concatenate([_principal(regression.standardized(group)) for group in groups], axis=1)
 
 
 def _principal(targets: NDArray) -> NDArray:
@@ -156,24 +109,22 @@ def _principal(targets: NDArray) -> NDArray:
     return vectors[:, :rank] * np.sqrt(len(targets) / max(rank, 1))
 
 
-def expectation(
-    settings: RegressionSettings, pairs: Pairs, targets: NDArray, x_new: NDArray, rng: np.random.Generator
-) -> NDArray:
+def expectation(settings: Settings, pairs: Pairs, targets: NDArray, x_new: NDArray, rng: Generator) -> NDArray:
     """Return the conditional expectation of targets ``(n, T)`` at new observations ``(M, D)``, of shape ``(M, T)``."""
     state = RegressionState()
     set_regression(state, settings, pairs, [targets], RIDGE_FACTORS)
     assert state.feature_map is not None
-    regression = fit_regression(state.feature_map(pairs.x), state.bandwidth, state.ridge, rng)
-    return regression.predict(state.feature_map(x_new), targets)
+    fitted = fit_regression(state.feature_map(pairs.x), state.bandwidth, state.ridge, rng)
+    return fitted.predict(state.feature_map(x_new), targets)
 
 
 def coverage(dreams: NDArray, data: NDArray) -> float:
     """Return the share of the data whose nearest dream is as near as that of `COVERED` of the dreams."""
     if len(dreams) < 2:
         return 0.0
-    scale = scaling(dreams)
+    scale = feature_maps.scaling(dreams)
     dreams, data = scale(dreams), scale(data)
-    among = squared_distances(dreams, dreams)
+    among = kernels.squared_distances(dreams, dreams)
     np.fill_diagonal(among, np.inf)
     near = np.quantile(among.min(axis=0), COVERED)
-    return float((squared_distances(dreams, data).min(axis=0) <= near).mean())
+    return float((kernels.squared_distances(dreams, data).min(axis=0) <= near).mean())

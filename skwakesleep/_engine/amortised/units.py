@@ -1,6 +1,5 @@
 """The units in which a model is trained: location and scale of each column."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
-from skwakesleep._engine.arrays.numerics import differences
 from skwakesleep._engine.machine.moments import Moments
 
 # Columns whose values differ by at most this many units in the last place of float64 are constant up to rounding.
@@ -82,22 +80,3 @@ def units_for(model: Any, moments: Moments) -> Units:
     if not offers(model, COLUMN_UNITS):
         return UNCHANGED
     return Units(*model.column_units(moments.means, moments.deviations))
-
-
-def gradient_in_units(gradient: NDArray, theta: NDArray, standardized_params: Callable[[NDArray], NDArray]) -> NDArray:
-    """Return the gradient with respect to `theta`, given that with respect to the standardized parameters.
-
-    The Jacobian of the map is taken by central differences. It is affine for most models, for which they are exact up
-    to rounding.
-
-    Parameters
-    ----------
-    gradient : ndarray of shape (P,)
-        Gradient with respect to the standardized parameters.
-    theta : ndarray of shape (P,)
-        Parameters in the units of the columns.
-    standardized_params : callable
-        Maps parameters in the units of the columns to standardized parameters.
-    """
-    changes = differences(standardized_params, theta)
-    return np.array([gradient @ change / length for change, length in changes])

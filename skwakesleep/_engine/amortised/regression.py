@@ -1,12 +1,11 @@
-"""Ridge regression of conditional expectations, and the choice of the ridge by leave-one-out error.
+"""Ridge regression of conditional expectations, and the choice of bandwidth and ridge by leave-one-out error.
 
 With the kernel ``K (N, N)`` between the inputs of a sample and ``G (N, M)`` between them and new inputs, any target
 ``y (N,)`` is predicted by ``A' y`` with ``A = (K + ridge * I)^-1 G (N, M)``: the weights do not depend on the target.
 Targets are predicted as deviations from their mean. This makes the weights for each new input sum to one, so that
 constants are not shrunk.
 
-Regressions differ in the kernel: `kernel_regression` has the Gaussian kernel, `feature_regression` inner products of
-features.
+The kernel is Gaussian, or the inner product of features.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from skwakesleep._engine.amortised.kernels import FeatureMap, gaussian, gaussian_kernel, squared_distances
+
+# Pairs that a regression is tuned on.
+N_TUNING_PAIRS = 300
 # A kernel that is not positive definite in floating point gets a ridge that is larger by this factor, up to as many
 # times as `N_RAISES`.
 RAISE_FACTOR = 10.0
@@ -23,22 +26,11 @@ N_RAISES = 5
 CONSTANT_TOLERANCE = 1e-10
 
 
-class IllConditionedError(ValueError):
-    """The kernel matrix cannot be factorized, not even with a much larger ridge."""
-
-    def __init__(self, ridge: float) -> None:
-        super().__init__(
-            f"The kernel regression is ill-conditioned: it failed with ridge={ridge:.3g}, and with up to "
-            f"{RAISE_FACTOR**N_RAISES:.0e} times as much. Raise ridge."
-        )
-
-
 class RidgeRegression:
     """Predicts the conditional expectation of any function of a pair, given the pair's input.
 
-    A subclass has `_evaluated`. If its kernel is ``F F'`` with features ``F (N, R)``, it overrides `_expanded` and
-    `_collected` by products with ``F`` and its transpose. By ``(F F' + ridge * I)^-1 F = F (F' F + ridge * I)^-1``, the
-    time is then linear in the number of pairs.
+    If the kernel is ``F F'`` with features ``F (N, R)``, the time is linear in the number of pairs, because
+    ``(F F' + ridge * I)^-1 F = F (F' F + ridge * I)^-1``.
 
     Parameters
     ----------
@@ -46,20 +38,21 @@ class RidgeRegression:
         ``K``, or ``F' F``. It is overwritten.
     ridge : float
         Added to the diagonal.
+    evaluate : callable
+        Maps new inputs to ``G' (M, N)``, or to their features ``(M, R)``.
+    features : ndarray of shape (N, R) or None
+        ``F``; None if `gram` is the kernel.
 
     Attributes
     ----------
     ridge : float
         What was added: more than `ridge` if the matrix was not positive definite otherwise.
-
-    Raises
-    ------
-    IllConditionedError
-        If the matrix cannot be factorized.
     """
 
-    def __init__(self, gram: NDArray, ridge: float) -> None:
+    def __init__(self, gram: NDArray, ridge: float, evaluate: FeatureMap, features: NDArray | None = None) -> None:
         self._factor, self.ridge = factorized(gram, ridge)
+        self._evaluate = evaluate
+        self._features = features
 
     def mean_weights(self, x_new: NDArray, values: NDArray) -> NDArray:
         """Return ``sum_m A[:, m] values[m]`` of shape ``(N, C)``, with weights that sum to one.
@@ -71,33 +64,52 @@ class RidgeRegression:
         values : ndarray of shape (M, C)
             Multiplied with the weights of each new input before they are added up.
         """
-        weights = self._expanded(self._solved(self._evaluated(x_new).T @ values))
+        weights = self._solved(self._evaluate(x_new).T @ values)
+        if self._features is not None:
+            weights = self._features @ weights
         weights += (values.sum(axis=0) - weights.sum(axis=0)) / len(weights)
         return weights
 
     def predict(self, x_new: NDArray, targets: NDArray) -> NDArray:
         """Return the conditional expectation of ``targets (N, T)`` at each new input, ``(M, T)``."""
         mean = targets.mean(axis=0)
-        return mean + self._evaluated(x_new) @ self._solved(self._collected(targets - mean))
+        right = targets - mean if self._features is None else self._features.T @ (targets - mean)
+        return mean + self._evaluate(x_new) @ self._solved(right)
 
     def _solved(self, right: NDArray) -> NDArray:
         return linalg.cho_solve(self._factor, right, check_finite=False)
 
-    def _evaluated(self, x_new: NDArray) -> NDArray:
-        """Return ``G' (M, N)``, or the features of new inputs ``(M, R)``."""
-        raise NotImplementedError
 
-    def _expanded(self, coefficients: NDArray) -> NDArray:
-        """Return the weights of the pairs, given those of the rows of `gram`."""
-        return coefficients
+def kernel_regression(x: NDArray, bandwidth: float, ridge: float) -> RidgeRegression:
+    """Return a ridge regression with the Gaussian kernel between all pairs of inputs ``x (N, D)``."""
+    gram = gaussian_kernel(x, x, bandwidth)
+    return RidgeRegression(gram, ridge, lambda x_new: gaussian_kernel(x, x_new, bandwidth).T)
 
-    def _collected(self, targets: NDArray) -> NDArray:
-        """Return the right-hand side for which `gram` is solved, given targets of the pairs."""
-        return targets
+
+def feature_regression(x: NDArray, feature_map: FeatureMap, ridge: float) -> RidgeRegression:
+    """Return a ridge regression with the kernel that is the inner product of features.
+
+    Parameters
+    ----------
+    x : ndarray of shape (N, D)
+        Inputs.
+    feature_map : callable
+        Maps inputs to features, ``(n, D)`` to ``(n, R)``, with squared norms of about one.
+    ridge : float
+        Added to the diagonal of the kernel.
+    """
+    features = feature_map(x)
+    return RidgeRegression(features.T @ features, ridge, feature_map, features)
 
 
 def factorized(gram: NDArray, ridge: float) -> tuple[tuple[NDArray, bool], float]:
-    """Return the Cholesky factor of ``gram + ridge * I``, and the ridge with which it exists; `gram` is overwritten."""
+    """Return the Cholesky factor of ``gram + ridge * I``, and the ridge with which it exists; `gram` is overwritten.
+
+    Raises
+    ------
+    ValueError
+        If the matrix cannot be factorized, not even with a much larger ridge.
+    """
     diagonal = gram.diagonal().copy()
     for attempt in range(N_RAISES + 1):
         raised = ridge * RAISE_FACTOR**attempt
@@ -108,10 +120,13 @@ def factorized(gram: NDArray, ridge: float) -> tuple[tuple[NDArray, bool], float
         except linalg.LinAlgError:
             below = np.tril(gram, -1)
             np.add(below, below.T, out=gram)
-    raise IllConditionedError(ridge)
+    raise ValueError(
+        f"The kernel regression is ill-conditioned: it failed with ridge={ridge:.3g}, and with up to "
+        f"{RAISE_FACTOR**N_RAISES:.0e} times as much. Raise ridge."
+    )
 
 
-# ---------------------------------------------------------------------- choice of the ridge
+# ---------------------------------------------------------------------- choice of bandwidth and ridge
 
 
 def standardized(targets: NDArray) -> NDArray:
@@ -169,3 +184,30 @@ def best_ridge(residuals: Sequence[NDArray], targets: NDArray, ridges: Sequence[
     errors = [float(np.square(residual).sum() / total) for residual in residuals]
     best = int(np.argmin(errors))
     return ridges[best], errors[best]
+
+
+def tune_kernel(
+    x: NDArray, targets: NDArray, bandwidths: Sequence[float], ridges: Sequence[float]
+) -> tuple[float, float, float]:
+    """Return the bandwidth and the ridge with the smallest leave-one-out error, and that relative error.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, D)
+        Inputs.
+    targets : ndarray of shape (n, T)
+        What is predicted, with mean zero; targets count in proportion to their variance.
+    bandwidths, ridges : sequence of float
+        The values to choose from.
+    """
+    distances = squared_distances(x, x)
+    choices = []
+    for bandwidth in bandwidths:
+        kernel = gaussian(distances.copy(), bandwidth)
+        choices.append((bandwidth, *best_ridge(kernel_residuals(kernel, targets, ridges), targets, ridges)))
+    return min(choices, key=lambda choice: choice[-1])
+
+
+def tune_ridge(features: NDArray, targets: NDArray, ridges: Sequence[float]) -> tuple[float, float]:
+    """Return the ridge with the smallest leave-one-out error of a `FeatureRegression`, and that relative error."""
+    return best_ridge(feature_residuals(features, targets, ridges), targets, ridges)

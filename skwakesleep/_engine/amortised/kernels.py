@@ -1,11 +1,9 @@
-"""Ridge regression on features: random ones, which approximate the Gaussian kernel, or additive ones."""
+"""The Gaussian kernel, and features whose inner products are kernels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-
-from skwakesleep._engine.amortised.ridge import RidgeRegression, best_ridge, feature_residuals
 
 # Bound on the frequencies of random features, which overflow with extremely small bandwidths.
 MAX_FREQUENCY = 1e100
@@ -13,32 +11,34 @@ MAX_FREQUENCY = 1e100
 FeatureMap = Callable[[NDArray], NDArray]
 
 
-class FeatureRegression(RidgeRegression):
-    """Ridge regression with the kernel that is the inner product of features.
+def squared_distances(a: NDArray, b: NDArray) -> NDArray:
+    """Return the squared Euclidean distances ``(N, M)`` between the rows of ``a (N, D)`` and ``b (M, D)``."""
+    distances = a @ (-2 * b.T)
+    distances += np.vecdot(a, a)[:, np.newaxis]
+    distances += np.vecdot(b, b)
+    return np.maximum(distances, 0, out=distances)  # rounding may make the distance of near neighbors negative
 
-    Parameters
-    ----------
-    x : ndarray of shape (N, D)
-        Inputs.
-    features : callable
-        Maps inputs to features, ``(n, D)`` to ``(n, R)``, with squared norms of about one.
-    ridge : float
-        Added to the diagonal of the kernel.
-    """
 
-    def __init__(self, x: NDArray, features: FeatureMap, ridge: float) -> None:
-        self._map = features
-        self._features = features(x)
-        super().__init__(self._features.T @ self._features, ridge)
+def gaussian_kernel(a: NDArray, b: NDArray, bandwidth: float) -> NDArray:
+    """Return ``exp(-|a_n - b_m|^2 / (2 bandwidth^2))`` of shape ``(N, M)``."""
+    return gaussian(squared_distances(a, b), bandwidth)
 
-    def _evaluated(self, x_new: NDArray) -> NDArray:
-        return self._map(x_new)
 
-    def _expanded(self, coefficients: NDArray) -> NDArray:
-        return self._features @ coefficients
+def gaussian(distances: NDArray, bandwidth: float) -> NDArray:
+    """Return the kernel, which overwrites the squared distances."""
+    with np.errstate(over="ignore"):  # far beyond the bandwidth the kernel is zero
+        distances *= -min(0.5 / bandwidth / bandwidth, np.finfo(np.float64).max)  # 0 * inf would be NaN
+    return np.exp(distances, out=distances)
 
-    def _collected(self, targets: NDArray) -> NDArray:
-        return self._features.T @ targets
+
+def median_distance(x: NDArray) -> float:
+    """Return the median distance between two different rows of ``x (N, D)``; one if it is zero or undefined."""
+    if len(x) < 2:
+        return 1.0
+    # Without the zero distances of rows from themselves.
+    upper = np.triu_indices(len(x), k=1)
+    median = float(np.sqrt(np.median(squared_distances(x, x)[upper])))
+    return median if median > 0 else 1.0
 
 
 class RandomFeatures:
@@ -57,6 +57,7 @@ class RandomFeatures:
     """
 
     def __init__(self, n_columns: int, bandwidth: float, n_features: int, rng: np.random.Generator) -> None:
+        # With w ~ N(0, I / bandwidth^2) and b ~ U(0, 2 pi), E[2 cos(w.x + b) cos(w.y + b)] is the kernel of x and y.
         frequencies = rng.standard_normal((n_columns, n_features)) / bandwidth
         self._frequencies = np.clip(frequencies, -MAX_FREQUENCY, MAX_FREQUENCY)
         self._phases = rng.uniform(0, 2 * np.pi, n_features)
@@ -82,8 +83,3 @@ def additive_features(u: NDArray) -> NDArray:
     features = np.column_stack([np.ones(len(u)), *functions, u[:, first] * u[:, second]])
     features /= np.sqrt(features.shape[1])
     return features
-
-
-def tune_ridge(features: NDArray, targets: NDArray, ridges: Sequence[float]) -> tuple[float, float]:
-    """Return the ridge with the smallest leave-one-out error of a `FeatureRegression`, and that relative error."""
-    return best_ridge(feature_residuals(features, targets, ridges), targets, ridges)

@@ -1,4 +1,4 @@
-"""Ridge regression: comparison with KernelRidge and brute-force leave-one-out, and ill-conditioned matrices."""
+"""Ridge regression: comparison with KernelRidge and brute-force leave-one-out, tuning, and ill-conditioned matrices."""
 
 from typing import NamedTuple
 
@@ -8,17 +8,19 @@ from numpy.testing import assert_allclose
 from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
 
-from skwakesleep._engine.amortised.feature_regression import FeatureRegression, RandomFeatures, additive_features
-from skwakesleep._engine.amortised.kernel_regression import KernelRegression, gaussian_kernel
-from skwakesleep._engine.amortised.ridge import (
+from skwakesleep._engine.amortised.kernels import RandomFeatures, additive_features, gaussian_kernel
+from skwakesleep._engine.amortised.regression import (
     N_RAISES,
     RAISE_FACTOR,
-    IllConditionedError,
     best_ridge,
     factorized,
+    feature_regression,
     feature_residuals,
+    kernel_regression,
     kernel_residuals,
     standardized,
+    tune_kernel,
+    tune_ridge,
 )
 
 BANDWIDTH, RIDGE = 1.7, 1e-3
@@ -33,10 +35,10 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "gaussian": Case(lambda x, ridge: KernelRegression(x, BANDWIDTH, ridge), RBF(BANDWIDTH)),
-    "random": Case(lambda x, ridge: FeatureRegression(x, RANDOM, ridge), lambda a, b: RANDOM(a) @ RANDOM(b).T),
+    "gaussian": Case(lambda x, ridge: kernel_regression(x, BANDWIDTH, ridge), RBF(BANDWIDTH)),
+    "random": Case(lambda x, ridge: feature_regression(x, RANDOM, ridge), lambda a, b: RANDOM(a) @ RANDOM(b).T),
     "additive": Case(
-        lambda x, ridge: FeatureRegression(x, additive_features, ridge),
+        lambda x, ridge: feature_regression(x, additive_features, ridge),
         lambda a, b: additive_features(a) @ additive_features(b).T,
     ),
 }
@@ -84,6 +86,25 @@ def test_weights_sum_to_one_far_from_all_inputs(case, x):
     assert_allclose(case.fit(x, RIDGE).mean_weights(far, np.ones((1, 1))).sum(), 1)
 
 
+def test_weights_are_equal_far_from_all_inputs(x):
+    far = np.full((1, 3), 100.0)
+    assert_allclose(kernel_regression(x, 1.7, 1e-3).mean_weights(far, np.ones((1, 1))), 1 / len(x))
+
+
+def test_additive_features_fit_different_slopes_below_and_above_the_mean(rng):
+    """The target is an additive function of the columns; rotated columns are the negative control."""
+    u = rng.laplace(size=(2000, 4))
+    target = np.where(u > 0, u**2 - u, 3 * u).sum(axis=1, keepdims=True)
+
+    def unexplained(u):
+        residual = target - feature_regression(u, additive_features, 1e-6).predict(u, target)
+        return residual.var() / target.var()
+
+    assert unexplained(u) < 1e-6
+    rotation, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    assert unexplained(u @ rotation) > 0.01  # negative control
+
+
 # ---------------------------------------------------------------------- leave-one-out
 
 
@@ -118,6 +139,43 @@ def test_constant_targets_are_removed(x, targets):
     assert standardized(np.ones((5, 2))).shape == (5, 0)
 
 
+# ---------------------------------------------------------------------- choice of bandwidth and ridge
+
+
+def test_tuned_bandwidth_and_ridge_have_the_smallest_error(x, targets):
+    targets = standardized(targets)
+    bandwidths, ridges = [0.1, 1.0, 10.0], [1e-6, 1e-2, 1.0]
+    bandwidth, ridge, error = tune_kernel(x, targets, bandwidths, ridges)
+    errors = {
+        (b, r): np.square(kernel_residuals(gaussian_kernel(x, x, b), targets, [r])[0]).mean()
+        for b in bandwidths
+        for r in ridges
+    }
+    assert (bandwidth, ridge) == min(errors, key=errors.get)
+    assert error == pytest.approx(min(errors.values()))
+    assert error < 0.5 < max(errors.values())
+
+
+def test_error_of_noise_is_near_one(rng):
+    x, targets = rng.normal(size=(100, 2)), standardized(rng.normal(size=(100, 3)))
+    _, ridge, error = tune_kernel(x, targets, [0.5, 1.0, 2.0], [1e-3, 10.0])
+    assert error > 0.95
+    assert ridge == 10.0
+
+
+def test_error_without_targets_is_zero(x):
+    assert tune_kernel(x, np.zeros((len(x), 0)), [1.0], [1e-3])[-1] == 0
+
+
+def test_tuned_ridge_has_the_smallest_error(rng):
+    u = rng.normal(size=(80, 6))
+    targets = standardized(np.column_stack([abs(u[:, 0]), u[:, 1]]) + rng.normal(size=(80, 2)))
+    ridges = [1e-6, 0.3, 1e3]
+    errors = [np.square(residuals).mean() for residuals in feature_residuals(additive_features(u), targets, ridges)]
+    assert tune_ridge(additive_features(u), targets, ridges) == (0.3, pytest.approx(errors[1]))
+    assert errors[1] < min(errors[0], errors[2]) - 0.1
+
+
 # ---------------------------------------------------------------------- ill-conditioned matrices
 
 
@@ -132,11 +190,11 @@ def test_ridge_is_added_to_the_diagonal(x):
 def test_ridge_is_raised_if_the_kernel_is_singular(x, x_new, targets):
     """Duplicated inputs make the kernel singular, and 1 + 1e-19 rounds to 1."""
     doubled = np.repeat(x, 2, axis=0)
-    regression = KernelRegression(doubled, BANDWIDTH, 1e-19)
+    regression = kernel_regression(doubled, BANDWIDTH, 1e-19)
     assert 1e-19 < regression.ridge <= 1e-19 * RAISE_FACTOR**N_RAISES
     assert np.isfinite(regression.predict(x_new, np.repeat(targets, 2, axis=0))).all()
 
 
 def test_indefinite_matrix_raises():
-    with pytest.raises(IllConditionedError, match=r"ridge=1e-30.*Raise ridge"):
+    with pytest.raises(ValueError, match=r"ridge=1e-30.*Raise ridge"):
         factorized(np.diag([1.0, -1.0]), 1e-30)
