@@ -66,6 +66,14 @@ class CellCodec:
         """Return a value in each cell: drawn, or without noise the middle."""
         raise NotImplementedError
 
+    def best(self, probabilities: NDArray) -> NDArray:
+        """Return the best guess ``(B, C)`` given the probabilities of the cells ``(B, C, G)``."""
+        raise NotImplementedError
+
+    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
+        """Return the quantile of each column, ``(B, C)``."""
+        raise NotImplementedError
+
     def log_base(self, columns: NDArray) -> NDArray:
         """Return the log-probability of the values of each row in the data, ``(B,)``, in nats."""
         cells = self.cells(columns)
@@ -136,6 +144,14 @@ class Categories(CellCodec):
         """Return the numbers of the categories."""
         return cells
 
+    def best(self, probabilities: NDArray) -> NDArray:
+        """Return the most probable category."""
+        return probabilities.argmax(axis=-1)
+
+    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
+        """Return the first category up to which the probabilities add up to the level."""
+        return cell_of_level(np.cumsum(probabilities, axis=-1), level)
+
 
 class Levels(Categories):
     """Ordered categories, by number. Units are polynomials of their normal scores.
@@ -172,6 +188,8 @@ class Intervals(CellCodec):
         Degree of the polynomials.
     edges : ndarray of shape (n_columns, n_intervals + 1)
         Bounds of the intervals; infinite for those that a column does not have.
+    centers : ndarray of shape (n_columns, n_intervals)
+        Means of the values in each interval.
     tail : ndarray of shape (n_columns,)
         Probability, given the first or the last interval, of values beyond the data.
     """
@@ -180,10 +198,11 @@ class Intervals(CellCodec):
     is_density = True
     is_whole = False
 
-    def __init__(self, probabilities: NDArray, degree: int, edges: NDArray, tail: NDArray) -> None:
+    def __init__(self, probabilities: NDArray, degree: int, edges: NDArray, centers: NDArray, tail: NDArray) -> None:
         self.degree = degree
         super().__init__(probabilities, polynomials(probabilities, degree))
         self.edges = edges
+        self.centers = centers
         self.tail = tail
         self._last_cell = self.grid.n_cells - 1
         self._lowest, self._highest = edges[:, 0], edges[self._column, self._last_cell + 1]
@@ -193,13 +212,14 @@ class Intervals(CellCodec):
         """Return the codec for the columns of a table, whose missing values are NaN."""
         present = [values[~np.isnan(values)] for values in table.T]
         parts = [intervals(values, is_whole=cls.is_whole) for values in present]
-        edges = np.full((len(parts), max(len(counts) for _, counts in parts) + 1), np.inf)
-        counts = np.zeros((len(parts), edges.shape[1] - 1))
-        for column, (own_edges, own_counts) in enumerate(parts):
+        counts, centers = np.zeros((2, len(parts), max(len(counts) for _, counts, _ in parts)))
+        edges = np.full((len(parts), counts.shape[1] + 1), np.inf)
+        for column, (own_edges, own_counts, own_centers) in enumerate(parts):
             edges[column, : len(own_edges)] = own_edges
             counts[column, : len(own_counts)] = own_counts + PSEUDO_COUNT
+            centers[column, : len(own_centers)] = own_centers
         tail = np.array([1 / (len(values) + 2) for values in present])
-        return cls(counts / counts.sum(axis=1, keepdims=True), DEGREE, edges, tail)
+        return cls(counts / counts.sum(axis=1, keepdims=True), DEGREE, edges, centers, tail)
 
     def cells(self, columns: NDArray) -> NDArray:
         """Return the interval of each value, or the nearest one."""
@@ -208,10 +228,10 @@ class Intervals(CellCodec):
     def log_density(self, columns: NDArray, cells: NDArray) -> NDArray:
         """Return the log-density of each value given its interval."""
         width = self.edges[self._column, cells + 1] - self.edges[self._column, cells]
-        outside = (cells == 0) * self._has_lower_tail + (cells == self._last_cell)
+        n_tails = (cells == 0).astype(int) * self._has_lower_tail + (cells == self._last_cell)
         scale = (self._highest - self._lowest) / 2
         below, above = self._lowest - columns, columns - self._highest
-        inside = np.log1p(-outside * self.tail) - np.log(width)
+        inside = np.log1p(-n_tails * self.tail) - np.log(width)
         return np.where(
             below > 0, self._log_below(below, scale), np.where(above > 0, self._log_above(above, scale), inside)
         )
@@ -233,6 +253,20 @@ class Intervals(CellCodec):
         low, high = self.edges[self._column, cells], self.edges[self._column, cells + 1]
         place = 0.5 if noise is None else noise.uniform(cells.shape, np.dtype(np.float64))
         return low + place * (high - low)
+
+    def best(self, probabilities: NDArray) -> NDArray:
+        """Return the mean."""
+        return (probabilities * self.centers).sum(axis=-1)
+
+    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
+        """Return the quantile, by linear interpolation within an interval."""
+        cumulative = np.cumsum(probabilities, axis=-1)
+        cells = cell_of_level(cumulative, level)
+        above, own = (
+            np.take_along_axis(part, cells[..., np.newaxis], axis=-1)[..., 0] for part in (cumulative, probabilities)
+        )
+        low, high = self.edges[self._column, cells], self.edges[self._column, cells + 1]
+        return high - np.clip((above - level) / own, 0, 1) * (high - low)
 
 
 class Counts(Intervals):
@@ -258,6 +292,15 @@ class Counts(Intervals):
         """Return a whole number in each interval: drawn, or without noise the middle."""
         return np.floor(super().values(cells, noise) + 0.5)
 
+    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
+        """Return the quantile, a whole number."""
+        return np.floor(super().quantile(probabilities, level) + 0.5)
+
+
+def cell_of_level(cumulative: NDArray, level: float) -> NDArray:
+    """Return the first cell whose cumulative probability reaches a level of the total."""
+    return (cumulative < level * cumulative[..., -1:]).sum(axis=-1)
+
 
 def category_shares(table: NDArray) -> NDArray:
     """Return the share of each category in each column, ``(n_columns, n_categories)``, with pseudo-counts."""
@@ -268,13 +311,13 @@ def category_shares(table: NDArray) -> NDArray:
     return counts / counts.sum(axis=1, keepdims=True)
 
 
-def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray]:
-    """Return the edges of intervals with about equally many values each, and their numbers of values.
+def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray, NDArray]:
+    """Return the edges of intervals with about equally many values each, their numbers of values, and the means.
 
     Edges are halfway between neighboring values. The resolution of a column is the median gap between them.
     """
     if not len(values):
-        return np.array([-0.5, 0.5]), np.ones(1)
+        return np.array([-0.5, 0.5]), np.ones(1), np.zeros(1)
     distinct, counts = np.unique(values, return_counts=True)
     half = 0.5 if is_whole or len(distinct) == 1 else np.median(np.diff(distinct)) / 2
     share = max(len(values) / MAX_INTERVALS, MIN_ROWS)
@@ -286,7 +329,8 @@ def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray]:
     middle = np.floor(middle) + 0.5 if is_whole else middle
     edges = np.where(is_common[:-1], np.minimum(middle, left + half), middle)
     edges = np.where(is_common[1:] & ~is_common[:-1], np.maximum(middle, right - half), edges)
-    return np.array([distinct[0] - half, *edges, distinct[-1] + half]), n_values
+    means = np.add.reduceat(distinct * (counts / len(values)), starts) / (n_values / len(values))
+    return np.array([distinct[0] - half, *edges, distinct[-1] + half]), n_values, means
 
 
 def _starts(counts: NDArray, share: float) -> NDArray:

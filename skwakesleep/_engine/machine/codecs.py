@@ -145,6 +145,14 @@ class UnitInterval:
         """Return zero for each row."""
         return np.zeros(len(columns))
 
+    def best(self, probabilities: NDArray) -> NDArray:
+        """Return the mean given the probabilities of zero and one, ``(B, C, 2)``."""
+        return probabilities[..., 1]
+
+    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
+        """Return zero or one."""
+        return (probabilities[..., 0] < level).astype(probabilities.dtype)
+
     def merged(self, other: "UnitInterval") -> "UnitInterval":
         """Return this codec, which suits any rows."""
         return self

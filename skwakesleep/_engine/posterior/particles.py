@@ -14,12 +14,19 @@ class Particles(NamedTuple):
 
     ``states (B, K, N)`` or, if they are the same for all rows, ``(1, K, N)``: the units of the bottom hidden layer,
     given which the columns do not depend on the layers above. ``log_weights (B, K)`` in nats add up to ``p(x)`` of the
-    row: exactly if the states are all there are, otherwise on average over the draws.
+    row: exactly if the states are all there are, otherwise on average over the draws. ``units (B, K, N)`` are the
+    visible units with missing ones drawn, where later columns depend on them; otherwise None.
     """
 
     states: NDArray
     log_weights: NDArray
     exact: bool
+    units: NDArray | None = None
+
+    @property
+    def weights(self) -> NDArray:
+        """Weights ``(B, K)`` that add up to one."""
+        return np.exp(self.log_weights - self.log_likelihood[:, np.newaxis])
 
     @property
     def log_likelihood(self) -> NDArray:

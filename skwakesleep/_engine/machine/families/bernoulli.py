@@ -5,10 +5,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from skwakesleep._engine.arrays.numerics import inner
+from skwakesleep._engine.arrays.numerics import inner, sigmoid
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.families.protocol import Group, single_units
+from skwakesleep._engine.machine.predictions import CellPrediction
 from skwakesleep._engine.training.layout import Shapes, Views
 
 
@@ -85,6 +86,10 @@ class Bernoulli:
 
     def damping(self, params: Views) -> NDArray | None:
         return None
+
+    def predict(self, codec: Any, params: Views, weights: NDArray, natural: NDArray) -> CellPrediction:
+        ones = np.matmul(weights[:, np.newaxis], sigmoid(natural, np.empty_like(natural)))[:, 0]
+        return CellPrediction(codec, np.stack([1 - ones, ones], axis=-1))
 
     @classmethod
     def of_codec(cls, codec: Any) -> Self:

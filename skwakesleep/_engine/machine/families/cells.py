@@ -9,6 +9,7 @@ from skwakesleep._engine.arrays.numerics import inner
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.families.protocol import Group
+from skwakesleep._engine.machine.predictions import CellPrediction
 from skwakesleep._engine.training.layout import Shapes, Views
 
 
@@ -138,6 +139,12 @@ class Cells:
 
     def damping(self, params: Views) -> NDArray | None:
         return None
+
+    def predict(self, codec: Any, params: Views, weights: NDArray, natural: NDArray) -> CellPrediction:
+        unnormalized, total, _ = self._weights(natural)
+        cells = (unnormalized / total).reshape(self._n_columns, *natural.shape[:2], -1)
+        mixed = np.matmul(weights[:, np.newaxis], cells)[:, :, 0]  # (C, B, G)
+        return CellPrediction(codec, mixed.swapaxes(0, 1))
 
     def _weights(self, natural: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """Return the unnormalized probabilities of the cells ``(C, M, G)``, their sums and the logs of their unit."""

@@ -9,6 +9,7 @@ from skwakesleep._engine.arrays.numerics import broadcast_shape
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.families.protocol import Group, single_units
+from skwakesleep._engine.machine.predictions import NormalPrediction
 from skwakesleep._engine.training.layout import Shapes, Views
 
 # Standardized noise below which the steps of a unit's parameters are proportional to it. Chosen by measurement: two
@@ -128,6 +129,10 @@ class Gaussian:
     def damping(self, params: Views) -> NDArray | None:
         # With fixed steps, the mean of a unit with little noise keeps moving by more than its noise, which then grows.
         return np.minimum(1.0, np.sqrt(self.variance(params)) / UNDAMPED_DEVIATION)
+
+    def predict(self, codec: Any, params: Views, weights: NDArray, natural: NDArray) -> NormalPrediction:
+        means = np.broadcast_to(natural, (len(weights), *natural.shape[1:]))
+        return NormalPrediction(codec, weights, means, np.sqrt(self.variance(params)))
 
     @classmethod
     def of_codec(cls, codec: Any) -> Self:

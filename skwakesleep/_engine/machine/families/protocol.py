@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
+from skwakesleep._engine.machine.predictions import Prediction
 from skwakesleep._engine.training.layout import Shapes, Views
 
 
@@ -126,6 +127,9 @@ class ColumnFamily(Family, Protocol):
 
     natural_unit: str
     """Unit of the natural parameters, for axis labels."""
+
+    def predict(self, codec: Any, params: Views, weights: NDArray, natural: NDArray) -> Prediction:
+        """Return the mixture, with weights ``(B, K)``, of the distributions of the columns given natural parameters."""
 
     @classmethod
     def of_codec(cls, codec: Any) -> Self:
