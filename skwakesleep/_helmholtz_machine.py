@@ -7,9 +7,8 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep._adapters import kinds
-from skwakesleep._adapters.fitting import FittingMixin, hold_out, identify_rows
+from skwakesleep._adapters.fitting import FitMonitor, FittingMixin, hold_out, identify_rows
 from skwakesleep._adapters.kinds import read_machine_table
-from skwakesleep._adapters.monitor import FitMonitor
 from skwakesleep._adapters.parameters import (
     AUTOREGRESSIVE_LAYERS,
     check_autoregressive,

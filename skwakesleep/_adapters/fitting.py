@@ -3,25 +3,28 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters.training_state import DiscardableTrainingMixin
 from skwakesleep._engine.machine.rows import Table
 from skwakesleep._engine.training.loop import TrainingDivergedError
 from skwakesleep._engine.training.state import TrainingState
 
 
-class FittingMixin(DiscardableTrainingMixin):
+class FittingMixin:
     """An estimator with `fit` and `partial_fit`.
 
     Its class has a method ``_train(X, fresh, partial)``, which trains and returns warnings.
     """
 
     warm_start: bool
+    _fitted: Any  # a dataclass with a field `state`
     _train: Callable[..., list[Warning]]
 
     def __sklearn_is_fitted__(self):
@@ -85,6 +88,55 @@ class FittingMixin(DiscardableTrainingMixin):
                 self._adopt(attributes(state))
             raise ValueError(f"{name}: {message}") from error
 
+    def discard_training_state(self):
+        """Discard everything that only further training needs, to save memory and to make saved files small.
+
+        This is the memory of the solver, the last iterate besides the average, parameters kept for comparison, and
+        dreams kept for later steps. All methods other than training give exactly the same results as before, and the
+        fitted attributes stay. Afterwards `partial_fit`, `fit` with ``warm_start=True`` and `replicate` raise an error,
+        until `fit` with ``warm_start=False`` trains anew.
+
+        Returns
+        -------
+        self : estimator
+            The estimator itself. Copies of it keep their training state.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+
+        Examples
+        --------
+        >>> import pickle
+        >>> from skwakesleep import HelmholtzMachine
+        >>> from skwakesleep.datasets import make_bars
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> machine = HelmholtzMachine(100, max_iter=2, tol=None, random_state=0).fit(X)
+        >>> before = len(pickle.dumps(machine))
+        >>> after = len(pickle.dumps(machine.discard_training_state()))
+        >>> before > 4 * after
+        True
+        """
+        check_is_fitted(self)
+        self._fitted = replace(self._fitted, state=self._fitted.state.for_inference())
+        return self
+
+    def _training_state(self) -> Any:
+        """Return the state to continue from.
+
+        Raises
+        ------
+        ValueError
+            If it was discarded.
+        """
+        if self._fitted.state.discarded:
+            raise ValueError(
+                f"This {type(self).__name__} cannot be trained further, because discard_training_state was called. "
+                "Train anew by fit with warm_start=False, or continue from a copy that was saved before."
+            )
+        return self._fitted.state
+
 
 def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
     """Return the indices of the rows to train on and of those held out."""
@@ -106,3 +158,69 @@ def identify_rows(X: Table, *settings: Any) -> str:
     for part in parts:
         digest.update(np.ascontiguousarray(part).data)
     return digest.hexdigest()
+
+
+def bound_and_score(state: TrainingState) -> str:
+    """Return the bound and the score of the last epoch as text."""
+    report = f"lower bound = {state.lower_bounds[-1]:.2f}"
+    if state.validation_scores:
+        report += f", validation score = {state.validation_scores[-1]:.2f}"
+    return report
+
+
+@dataclass
+class FitMonitor:
+    """Passes each epoch of the training loop to scikit-learn's callbacks and to `verbose`.
+
+    Attributes
+    ----------
+    estimator : estimator
+        The estimator that is fitted, with or without callbacks.
+    X : array-like
+        The training data, for callbacks.
+    n_epochs : int
+        Upper limit of epochs.
+    attributes : callable
+        Maps a training state to fitted attributes, for callbacks that need a fitted estimator.
+    report : callable
+        Maps a training state to the text that `verbose` prints; by default its bound and score.
+    """
+
+    estimator: Any
+    X: Any
+    n_epochs: int
+    attributes: Callable[[Any], dict[str, Any]]
+    report: Callable[[Any], str] = bound_and_score
+
+    def __post_init__(self) -> None:
+        self._root: Any = None
+        self._epoch: Any = None
+        if self.estimator._has_callbacks():
+            self._root = self.estimator._init_callback_context(max_subtasks=self.n_epochs)
+            self._root.call_on_fit_task_begin(estimator=self.estimator, X=self.X)
+
+    def epoch_begin(self) -> None:
+        """Open the task of an epoch."""
+        self._started = perf_counter()
+        if self._root is not None:
+            self._epoch = self._root.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(estimator=self.estimator, X=self.X)
+
+    def epoch_end(self, state: TrainingState) -> bool:
+        """Report an epoch; return whether a callback ends the training."""
+        if self.estimator.verbose:
+            name, seconds = type(self.estimator).__name__, perf_counter() - self._started
+            print(f"[{name}] Iteration {state.n_epochs}, {self.report(state)}, time = {seconds:.2f}s", flush=True)
+        return self._call_end(self._epoch, state)
+
+    def fit_end(self, state: TrainingState) -> None:
+        """Close the task of the whole fit."""
+        self._call_end(self._root, state)
+
+    def _call_end(self, context: Any, state: TrainingState) -> bool:
+        if context is None:
+            return False
+        # A callback may keep the attributes while training goes on, so that it gets a copy of the state.
+        return context.call_on_fit_task_end(
+            estimator=self.estimator, X=self.X, reconstruction_attributes=lambda: self.attributes(state.copy())
+        )
