@@ -16,13 +16,7 @@ from skwakesleep._adapters.parameters import (
     entropy,
 )
 from skwakesleep._adapters.persistence import VersionedPickleMixin
-from skwakesleep._adapters.sklearn_compat import (
-    CallbackSupportMixin,
-    DocumentationLinkMixin,
-    Interval,
-    StrOptions,
-    with_callbacks,
-)
+from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.numerics import bounded_mean
@@ -46,14 +40,7 @@ PATIENT_EPOCHS = 10
 PATIENT_STEPS = 500
 
 
-class HelmholtzMachine(
-    DocumentationLinkMixin,
-    VersionedPickleMixin,
-    FittingMixin,
-    CallbackSupportMixin,
-    FittedMachineMixin,
-    BaseEstimator,
-):
+class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixin, FittedMachineMixin, BaseEstimator):
     """Helmholtz machine trained by (reweighted) wake-sleep.
 
     A deep directed belief network generates the data from binary causes; a second network, the recognition network,

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from skwakesleep._adapters.sklearn_compat import CallbackSupportMixin
 from skwakesleep._engine.machine.rows import Table
 from skwakesleep._engine.training.loop import TrainingDivergedError
 from skwakesleep._engine.training.state import TrainingState
 
 
-class FittingMixin:
+class FittingMixin(CallbackSupportMixin):
     """An estimator with `fit` and `partial_fit`.
 
     Its class has a method ``_train(X, fresh, partial)``, which trains and returns warnings.

@@ -4,27 +4,13 @@ from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
-from sklearn.utils._missing import is_pandas_na
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    InvalidParameterError,
-    StrOptions,
-    validate_parameter_constraints,
-)
-
-__all__ = [
-    "HAS_CALLBACKS",
-    "CallbackSupportMixin",
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "StrOptions",
-    "is_pandas_na",
-    "validate_parameter_constraints",
-    "with_callbacks",
-]
-
+# "as" marks names that other modules import from here.
+from sklearn.utils._missing import is_pandas_na as is_pandas_na
+from sklearn.utils._param_validation import HasMethods as HasMethods
+from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import InvalidParameterError as InvalidParameterError
+from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils._param_validation import validate_parameter_constraints as validate_parameter_constraints
 
 HAS_CALLBACKS = find_spec("sklearn.callback") is not None
 
@@ -94,12 +80,11 @@ def with_callbacks(method: Any) -> Any:
     return managed
 
 
-# The same as the project's URL of that name, which package indices show.
-SITE = "https://skwakesleep.readthedocs.io"
-
-
 class DocumentationLinkMixin:
     """Link the diagram of an estimator to its page."""
 
     _doc_link_module = "skwakesleep"
-    _doc_link_template = SITE + "/en/latest/api/generated/{estimator_module}.{estimator_name}.html"
+    # The site is the same as in pyproject.toml, which package indices show.
+    _doc_link_template = (
+        "https://skwakesleep.readthedocs.io/en/latest/api/generated/{estimator_module}.{estimator_name}.html"
+    )
