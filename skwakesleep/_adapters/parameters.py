@@ -11,7 +11,7 @@ from skwakesleep._adapters.sklearn_compat import Interval, InvalidParameterError
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
 
 
-def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Return the widths of the hidden layers as a tuple of ints, nearest the data first."""
     sizes = hidden_layer_sizes
     if isinstance(sizes, Integral):

@@ -163,34 +163,23 @@ def _check_cells(place: str, cells: Iterable[Any]) -> None:
 
 def _is_missing(cell: Any, place: str) -> bool:
     """Return whether a cell is a missing value; raise if it is not a number either."""
-    if cell is None:
-        return True
     if isinstance(cell, TEMPORAL):
         kind = type(cell).__name__
         raise TypeError(f"Expected numeric data, but {place} holds the {kind} {cell}. Convert dates to numbers first.")
+    value = cell.item() if isinstance(cell, np.generic) else cell  # NumPy drops imaginary parts, Python rejects them
     try:
-        return isnan(_to_float(cell))
+        if isinstance(value, np.ndarray):
+            raise TypeError("an array is not a number")  # float() would accept an array of one number
+        return value is None or isnan(float(value))
     except OverflowError:
         raise _infinite_values(place, 1) from None
     except (TypeError, ValueError) as error:
-        if is_pandas_na(cell):
+        if is_pandas_na(value):
             return True
-        raise _not_a_number(cell, place, error) from None
+        raise _not_a_number(value, place, error) from None
 
 
-def _to_float(cell: Any) -> float:
-    """Convert a cell as Python does, but reject arrays of one number and complex numbers of NumPy."""
-    if isinstance(cell, np.ndarray):
-        raise TypeError("an array is not a number")
-    return float(_python_value(cell))
-
-
-def _python_value(cell: Any) -> Any:
-    return cell.item() if isinstance(cell, np.generic) else cell
-
-
-def _not_a_number(cell: Any, place: str, error: Exception) -> Exception:
-    value = _python_value(cell)
+def _not_a_number(value: Any, place: str, error: Exception) -> Exception:
     kind = "string" if isinstance(value, str) else type(value).__name__
     advice = (
         f"Every cell must be a number ({error})."
@@ -212,6 +201,16 @@ def _check_finite(table: Table, names: Sequence[Any]) -> None:
                 raise error(place_of(names[column]), len(values)) from None
 
 
+def dense(table: Any) -> NDArray:
+    """Return a table as an array."""
+    return table if isinstance(table, np.ndarray) else table.toarray()
+
+
+def entries(table: Table) -> NDArray:
+    """Return the values of a table, without the zeros that a sparse one omits."""
+    return table if isinstance(table, np.ndarray) else table.data
+
+
 def first_column(table: Table, condition: Callable[[NDArray], NDArray]) -> tuple[int, NDArray] | None:
     """Return the first column in which values meet a condition, which zeros must not, and these values."""
     if isinstance(table, np.ndarray):
@@ -225,17 +224,13 @@ def first_column(table: Table, condition: Callable[[NDArray], NDArray]) -> tuple
 
 def _missing_values(place: str, count: int) -> ValueError:
     return ValueError(
-        f"Input X contains NaN: {place} has {count} missing {_values(count)}. Drop the rows or fill them, for instance "
-        "with sklearn.impute.SimpleImputer."
+        f"Input X contains NaN: {place} has {count} missing value{'s' if count > 1 else ''}. Drop the rows or fill "
+        "them, for instance with sklearn.impute.SimpleImputer."
     )
 
 
 def _infinite_values(place: str, count: int) -> ValueError:
     return ValueError(
-        f"Input X contains infinity or a value too large for float64: {place} has {count} such {_values(count)}. "
-        "Replace them or drop the rows."
+        f"Input X contains infinity or a value too large for float64: {place} has {count} such "
+        f"value{'s' if count > 1 else ''}. Replace them or drop the rows."
     )
-
-
-def _values(count: int) -> str:
-    return "value" if count == 1 else "values"
