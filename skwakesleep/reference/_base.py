@@ -16,7 +16,7 @@ from skwakesleep._adapters import kinds
 from skwakesleep._adapters.parameters import check_n_samples, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval
-from skwakesleep._adapters.tables import check_table
+from skwakesleep._adapters.tables import check_table, dense
 from skwakesleep._engine.machine.rows import Table
 
 # Number of rows computed at a time: scratch arrays of this size fit into the cache of a core.
@@ -214,11 +214,6 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = self.binarize is None
         return tags
-
-
-def dense(X: Table) -> NDArray:
-    """Return the rows as an array."""
-    return X if isinstance(X, np.ndarray) else X.toarray()
 
 
 def column_sums(X: Table) -> NDArray:

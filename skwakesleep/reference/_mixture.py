@@ -12,7 +12,8 @@ from sklearn.utils import gen_batches
 
 from skwakesleep._adapters.parameters import entropy
 from skwakesleep._adapters.sklearn_compat import Interval
-from skwakesleep.reference._base import BATCH_SIZE, MIN_PROBABILITY, BinaryDensity, dense, probabilities, smoothed_means
+from skwakesleep._adapters.tables import dense
+from skwakesleep.reference._base import BATCH_SIZE, MIN_PROBABILITY, BinaryDensity, probabilities, smoothed_means
 
 
 class BernoulliMixture(BinaryDensity):
