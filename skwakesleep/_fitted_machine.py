@@ -223,13 +223,11 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         X = self._check_X(X)
         fitted = self._fitted
+        machine, parameters = fitted.machine, fitted.parameters.astype(np.float64)
         backend = default_backend()
-        rows = Rows(X, fitted.machine.columns, np.float64, backend)
-        parameters = fitted.parameters.astype(np.float64)
-        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
-            scores = estimate(
-                fitted.machine, parameters, rows, backend, int(self.n_score_particles), int(self.n_score_steps)
-            )
+        rows = Rows(X, machine.columns, np.float64, backend)
+        with limited_threads(self.n_score_particles * machine.largest_matrix):
+            scores = estimate(machine, parameters, rows, backend, **self._effort())
         self._warn_of_few_particles(scores.effective_size)
         return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
 
@@ -318,20 +316,17 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         check_is_fitted(self)
         n_samples = check_certification(n_samples, confidence, self.n_score_particles)
-        fitted = self._fitted
-        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
-            certificate = certify(
-                fitted.machine,
-                fitted.parameters.astype(np.float64),
-                default_backend(),
-                entropy(random_state),
-                n_dreams=n_samples,
-                n_particles=int(self.n_score_particles),
-                n_steps=int(self.n_score_steps),
-                confidence=float(confidence),
-            )
+        fitted, seed = self._fitted, entropy(random_state)
+        machine, parameters = fitted.machine, fitted.parameters.astype(np.float64)
+        limits = {"n_dreams": n_samples, "confidence": float(confidence), **self._effort()}
+        with limited_threads(self.n_score_particles * machine.largest_matrix):
+            certificate = certify(machine, parameters, default_backend(), seed, **limits)
         self._warn_of_few_particles(certificate.effective_sizes)
         return certificate
+
+    def _effort(self):
+        """Return the parameters that determine the accuracy of scores."""
+        return {"n_particles": int(self.n_score_particles), "n_steps": int(self.n_score_steps)}
 
     def _warn_of_few_particles(self, effective_sizes):
         """Warn if in most rows one particle has most of the weight."""
@@ -386,13 +381,12 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
-        fitted = self._fitted
-        machine, parameters = fitted.machine, fitted.parameters
+        fitted, backend = self._fitted, default_backend()
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
-        generative = machine.bind(parameters, default_backend()).generative
-        with limited_threads(n_samples * machine.largest_matrix):
-            states = generative.sample(None, (n_samples, 1), noise)
-        return machine.columns.decode(states[-1][:, 0])
+        with limited_threads(n_samples * fitted.machine.largest_matrix):
+            networks = fitted.machine.bind(fitted.parameters, backend)
+            states = networks.generative.sample(None, (n_samples, 1), noise)
+        return fitted.machine.columns.decode(states[-1][:, 0])
 
     def _check_X(self, X):
         check_is_fitted(self)

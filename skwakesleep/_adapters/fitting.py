@@ -50,14 +50,7 @@ class FittingMixin(CallbackSupportMixin):
         self.__dict__ = {**kept, **attributes}
 
     @contextmanager
-    def _keeping(
-        self,
-        attributes: Callable[[Any], dict[str, Any]],
-        trained: Callable[[], TrainingState | None],
-        diverged: Callable[[TrainingDivergedError], tuple[TrainingState | None, str]],
-        *,
-        replace: bool,
-    ) -> Iterator[None]:
+    def _keeping(self, attributes: Callable, trained: Callable, diverged: Callable, *, replace: bool) -> Iterator[None]:
         """Keep completed epochs if training is interrupted, and finite parameters if it diverges; raise in both cases.
 
         Parameters

@@ -33,16 +33,13 @@ class MachineTable:
     ----------
     values : ndarray or csr_array of shape (n_rows, n_columns)
         The values, in the domain of their kind.
-    kind : str
-        The kind of the columns.
     attributes : dict of str to Any
-        Fitted attributes that describe the columns.
+        Fitted attributes that describe the columns, with the kind.
     notices : list of UserWarning
         Warnings of values that "auto" may have mistaken for real ones.
     """
 
     values: Table
-    kind: str
     attributes: dict[str, Any]
     notices: list[UserWarning]
 
@@ -60,7 +57,7 @@ class MachineTable:
             Naming a column whose values are too far apart to be standardized.
         """
         try:
-            return Columns.of_table(self.kind, self.values)
+            return Columns.of_table(self.attributes["visible_"], self.values)
         except OverflowError as error:
             raise _too_far_apart(error, self.names) from None
 
@@ -85,7 +82,7 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
         kind = estimator.visible
     notices = _notices(values, kind, names) if reset and found else []
     values = clipped(values, KINDS[kind].domain, names, _complaint(kind, found=found))
-    return MachineTable(values, kind, {**attributes, "visible_": kind}, notices)
+    return MachineTable(values, {**attributes, "visible_": kind}, notices)
 
 
 def _kind_found(X: Table) -> str:
@@ -193,14 +190,12 @@ def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> li
     n_extreme = after - before
     if not n_extreme.any():
         return []
-    return [
-        UserWarning(
-            f"X holds {int(n_extreme.sum())} extreme values, more than {EXTREME_RANGES:.0f} interquartile ranges away "
-            f"from the quartiles, in {_labels(np.flatnonzero(n_extreme), names)}. They are left out where the scale of "
-            "a column is determined. Correct them if they are wrong; else transform the column, for example by its "
-            "logarithm."
-        )
-    ]
+    message = (
+        f"X holds {int(n_extreme.sum())} extreme values, more than {EXTREME_RANGES:.0f} interquartile ranges away from "
+        f"the quartiles, in {_labels(np.flatnonzero(n_extreme), names)}. They are left out where the scale of a column "
+        "is determined. Correct them if they are wrong; else transform the column, for example by its logarithm."
+    )
+    return [UserWarning(message)]
 
 
 def _notices(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
@@ -211,23 +206,21 @@ def _notices(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
     count = int(((values < 0) | (values > 1)).sum())
     if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X, UNIT_INTERVAL)):
         column, value = outside
-        return [
-            UserWarning(
-                f"visible='auto' takes X for real-valued because of {count} of {n_values} values, which are not in "
-                f"[0, 1]; the first is {value:.7g} in {_labels([column], names)}. Correct or clip them and set "
-                "visible='bernoulli', or set visible='gaussian'."
-            )
-        ]
+        message = (
+            f"visible='auto' takes X for real-valued because of {count} of {n_values} values, which are not in [0, 1]; "
+            f"the first is {value:.7g} in {_labels([column], names)}. Correct or clip them and set "
+            "visible='bernoulli', or set visible='gaussian'."
+        )
+        return [UserWarning(message)]
     found = [f"{_labels(columns, names)} with {what}" for what, columns in _discrete(X).items() if columns]
     if not found:
         return []
-    return [
-        UserWarning(
-            f"visible='auto' models every column of X by a normal density, also {' and '.join(found)}: samples are "
-            "fractions there, and scores are densities instead of probabilities. Set visible='gaussian' if this is "
-            "what you want."
-        )
-    ]
+    message = (
+        f"visible='auto' models every column of X by a normal density, also {' and '.join(found)}: samples are "
+        "fractions there, and scores are densities instead of probabilities. Set visible='gaussian' if this is what "
+        "you want."
+    )
+    return [UserWarning(message)]
 
 
 def _discrete(X: Table) -> dict[str, list[int]]:
