@@ -12,7 +12,6 @@ from skwakesleep._adapters.tables import check_matrix
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
-from skwakesleep._engine.machine.fitted import FittedMachine
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.certification import certify
 from skwakesleep._engine.posterior.likelihood import estimate
@@ -28,12 +27,9 @@ MIN_ROWS_TO_WARN = 10
 class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
     """Parameters, features, densities and samples of a machine that was fitted.
 
-    The estimator has an attribute ``_fitted``, and the parameters `n_score_particles` and `n_score_steps`.
+    The estimator has a `FittedMachine` as its attribute ``_fitted``, and the parameters `n_score_particles` and
+    `n_score_steps`.
     """
-
-    _fitted: FittedMachine
-    n_score_particles: int
-    n_score_steps: int
 
     @property
     def _n_features_out(self):

@@ -82,21 +82,25 @@ class VersionedPickleMixin:
         return {**to_plain(super().__getstate__()), "_skwakesleep_version": __version__}
 
     def __setstate__(self, state):
+        name = type(self).__name__
         if not isinstance(state, dict):
-            raise ValueError(f"A saved {type(self).__name__} is damaged: its state is a {type(state).__name__}.")
-        saved = state.get("_skwakesleep_version", "unknown")
+            raise ValueError(f"A saved {name} is damaged: its state is a {type(state).__name__}.")
+        state = dict(state)
+        saved = state.pop("_skwakesleep_version", "unknown")
         if saved != __version__:
             warnings.warn(
-                f"{type(self).__name__} was saved by skwakesleep {saved} and is loaded by {__version__}: it may fail "
-                "or give other results. Fit it again, or load it with the version that saved it.",
+                f"{name} was saved by skwakesleep {saved} and is loaded by {__version__}: it may fail or give other "
+                "results. Fit it again, or load it with the version that saved it.",
                 UserWarning,
                 stacklevel=2,
             )
         try:
-            super().__setstate__(_attributes(type(self), state))
+            _check_names(type(self), state)
+            # Earlier versions did not have all parameters.
+            super().__setstate__({**_defaults(type(self)), **from_plain(state)})
             self._check_loaded()
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"A saved {type(self).__name__} is damaged: {str(error).rstrip('.')}.") from error
+            raise ValueError(f"A saved {name} is damaged: {str(error).rstrip('.')}.") from error
 
     def __copy__(self):
         """Return a shallow copy, which shares the fitted objects."""
@@ -116,13 +120,11 @@ class VersionedPickleMixin:
         """Raise ValueError unless the fitted attributes are consistent."""
 
 
-def _attributes(cls: type, state: dict[Any, Any]) -> dict[str, Any]:
-    """Return the attributes of a saved estimator, with defaults for parameters that its version did not have."""
+def _check_names(cls: type, state: dict[Any, Any]) -> None:
+    """Raise ValueError for an attribute that would hide a name of the class."""
     for name in state:
         if not isinstance(name, str) or name in _reserved(cls):
             raise ValueError(f"{name!r} cannot be an attribute of a saved estimator")
-    saved = from_plain({name: item for name, item in state.items() if name != "_skwakesleep_version"})
-    return {**_defaults(cls), **saved}
 
 
 @cache
