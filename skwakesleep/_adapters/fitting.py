@@ -26,6 +26,7 @@ class FittingMixin(CallbackSupportMixin):
 
     warm_start: bool
     _fitted: Any  # a dataclass with a field `state`
+    _adopt: Callable[[dict[str, Any]], None]
     _train: Callable[..., list[Warning]]
 
     def __sklearn_is_fitted__(self):
@@ -43,11 +44,6 @@ class FittingMixin(CallbackSupportMixin):
         for notice in notices:
             warnings.warn(notice, stacklevel=4)  # the caller of fit
         return self
-
-    def _adopt(self, attributes: dict[str, Any]) -> None:
-        """Set the fitted attributes, all at once."""
-        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        self.__dict__ = {**kept, **attributes}
 
     @contextmanager
     def _keeping(self, attributes: Callable, trained: Callable, diverged: Callable, *, replace: bool) -> Iterator[None]:

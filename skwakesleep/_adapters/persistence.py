@@ -108,6 +108,11 @@ class VersionedPickleMixin:
         vars(other).update(vars(self))
         return other
 
+    def _adopt(self, attributes: dict[str, Any]) -> None:
+        """Set the fitted attributes of a new fit."""
+        kept = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
+        self.__dict__ = {**kept, **attributes}  # one assignment: other threads read the old fit or the new
+
     def _check_loaded(self) -> None:
         """Raise ValueError unless the fitted attributes are complete and consistent."""
         missing = [name for name in self._LEARNED if name not in vars(self)]

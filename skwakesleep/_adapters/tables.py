@@ -28,9 +28,7 @@ TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.time, datetim
 NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-learn
 
 
-def check_table(
-    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = None
-) -> tuple[Table, dict[str, Any]]:
+def check_table(estimator, X, *, reset: bool, accept_sparse="csr", dtype=None) -> tuple[Table, dict[str, Any]]:
     """Return `X` as a float array or CSR matrix, and the number and names of its columns as fitted attributes.
 
     By default the dtype is float32 if all columns are float32, and float64 otherwise. Arrays are in C order and in

@@ -1,11 +1,9 @@
 """Figures and axes of the displays."""
 
-from typing import Any
-
 import numpy as np
 
 
-def figure_and_axes(axes: Any, **options: Any) -> tuple[Any, Any]:
+def figure_and_axes(axes, **options) -> tuple:
     """Return a figure and its axes: those given, or new ones that `matplotlib.pyplot.subplots` makes with options."""
     if axes is None:
         try:

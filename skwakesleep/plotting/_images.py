@@ -53,9 +53,7 @@ class ComponentsDisplay:
         self.unit = unit
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, *, image_shape: Shape | None = None, max_components: int = 100, ax: Any = None
-    ) -> Self:
+    def from_estimator(cls, estimator, *, image_shape: Shape | None = None, max_components: int = 100, ax=None) -> Self:
         """Draw the components of a fitted machine, in decreasing order of their norm.
 
         Parameters
@@ -96,7 +94,7 @@ class ComponentsDisplay:
         unit = KINDS[getattr(estimator, "visible_", "bernoulli")].family.natural_unit
         return cls(components[largest], _shape_of_images(components.shape[1], image_shape), unit).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax=None) -> Self:
         """Draw the mosaic.
 
         Parameters
@@ -170,14 +168,7 @@ class SamplesDisplay:
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        *,
-        n_images: int = 64,
-        image_shape: Shape | None = None,
-        random_state: Any = 0,
-        axes: Any = None,
+        cls, estimator, X, *, n_images: int = 64, image_shape: Shape | None = None, random_state=0, axes=None
     ) -> Self:
         """Draw samples, and show them beside the same number of rows of data.
 
@@ -222,7 +213,7 @@ class SamplesDisplay:
         samples = estimator.sample(len(data), random_state=random_state)
         return cls(data, samples, _shape_of_images(data.shape[1], image_shape)).plot(axes=axes)
 
-    def plot(self, *, axes: Any = None) -> Self:
+    def plot(self, *, axes=None) -> Self:
         """Draw the two mosaics.
 
         Parameters
@@ -289,7 +280,7 @@ class ReconstructionDisplay(SamplesDisplay):
 
     @classmethod
     def from_estimator(  # type: ignore[override]
-        cls, estimator: Any, X: Any, *, n_images: int = 64, image_shape: Shape | None = None, axes: Any = None
+        cls, estimator, X, *, n_images: int = 64, image_shape: Shape | None = None, axes=None
     ) -> Self:
         """Infer the means of the top hidden layer, and show the expected columns given these beside the data.
 
@@ -334,7 +325,7 @@ class ReconstructionDisplay(SamplesDisplay):
         return cls(data, reconstructions, _shape_of_images(data.shape[1], image_shape)).plot(axes=axes)
 
 
-def _head(X: Any, n_rows: int) -> Any:
+def _head(X, n_rows: int):
     """Return the first rows of an array, a data frame or a sparse matrix, in the same container."""
     if hasattr(X, "tocsr"):
         X = X.tocsr()
@@ -355,7 +346,7 @@ def _shape_of_images(n_features: int, image_shape: Shape | None) -> Shape:
     return height, width
 
 
-def _draw_images(ax: Any, images: NDArray, image_shape: Shape, *, cmap: str, limits: Any, label: str) -> Any:
+def _draw_images(ax, images: NDArray, image_shape: Shape, *, cmap: str, limits: tuple[float, float], label: str):
     """Draw images in a grid, or strips of height one below each other. `label` is the axis label of strips."""
     if image_shape[0] == 1:
         ax.set(xlabel="column", ylabel=label)

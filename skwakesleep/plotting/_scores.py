@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +44,7 @@ class ScoreDisplay:
         self.scores = dict(scores)
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: Any, *, n_dreams: int = 500, random_state: Any = 0, ax: Any = None
-    ) -> Self:
+    def from_estimator(cls, estimator, X, *, n_dreams: int = 500, random_state=0, ax=None) -> Self:
         """Score rows and dreams in nats, and draw the histograms.
 
         Parameters
@@ -92,7 +90,7 @@ class ScoreDisplay:
                 scores["dreams"] = estimator.score_samples(dreams)
         return cls(scores).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax=None) -> Self:
         """Draw the histograms of scores in nats, each normalized to an area of one.
 
         Parameters
@@ -159,7 +157,7 @@ class ComparisonDisplay:
         self.scores = dict(scores)
 
     @classmethod
-    def from_estimators(cls, estimators: Mapping[str, Any], X: Any, *, ax: Any = None) -> Self:
+    def from_estimators(cls, estimators: Mapping, X, *, ax=None) -> Self:
         """Score the same rows under several densities, and draw the result.
 
         Parameters
@@ -200,7 +198,7 @@ class ComparisonDisplay:
         """
         return cls(score_densities(estimators, X)).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax=None) -> Self:
         """Draw the mean scores and the error bars.
 
         Parameters

@@ -1,6 +1,6 @@
 """Learning curves, and the activity of the hidden units they led to."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +42,12 @@ class TrainingDisplay:
     1
     """
 
-    def __init__(self, lower_bounds: Any, validation_scores: Any = ()) -> None:
+    def __init__(self, lower_bounds, validation_scores=()) -> None:
         self.lower_bounds = lower_bounds
         self.validation_scores = validation_scores
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator, *, ax=None) -> Self:
         """Draw the learning curves of a fitted machine.
 
         Parameters
@@ -80,7 +80,7 @@ class TrainingDisplay:
         check_is_fitted(estimator)
         return cls(estimator.lower_bounds_, estimator.validation_scores_).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax=None) -> Self:
         """Draw the curves.
 
         Parameters
@@ -148,14 +148,14 @@ class ActivityDisplay:
     []
     """
 
-    def __init__(self, activity: NDArray, names: Any) -> None:
+    def __init__(self, activity: NDArray, names) -> None:
         self.activity = activity
         self.names = names
         self.dead_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean < DEAD_ACTIVITY]
         self.always_on_ = [str(name) for name, mean in zip(names, activity, strict=True) if mean > 1 - DEAD_ACTIVITY]
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, *, ax: Any = None) -> Self:
+    def from_estimator(cls, estimator, X, *, ax=None) -> Self:
         """Infer the top hidden layer for each row, average over the rows, and draw the result.
 
         Parameters
@@ -191,7 +191,7 @@ class ActivityDisplay:
         activity = np.asarray(estimator.transform(X)).mean(axis=0)
         return cls(activity, estimator.get_feature_names_out()).plot(ax=ax)
 
-    def plot(self, *, ax: Any = None) -> Self:
+    def plot(self, *, ax=None) -> Self:
         """Draw the bars.
 
         Parameters

@@ -84,9 +84,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         """
         self._validate_params()
         X, header = self._check_X(X, reset=True)
-        attributes = self._fitted_attributes(X)
-        others = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        self.__dict__ = {**others, **header, **attributes}  # one assignment: other threads read the old fit or the new
+        self._adopt({**header, **self._fitted_attributes(X)})
         return self
 
     def score_samples(self, X):
