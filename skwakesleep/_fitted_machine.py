@@ -63,9 +63,8 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
     @property
     def autoregressive_coefs_(self):
         """Strictly upper triangular weights of the autoregressive layers, by layer."""
-        fitted = self._fitted
-        views = fitted.machine.views(fitted.parameters)
-        named = zip(fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
+        views = self._views()
+        named = zip(self._fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
         return {layer.name: own["triangle"] for layer, own in named if layer.autoregressive}
 
     @property

@@ -242,11 +242,6 @@ def _with_epochs(parts: Parts) -> Parts:
     return {**parts, "n_epochs": len(parts["lower_bounds"])}
 
 
-def _without_bounds(parts: Parts) -> Parts:
-    """Remove the lower bounds of amortised learning, which were zeros."""
-    return {**_with_epochs(parts), "lower_bounds": []}
-
-
 def _of_columns(parts: Parts) -> Parts:
     """Make columns of one kind out of the family of the visible units, which said how many of them are active."""
     n_columns, *hidden_sizes = parts["sizes"]
@@ -260,7 +255,7 @@ def _of_columns(parts: Parts) -> Parts:
 
 
 UPGRADES: dict[str, Callable[[Parts], tuple[str, Parts]]] = {
-    "amortised-state": lambda parts: ("amortised-state/2", _without_bounds(parts)),
+    "amortised-state": lambda parts: ("amortised-state/2", {**_with_epochs(parts), "lower_bounds": []}),  # were zeros
     "bernoulli": lambda parts: ("unit-interval", {"column_means": np.zeros(0), "n_rows": 1}),
     "gaussian": lambda parts: ("standardization", parts),
     "machine": lambda parts: ("machine/2", _of_columns(parts)),

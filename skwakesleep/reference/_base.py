@@ -40,6 +40,10 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         "binarize": [Interval(Real, None, None, closed="neither"), None],
     }
 
+    def __init__(self, *, smoothing=1.0, binarize=None):
+        self.smoothing = smoothing
+        self.binarize = binarize
+
     @abstractmethod
     def _fitted_attributes(self, X: Table) -> dict[str, Any]:
         """Return the fitted attributes, from values in [0, 1]."""

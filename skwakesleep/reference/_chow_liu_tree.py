@@ -58,10 +58,6 @@ class ChowLiuTree(BinaryDensity):
     0
     """
 
-    def __init__(self, *, smoothing=1.0, binarize=None):
-        self.smoothing = smoothing
-        self.binarize = binarize
-
     def _fitted_attributes(self, X):
         # For fractions, sums over pairs are expected counts: those of independent draws with these probabilities.
         n_samples, ones, both = X.shape[0], column_sums(X), dense(X.T @ X)

@@ -55,10 +55,6 @@ class IndependentBernoulli(BinaryDensity):
     array([-1.386, -1.386, -1.386, -1.386])
     """
 
-    def __init__(self, *, smoothing=1.0, binarize=None):
-        self.smoothing = smoothing
-        self.binarize = binarize
-
     def _fitted_attributes(self, X):
         return {"means_": smoothed_means(X, self.smoothing)}
 
@@ -149,12 +145,11 @@ class BernoulliMixture(BinaryDensity):
     def __init__(
         self, n_components=10, *, n_init=1, max_iter=100, tol=1e-3, smoothing=1.0, binarize=None, random_state=None
     ):
+        super().__init__(smoothing=smoothing, binarize=binarize)
         self.n_components = n_components
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
-        self.smoothing = smoothing
-        self.binarize = binarize
         self.random_state = random_state
 
     def fit(self, X, y=None):
