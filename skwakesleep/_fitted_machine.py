@@ -35,6 +35,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
     def _n_features_out(self):
         return self._fitted.machine.hidden_sizes[-1]
 
+    # The engine lists the generative layers top down, the prior first; fitted attributes are bottom up.
     @property
     def generative_coefs_(self):
         """Weights of the generative network, bottom up."""
@@ -112,7 +113,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         (3, 8)
         """
         X = self._check_X(X)
-        fitted = self._fitted
+        fitted = self._fitted  # read once: another thread may fit the machine meanwhile
         machine = fitted.machine
         backend = default_backend()
         recognition = machine.bind(fitted.parameters.astype(X.dtype), backend).recognition
@@ -218,6 +219,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         X = self._check_X(X)
         fitted = self._fitted
+        # In float64 whatever the dtype of training: sums over many columns lose digits in float32.
         machine, parameters = fitted.machine, fitted.parameters.astype(np.float64)
         backend = default_backend()
         rows = Rows(X, machine.columns, np.float64, backend)
@@ -313,9 +315,9 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         n_samples = check_certification(n_samples, confidence, self.n_score_particles)
         fitted, seed = self._fitted, entropy(random_state)
         machine, parameters = fitted.machine, fitted.parameters.astype(np.float64)
-        limits = {"n_dreams": n_samples, "confidence": float(confidence), **self._effort()}
+        settings = {"n_dreams": n_samples, "confidence": float(confidence), **self._effort()}
         with limited_threads(self.n_score_particles * machine.largest_matrix):
-            certificate = certify(machine, parameters, default_backend(), seed, **limits)
+            certificate = certify(machine, parameters, default_backend(), seed, **settings)
         self._warn_of_few_particles(certificate.effective_sizes)
         return certificate
 

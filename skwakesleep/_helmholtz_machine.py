@@ -372,6 +372,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             self._check_unchanged(sizes)
         table = kinds.read_machine_table(self, X, reset=fresh)
         X = table.values
+        # Scores of the same rows, held out alike, are comparable with those of an earlier fit.
         rows_id = "" if partial else identify_rows(X, self.early_stopping and self.validation_fraction)
         machine, state = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
         n_extreme_before = self._fitted.machine.columns.n_extreme if partial and not fresh else 0
@@ -499,17 +500,20 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         try:
             parameters = machine.initial_parameters(streams["initialization"], dtype)
             return machine, TrainingState(parameters, self._optimizer(machine, dtype), streams)
-        except MemoryError as error:
+        except MemoryError as error:  # name the parameter that is too large
             raise MemoryError(f"hidden_layer_sizes={self.hidden_layer_sizes!r}: {error}") from error
 
     def _resumable(self, table, rows_id):
         """Return the machine and a copy of its state, ready for the rows of a table."""
         machine, state = self._fitted.machine, self._training_state().copy()
         optimizer = self._optimizer(machine, state.parameters.dtype)
+        # The same solver keeps its moments, another one begins without.
         if type(state.optimizer) is type(optimizer):
             state.optimizer.learning_rate = optimizer.learning_rate
         else:
             state.optimizer = optimizer
+        # Standardized columns: in a stream, units follow all rows so far, and the parameters are changed accordingly.
+        # In a fit to other rows, units change only where those of the earlier rows do not suit.
         if machine.columns.follow_rows and not rows_id:
             machine = follow(machine, state, table.columns())
         elif machine.columns.follow_rows and rows_id != state.rows_id:

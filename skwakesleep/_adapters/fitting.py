@@ -64,7 +64,7 @@ class FittingMixin(CallbackSupportMixin):
         try:
             yield
         except KeyboardInterrupt as interrupt:
-            state = trained()
+            state = trained()  # `record` completes an epoch in one step, so that it is either whole or absent
             if state is not None:
                 self._adopt(attributes(state))
                 interrupt.add_note(
@@ -137,6 +137,7 @@ def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
             f"Early stopping with validation_fraction={fraction} holds out {n_held_out} rows of n_samples={n_samples}, "
             "and at least one row must be held out and one be left. Enlarge validation_fraction or the data."
         )
+    # The seed belongs to the state of training, so that a warm start holds out the same rows.
     order = np.random.default_rng(seed).permutation(n_samples)
     return order[n_held_out:], order[:n_held_out]
 
@@ -144,6 +145,7 @@ def hold_out(X: Table, fraction: float, seed: int) -> tuple[NDArray, NDArray]:
 def identify_rows(X: Table, *settings: Any) -> str:
     """Return an identifier of the rows and settings of a fit, to recognize them in a later fit."""
     parts = [X] if isinstance(X, np.ndarray) else [X.data, X.indices, X.indptr]
+    # The shape too: tables of equal bytes may have other columns.
     digest = blake2b(repr((X.shape, *settings)).encode(), digest_size=16)
     for part in parts:
         digest.update(np.ascontiguousarray(part).data)

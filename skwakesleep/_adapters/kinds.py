@@ -58,7 +58,7 @@ class MachineTable:
         """
         try:
             return Columns.of_table(self.attributes["visible_"], self.values)
-        except OverflowError as error:
+        except OverflowError as error:  # the engine gives the number of the column; names are known here
             raise _too_far_apart(error, self.names) from None
 
 
@@ -87,6 +87,7 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
 
 def _kind_found(X: Table) -> str:
     """Return the first kind whose domain holds all values, up to rounding."""
+    # Most binary tables are inside, and need no copy for the largest values.
     tolerances: NDArray | float = 0.0
     if first_outside(X, UNIT_INTERVAL, 0.0) is not None:
         largest = dense(abs(X).max(axis=0)).ravel()  # type: ignore[attr-defined]
@@ -97,6 +98,7 @@ def _kind_found(X: Table) -> str:
 def first_outside(X: Table, domain: Domain, tolerance: NDArray | float = DOMAIN_TOLERANCE) -> tuple[int, float] | None:
     """Return the first column of `X` with a value outside a domain that holds zero, and its first such value."""
     lowest, highest = domain
+    # Zeros that a sparse table omits are in every domain. Minimum and maximum need no temporary array.
     values = entries(X)
     if values.size == 0 or (values.min() >= lowest and values.max() <= highest):
         return None
@@ -202,6 +204,7 @@ def _notices(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
     """Return warnings of values that "auto" may have mistaken for real ones."""
     if KINDS[kind].domain.is_bounded:
         return []
+    # Zeros that a sparse table omits count as values, but are not outside.
     n_values, values = X.shape[0] * X.shape[1], entries(X)
     count = int(((values < 0) | (values > 1)).sum())
     if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X, UNIT_INTERVAL)):

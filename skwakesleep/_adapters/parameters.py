@@ -13,6 +13,7 @@ AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
 
 def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Return the widths of the hidden layers as a tuple of ints, nearest the data first."""
+    # scikit-learn's constraints check the container but not the items.
     sizes: Any = (hidden_layer_sizes,) if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
     well_formed = isinstance(sizes, list | tuple | np.ndarray) and len(sizes) > 0
     if not well_formed or not all(_is_int(size) and size >= 1 for size in sizes):
@@ -66,5 +67,6 @@ def check_certification(n_samples: Any, confidence: Any, n_particles: int) -> in
 
 def entropy(random_state: int | np.random.RandomState | None) -> list[int]:
     """Return the seed of the streams of a call; None draws it from NumPy's global generator, as in scikit-learn."""
+    # 31 bits each, which RandomState draws alike on all platforms. Four of them seed independent streams.
     validate_parameter_constraints({"random_state": ["random_state"]}, {"random_state": random_state}, "sample")
     return check_random_state(random_state).randint(2**31, size=4).tolist()

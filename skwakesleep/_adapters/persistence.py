@@ -104,6 +104,7 @@ class VersionedPickleMixin:
 
     def __copy__(self):
         """Return a shallow copy, which shares the fitted objects."""
+        # The default would convert all parts to plain types, and check and copy them.
         other = object.__new__(type(self))
         vars(other).update(vars(self))
         return other
@@ -203,6 +204,7 @@ def _object(parts: dict[Any, Any]) -> Any:
     if name in CONSTRUCTED:
         with np.errstate(all="ignore"):  # invalid numbers are found by later checks
             return cls(**parts)
+    # Their constructors make a new object, such as an optimizer without memory.
     whole = object.__new__(cls)
     vars(whole).update(parts)
     return whole
@@ -225,11 +227,11 @@ def fits(value: Any, annotation: Any) -> bool:
     if expected in (Union, UnionType):
         return any(fits(value, argument) for argument in arguments)
     if expected in NUMBERS:
-        return isinstance(value, NUMBERS[expected]) and not isinstance(value, bool)
+        return isinstance(value, NUMBERS[expected]) and not isinstance(value, bool)  # Python's booleans are ints
     if not isinstance(value, expected):
         return False
     if isinstance(value, np.ndarray):
-        return value.dtype.kind in "biuf"
+        return value.dtype.kind in "biuf"  # an array of objects could hold anything
     if isinstance(value, dict):
         return all(fits(name, arguments[0]) and fits(item, arguments[1]) for name, item in value.items())
     if arguments and isinstance(value, Collection):
@@ -247,6 +249,7 @@ def _of_columns(parts: Parts) -> Parts:
     n_columns, *hidden_sizes = parts["sizes"]
     if n_columns > MAX_COLUMNS:
         raise ValueError(f"the machine has {n_columns} columns")
+    # Only the mean number of active units was saved, so that each column gets an equal share of it.
     codec, kind = parts["visible"], "gaussian"
     if isinstance(codec, UnitInterval):
         codec, kind = UnitInterval(np.full(n_columns, parts["n_active"] / n_columns), 1), "bernoulli"

@@ -56,6 +56,7 @@ class CallbackSupportMixin:
 
             return CallbackSupportMixin.set_callbacks(self, *callbacks)
 
+    # The two attributes are those of scikit-learn's mixin: callbacks of the estimator's own, and of a search around it.
     def _has_callbacks(self) -> bool:
         """Return whether the estimator has callbacks, or a meta-estimator that may have some."""
         return hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")

@@ -23,7 +23,9 @@ from skwakesleep._engine.machine.rows import Table
 FLOAT_DTYPES = tuple(map(np.dtype, ("=f8", "=f4", "<f8", "<f4", ">f8", ">f4")))
 # The single precision of NumPy, pandas and polars, and Arrow.
 SINGLE = {"float32", "Float32", "float[pyarrow]"}
+# The attributes that scikit-learn's `validate_data` sets.
 FITTED = ("n_features_in_", "feature_names_in_")
+# NumPy would turn dates into numbers that depend on their unit.
 TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.time, datetime.timedelta)
 NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-learn
 
@@ -42,7 +44,7 @@ def check_table(estimator, X, *, reset: bool, accept_sparse="csr", dtype=None) -
     ValueError
         For strings, missing or infinite values, repeated column names, and what scikit-learn rejects.
     """
-    draft = copy(estimator)
+    draft = copy(estimator)  # scikit-learn sets the fitted attributes, and compares them with those of an earlier fit
     table = _read(X, partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse), dtype)
     return table, {name: value for name, value in vars(draft).items() if name in FITTED}
 
@@ -57,6 +59,7 @@ def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
     _check_names(X)
     for place, cells in _columns_of_objects(X):
         _check_cells(place, cells)
+    # Finiteness is checked below, with the name of the column. C order, because sums depend on the order in memory.
     with np.errstate(over="ignore"):  # a long double too large for float64 is reported as infinity
         table = convert(X, dtype=dtype or _precision(X), ensure_all_finite=False, order="C")
     table = table.astype(table.dtype.newbyteorder("="), copy=False)
@@ -140,6 +143,7 @@ def _objects(rows: Sequence) -> NDArray:
                 f"Rows of X must have the same length, but row 0 has {lengths[0]} values and row {other} has "
                 f"{lengths[other]}."
             ) from None
+    # Cell by cell: an assignment of whole rows would look into lists in cells.
     values = np.empty((len(rows), lengths[0]), object)
     for row, cells in enumerate(rows):
         for position, cell in enumerate(cells):
@@ -189,6 +193,7 @@ def _not_a_number(value: Any, place: str, error: Exception) -> Exception:
 
 def _check_finite(table: Table, names: Sequence[Any]) -> None:
     """Raise for missing and infinite values, unless scikit-learn is configured to assume finite values."""
+    # One sum in most cases. The search for the column follows only if it fails.
     try:
         with np.errstate(all="ignore"):  # its sums may overflow
             assert_all_finite(table)

@@ -13,4 +13,4 @@ def figure_and_axes(axes, **options) -> tuple:
                 "Displays need matplotlib, which is not installed. Install it with: pip install 'skwakesleep[plot]'"
             ) from error
         _, axes = plt.subplots(**options, layout="constrained")
-    return np.ravel(axes)[0].figure, axes
+    return np.ravel(axes)[0].figure, axes  # one or several

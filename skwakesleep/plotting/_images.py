@@ -209,6 +209,7 @@ class SamplesDisplay:
         (9, 16)
         """
         check_is_fitted(estimator)
+        # Only the rows shown are converted: the table may be large or sparse.
         data = dense(check_matrix(_head(X, n_images), accept_sparse="csr"))
         samples = estimator.sample(len(data), random_state=random_state)
         return cls(data, samples, _shape_of_images(data.shape[1], image_shape)).plot(axes=axes)
@@ -364,6 +365,7 @@ def _mosaic(images: NDArray, image_shape: Shape) -> NDArray:
     n_columns = int(np.ceil(np.sqrt(len(images))))
     n_rows = -(-len(images) // n_columns)
     height, width = image_shape
+    # Each tile has a margin of one pixel below and to the right; matplotlib leaves nan blank.
     tiles = np.full((n_rows, n_columns, height + 1, width + 1), np.nan)
     tiles.reshape(-1, height + 1, width + 1)[: len(images), :height, :width] = images.reshape(-1, height, width)
     return tiles.swapaxes(1, 2).reshape(n_rows * (height + 1), -1)[:-1, :-1]

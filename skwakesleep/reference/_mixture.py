@@ -197,6 +197,7 @@ class BernoulliMixture(BinaryDensity):
         return self
 
     def _fitted_attributes(self, X):
+        # Expectation maximization finds local maxima, so that the best of several starts is kept.
         generator = np.random.default_rng(entropy(self.random_state))
         prior = smoothed_means(X, self.smoothing)
         runs = [self._maximize(X, prior, self._initialize(X, prior, generator)) for _ in range(self.n_init)]
@@ -212,6 +213,7 @@ class BernoulliMixture(BinaryDensity):
 
     def _initialize(self, X, prior, generator):
         """Return components with means halfway between a random row and the mean of all rows."""
+        # A row of zeros and ones alone would be a fixed point: its probabilities of other values are zero.
         rows = generator.choice(X.shape[0], self.n_components, replace=self.n_components > X.shape[0])
         log_weights = np.full(self.n_components, -np.log(self.n_components))
         return Components(log_weights, (dense(X[np.sort(rows)]) + prior) / 2)
@@ -234,6 +236,7 @@ class BernoulliMixture(BinaryDensity):
 
     def _m_step(self, counts, ones, prior):
         """Return the components that maximize the expected objective, given sums of the responsibilities."""
+        # The pseudo-rows are conjugate priors: Dirichlet for the weights, Beta for the means.
         share = self.smoothing / self.n_components
         weights = (counts + share) / (counts.sum() + self.smoothing)
         means = (ones + self.smoothing * prior) / (counts[:, np.newaxis] + self.smoothing)
