@@ -81,11 +81,12 @@ def with_callbacks(method: Any) -> Any:
     return managed
 
 
+# The same as the project's URL of that name, which package indices show.
+SITE = "https://skwakesleep.readthedocs.io"
+
+
 class DocumentationLinkMixin:
     """Link the diagram of an estimator to its page."""
 
     _doc_link_module = "skwakesleep"
-    # The site is the same as in pyproject.toml, which package indices show.
-    _doc_link_template = (
-        "https://skwakesleep.readthedocs.io/en/latest/api/generated/{estimator_module}.{estimator_name}.html"
-    )
+    _doc_link_template = SITE + "/en/latest/api/generated/{estimator_module}.{estimator_name}.html"
