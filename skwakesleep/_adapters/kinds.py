@@ -1,6 +1,6 @@
 """The kind of the columns of a table: detection, admissible values, and warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +56,8 @@ class MachineTable:
         ValueError
             Naming a column whose values are too far apart to be standardized.
         """
-        try:
-            return Columns.of_table(self.attributes["visible_"], self.values)
-        except OverflowError as error:  # the engine gives the number of the column; names are known here
-            raise _too_far_apart(error, self.names) from None
+        kind = self.attributes["visible_"]
+        return _measured(lambda X: Columns.of_table(kind, X), self.values, self.names)
 
 
 def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
@@ -174,17 +172,18 @@ def column_moments(X: Table, names: NDArray | None) -> Moments:
     ValueError
         Naming a column whose values are too large to be standardized.
     """
+    return _measured(measure, X, names)
+
+
+def _measured(function: Callable[[Table], Any], X: Table, names: NDArray | None) -> Any:
+    """Return what a function of the engine finds in a table, and name the column if it fails."""
     try:
-        return measure(X)
-    except OverflowError as error:
-        raise _too_far_apart(error, names) from None
-
-
-def _too_far_apart(error: OverflowError, names: NDArray | None) -> ValueError:
-    return ValueError(
-        f"Values of {_labels(error.args, names)} of X are too far apart to be subtracted in float64, whose largest "
-        "number is about 1e308. Rescale the column."
-    )
+        return function(X)
+    except OverflowError as error:  # its argument is the number of the column: the engine has no names
+        raise ValueError(
+            f"Values of {_labels(error.args, names)} of X are too far apart to be subtracted in float64, whose largest "
+            "number is about 1e308. Rescale the column."
+        ) from None
 
 
 def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> list[UserWarning]:

@@ -56,7 +56,8 @@ def check_matrix(X: Any, *, accept_sparse: Any = False) -> Any:
 
 def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
     _check_type(X)
-    _check_names(X)
+    if _is_frame(X):
+        _check_names(X.columns)
     for place, cells in _columns_of_objects(X):
         _check_cells(place, cells)
     # Finiteness is checked below, with the name of the column. C order, because sums depend on the order in memory.
@@ -93,11 +94,9 @@ def _check_type(X: Any) -> None:
         )
 
 
-def _check_names(X: Any) -> None:
+def _check_names(names: Iterable[Any]) -> None:
     """Raise if columns share a name."""
-    if not _is_frame(X):
-        return
-    repeated = [repr(name) for name, count in Counter(X.columns).items() if count > 1]
+    repeated = [repr(name) for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(
             f"Column names of X must be unique, but there are several columns named {', '.join(repeated)}. "

@@ -12,9 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep import HelmholtzMachine
 from skwakesleep._adapters.parameters import check_n_samples
-from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.restandardization import unified
-from skwakesleep._engine.training.state import TrainingState, mean_state
+from skwakesleep._engine.training.state import mean_state
 from skwakesleep._helmholtz_machine import fitted_attributes
 
 __all__ = ["average", "replicate"]
@@ -151,7 +150,8 @@ def _check_replicas(replicas: list[HelmholtzMachine]) -> None:
         replica._training_state()  # raises if it was discarded
 
 
-def _with(estimator: HelmholtzMachine, machine: Machine, state: TrainingState) -> HelmholtzMachine:
+def _with(estimator: HelmholtzMachine, machine: Any, state: Any) -> HelmholtzMachine:
+    """Return a copy of an estimator with another machine and state of training."""
     other: Any = copy(estimator)
     vars(other).update(fitted_attributes(machine, state))
     return other
