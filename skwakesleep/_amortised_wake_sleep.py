@@ -9,8 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep._adapters import amortised, kinds
-from skwakesleep._adapters.fitting import FittingMixin
-from skwakesleep._adapters.monitor import FitMonitor
+from skwakesleep._adapters.fitting import FitMonitor, FittingMixin
 from skwakesleep._adapters.parameters import check_n_samples, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import (

@@ -12,7 +12,6 @@ from skwakesleep._adapters.tables import check_matrix
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
-from skwakesleep._engine.machine.fitted import FittedMachine
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.certification import certify
 from skwakesleep._engine.posterior.likelihood import estimate
@@ -28,17 +27,15 @@ MIN_ROWS_TO_WARN = 10
 class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
     """Parameters, features, densities and samples of a machine that was fitted.
 
-    The estimator has an attribute ``_fitted``, and the parameters `n_score_particles` and `n_score_steps`.
+    The estimator has a `FittedMachine` as its attribute ``_fitted``, and the parameters `n_score_particles` and
+    `n_score_steps`.
     """
-
-    _fitted: FittedMachine
-    n_score_particles: int
-    n_score_steps: int
 
     @property
     def _n_features_out(self):
         return self._fitted.machine.hidden_sizes[-1]
 
+    # The engine lists the generative layers top down, the prior first; fitted attributes are bottom up.
     @property
     def generative_coefs_(self):
         """Weights of the generative network, bottom up."""
@@ -67,9 +64,8 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
     @property
     def autoregressive_coefs_(self):
         """Strictly upper triangular weights of the autoregressive layers, by layer."""
-        fitted = self._fitted
-        views = fitted.machine.views(fitted.parameters)
-        named = zip(fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
+        views = self._views()
+        named = zip(self._fitted.machine.layers, [*views.generative, *views.recognition], strict=True)
         return {layer.name: own["triangle"] for layer, own in named if layer.autoregressive}
 
     @property
@@ -117,7 +113,7 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         (3, 8)
         """
         X = self._check_X(X)
-        fitted = self._fitted
+        fitted = self._fitted  # read once: another thread may fit the machine meanwhile
         machine = fitted.machine
         backend = default_backend()
         recognition = machine.bind(fitted.parameters.astype(X.dtype), backend).recognition
@@ -223,13 +219,12 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         X = self._check_X(X)
         fitted = self._fitted
+        # In float64 whatever the dtype of training: sums over many columns lose digits in float32.
+        machine, parameters = fitted.machine, fitted.parameters.astype(np.float64)
         backend = default_backend()
-        rows = Rows(X, fitted.machine.columns, np.float64, backend)
-        parameters = fitted.parameters.astype(np.float64)
-        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
-            scores = estimate(
-                fitted.machine, parameters, rows, backend, int(self.n_score_particles), int(self.n_score_steps)
-            )
+        rows = Rows(X, machine.columns, np.float64, backend)
+        with limited_threads(self.n_score_particles * machine.largest_matrix):
+            scores = estimate(machine, parameters, rows, backend, **self._effort())
         self._warn_of_few_particles(scores.effective_size)
         return (scores.log_likelihood, scores.standard_error) if return_std else scores.log_likelihood
 
@@ -318,20 +313,17 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         check_is_fitted(self)
         n_samples = check_certification(n_samples, confidence, self.n_score_particles)
-        fitted = self._fitted
-        with limited_threads(self.n_score_particles * fitted.machine.largest_matrix):
-            certificate = certify(
-                fitted.machine,
-                fitted.parameters.astype(np.float64),
-                default_backend(),
-                entropy(random_state),
-                n_dreams=n_samples,
-                n_particles=int(self.n_score_particles),
-                n_steps=int(self.n_score_steps),
-                confidence=float(confidence),
-            )
+        fitted, seed = self._fitted, entropy(random_state)
+        machine, parameters = fitted.machine, fitted.parameters.astype(np.float64)
+        settings = {"n_dreams": n_samples, "confidence": float(confidence), **self._effort()}
+        with limited_threads(self.n_score_particles * machine.largest_matrix):
+            certificate = certify(machine, parameters, default_backend(), seed, **settings)
         self._warn_of_few_particles(certificate.effective_sizes)
         return certificate
+
+    def _effort(self):
+        """Return the parameters that determine the accuracy of scores."""
+        return {"n_particles": int(self.n_score_particles), "n_steps": int(self.n_score_steps)}
 
     def _warn_of_few_particles(self, effective_sizes):
         """Warn if in most rows one particle has most of the weight."""
@@ -386,13 +378,12 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
-        fitted = self._fitted
-        machine, parameters = fitted.machine, fitted.parameters
+        fitted, backend = self._fitted, default_backend()
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
-        generative = machine.bind(parameters, default_backend()).generative
-        with limited_threads(n_samples * machine.largest_matrix):
-            states = generative.sample(None, (n_samples, 1), noise)
-        return machine.columns.decode(states[-1][:, 0])
+        with limited_threads(n_samples * fitted.machine.largest_matrix):
+            networks = fitted.machine.bind(fitted.parameters, backend)
+            states = networks.generative.sample(None, (n_samples, 1), noise)
+        return fitted.machine.columns.decode(states[-1][:, 0])
 
     def _check_X(self, X):
         check_is_fitted(self)

@@ -7,23 +7,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep._adapters import kinds
-from skwakesleep._adapters.fitting import FittingMixin, hold_out, identify_rows
-from skwakesleep._adapters.kinds import read_machine_table
-from skwakesleep._adapters.monitor import FitMonitor
-from skwakesleep._adapters.parameters import (
-    AUTOREGRESSIVE_LAYERS,
-    check_autoregressive,
-    check_hidden_layer_sizes,
-    entropy,
-)
+from skwakesleep._adapters.fitting import FitMonitor, FittingMixin, hold_out, identify_rows
+from skwakesleep._adapters.parameters import AUTOREGRESSIVE_LAYERS, check_autoregressive, check_layer_sizes, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
-from skwakesleep._adapters.sklearn_compat import (
-    CallbackSupportMixin,
-    DocumentationLinkMixin,
-    Interval,
-    StrOptions,
-    with_callbacks,
-)
+from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.numerics import bounded_mean
@@ -47,14 +34,7 @@ PATIENT_EPOCHS = 10
 PATIENT_STEPS = 500
 
 
-class HelmholtzMachine(
-    DocumentationLinkMixin,
-    VersionedPickleMixin,
-    FittingMixin,
-    CallbackSupportMixin,
-    FittedMachineMixin,
-    BaseEstimator,
-):
+class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixin, FittedMachineMixin, BaseEstimator):
     """Helmholtz machine trained by (reweighted) wake-sleep.
 
     A deep directed belief network generates the data from binary causes; a second network, the recognition network,
@@ -390,50 +370,40 @@ class HelmholtzMachine(
         sizes = self._check_parameters()
         if not fresh:
             self._check_unchanged(sizes)
-        table = read_machine_table(self, X, reset=fresh)
-        settings = self.early_stopping and self.validation_fraction
-        rows_id = "" if partial else identify_rows(table.values, settings)
-        trained = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
-        machine, state = trained.machine, trained.state
+        table = kinds.read_machine_table(self, X, reset=fresh)
+        X = table.values
+        # Scores of the same rows, held out alike, are comparable with those of an earlier fit.
+        rows_id = "" if partial else identify_rows(X, self.early_stopping and self.validation_fraction)
+        machine, state = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
         n_extreme_before = self._fitted.machine.columns.n_extreme if partial and not fresh else 0
         n_epochs_before = state.n_epochs
 
         def attributes(state):
-            return {**table.attributes, **_fitted_attributes(machine, state)}
+            return {**table.attributes, **fitted_attributes(machine, state)}
+
+        def trained():
+            return state if state.n_epochs > n_epochs_before else None
 
         def diverged(error):
             advice = f"Lower learning_rate_init, which is {self.learning_rate_init!r}."
             return state, f"{error}. {advice} The last finite parameters are kept."
 
-        monitor = FitMonitor(self, table.values, 1 if partial else self.max_iter, attributes)
-        keeping = self._keeping(
-            attributes,
-            lambda: state if state.n_epochs > n_epochs_before else None,
-            diverged,
-            replace=not (fresh or partial),
-        )
-        with keeping, limited_threads(self._largest_product(table.values, machine)):
-            notices = self._run(table.values, trained, monitor, rows_id, partial)
+        monitor = FitMonitor(self, X, 1 if partial else self.max_iter, attributes)
+        keeping = self._keeping(attributes, trained, diverged, replace=not (fresh or partial))
+        largest_product = self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
+        with keeping, limited_threads(largest_product):
+            notices = self._run(X, machine, state, monitor, rows_id, partial)
         self._adopt(attributes(state))
         monitor.fit_end(state)
         return table.notices + notices + kinds.extremes(n_extreme_before, machine.columns.n_extreme, table.names)
 
-    def _largest_product(self, X, machine):
-        """Return the number of multiplications in the largest matrix product of a step."""
-        return self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
-
-    def _run(self, X, trained, monitor, rows_id, partial):
+    def _run(self, X, machine, state, monitor, rows_id, partial):
         """Train the state in place, and return warnings."""
-        machine, state = trained.machine, trained.state
-        training = validate = stopping = None
+        training = validate = None
         backend = default_backend()
-        if not partial:
-            stopping = self._stopping()
-            if self.early_stopping:
-                training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
-                validate = self._validation_score(
-                    machine, Rows(X, machine.columns, X.dtype, backend, held_out), backend
-                )
+        if self.early_stopping and not partial:
+            training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
+            validate = self._validation_score(machine, Rows(X, machine.columns, X.dtype, backend, held_out), backend)
         rows = Rows(X, machine.columns, state.parameters.dtype, backend, training)
         objective = WakeSleep(
             machine,
@@ -450,10 +420,10 @@ class HelmholtzMachine(
             state,
             objective,
             rows,
-            n_epochs=1 if partial else self.max_iter,
+            n_epochs=monitor.n_epochs,
             batch_size=batch_size,
             shuffle=self.shuffle,
-            stopping=stopping,
+            stopping=None if partial else self._stopping(),
             validate=validate,
             monitor=monitor,
             backend=backend,
@@ -473,6 +443,7 @@ class HelmholtzMachine(
 
     def _validation_score(self, machine, held_out, backend):
         def validate(parameters):
+            # Never annealed: a score after each epoch must take less time than the epoch.
             parameters = parameters.astype(held_out.dtype)
             scores = estimate(machine, parameters, held_out, backend, self.n_score_particles)
             return bounded_mean(scores.log_likelihood)
@@ -483,19 +454,17 @@ class HelmholtzMachine(
         """Return warnings of a clipped batch size and of an early end of training."""
         notices = []
         if self.batch_size not in ("auto", batch_size):
-            notices.append(
-                UserWarning(
-                    f"batch_size={self.batch_size} is larger than the number of training rows and was clipped to "
-                    f"{batch_size}."
-                )
+            message = (
+                f"batch_size={self.batch_size} is larger than the number of training rows and was clipped to "
+                f"{batch_size}."
             )
+            notices.append(UserWarning(message))
         if self.tol is not None and exhausted:
-            notices.append(
-                ConvergenceWarning(
-                    f"HelmholtzMachine reached max_iter={self.max_iter} epochs before its improvement fell below "
-                    f"tol={self.tol}. Raise max_iter, or set tol=None to train for exactly max_iter epochs."
-                )
+            message = (
+                f"HelmholtzMachine reached max_iter={self.max_iter} epochs before its improvement fell below "
+                f"tol={self.tol}. Raise max_iter, or set tol=None to train for exactly max_iter epochs."
             )
+            notices.append(ConvergenceWarning(message))
         return notices
 
     def _check_parameters(self):
@@ -506,7 +475,7 @@ class HelmholtzMachine(
                 f"recognition_update={self.recognition_update!r} compares particles with each other and needs "
                 f"n_particles >= 2. Got n_particles={self.n_particles!r}. Raise it, or set recognition_update='sleep'."
             )
-        return check_hidden_layer_sizes(self.hidden_layer_sizes)
+        return check_layer_sizes(self.hidden_layer_sizes)
 
     def _check_unchanged(self, sizes):
         """Check that parameters that shape the networks have not changed."""
@@ -530,23 +499,26 @@ class HelmholtzMachine(
         dtype = table.values.dtype
         try:
             parameters = machine.initial_parameters(streams["initialization"], dtype)
-            return FittedMachine(machine, TrainingState(parameters, self._optimizer(machine, dtype), streams))
-        except MemoryError as error:
+            return machine, TrainingState(parameters, self._optimizer(machine, dtype), streams)
+        except MemoryError as error:  # name the parameter that is too large
             raise MemoryError(f"hidden_layer_sizes={self.hidden_layer_sizes!r}: {error}") from error
 
     def _resumable(self, table, rows_id):
         """Return the machine and a copy of its state, ready for the rows of a table."""
         machine, state = self._fitted.machine, self._training_state().copy()
         optimizer = self._optimizer(machine, state.parameters.dtype)
+        # The same solver keeps its moments, another one begins without.
         if type(state.optimizer) is type(optimizer):
             state.optimizer.learning_rate = optimizer.learning_rate
         else:
             state.optimizer = optimizer
+        # Standardized columns: in a stream, units follow all rows so far, and the parameters are changed accordingly.
+        # In a fit to other rows, units change only where those of the earlier rows do not suit.
         if machine.columns.follow_rows and not rows_id:
             machine = follow(machine, state, table.columns())
         elif machine.columns.follow_rows and rows_id != state.rows_id:
             machine = machine.with_columns(machine.columns.renewed(table.columns()))
-        return FittedMachine(machine, state)
+        return machine, state
 
     def _optimizer(self, machine, dtype) -> Optimizer:
         learning_rate = float(self.learning_rate_init)
@@ -557,11 +529,9 @@ class HelmholtzMachine(
     def _check_learned(self):
         if not isinstance(self._fitted, FittedMachine):
             raise ValueError("_fitted is of the wrong type")
-        machine = self._fitted.machine
-        if machine.columns.n_columns != self.n_features_in_:
-            raise ValueError(
-                f"the machine has {machine.columns.n_columns} columns, but n_features_in_={self.n_features_in_}"
-            )
+        n_columns = self._fitted.machine.columns.n_columns
+        if n_columns != self.n_features_in_:
+            raise ValueError(f"the machine has {n_columns} columns, but n_features_in_={self.n_features_in_}")
         self._fitted.check()
 
     def __sklearn_tags__(self):
@@ -572,7 +542,7 @@ class HelmholtzMachine(
         return tags
 
 
-def _fitted_attributes(machine: Machine, state: TrainingState) -> dict[str, Any]:
+def fitted_attributes(machine: Machine, state: TrainingState) -> dict[str, Any]:
     """Return the fitted attributes that stand for a state of training."""
     return {
         "lower_bounds_": list(state.lower_bounds),

@@ -82,9 +82,8 @@ def make_ring(n_samples=100, n_features=6, *, noise=0.2, random_state=None):
     >>> X.shape, truth.loadings.shape, truth.angles.shape
     ((50, 6), (6, 2), (50,))
     """
-    _check_count("n_samples", n_samples)
-    _check_count("n_features", n_features)
-    _check_scale("noise", noise)
+    _check_counts(n_samples=n_samples, n_features=n_features)
+    _check_scales(noise=noise)
     rng = check_random_state(random_state)
     loadings = rng.standard_normal((n_features, 2))
     angles = rng.uniform(0, 2 * np.pi, n_samples)
@@ -132,10 +131,8 @@ def make_pinwheel(n_samples=100, *, n_arms=5, radial_scale=0.3, tangential_scale
     >>> X.shape, sorted(set(y.tolist()))
     ((50, 2), [0, 1, 2, 3, 4])
     """
-    _check_count("n_samples", n_samples)
-    _check_count("n_arms", n_arms)
-    _check_scale("radial_scale", radial_scale)
-    _check_scale("tangential_scale", tangential_scale)
+    _check_counts(n_samples=n_samples, n_arms=n_arms)
+    _check_scales(radial_scale=radial_scale, tangential_scale=tangential_scale)
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples) % n_arms)
     along = 1 + radial_scale * rng.standard_normal(n_samples)
@@ -178,8 +175,7 @@ def make_bars(n_samples=100, side=4, *, probability=0.2, random_state=None):
     >>> X.shape, y.shape
     ((50, 16), (50, 8))
     """
-    _check_count("n_samples", n_samples)
-    _check_count("side", side)
+    _check_counts(n_samples=n_samples, side=side)
     check_scalar(probability, "probability", (float, int), min_val=0, max_val=1)
     rng = check_random_state(random_state)
     y = (rng.random_sample((n_samples, 2 * side)) < probability).astype(np.float64)
@@ -187,9 +183,11 @@ def make_bars(n_samples=100, side=4, *, probability=0.2, random_state=None):
     return np.maximum(horizontal, vertical).reshape(n_samples, -1), y
 
 
-def _check_count(name, value):
-    check_scalar(value, name, (int, np.integer), min_val=1)
+def _check_counts(**counts):
+    for name, value in counts.items():
+        check_scalar(value, name, (int, np.integer), min_val=1)
 
 
-def _check_scale(name, value):
-    check_scalar(value, name, (float, int, np.floating), min_val=0)
+def _check_scales(**scales):
+    for name, value in scales.items():
+        check_scalar(value, name, (float, int, np.floating), min_val=0)

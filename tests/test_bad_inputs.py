@@ -17,8 +17,10 @@ from sklearn.utils.validation import check_is_fitted
 
 import skwakesleep
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
+from skwakesleep._adapters.kinds import check_range
 from skwakesleep._adapters.sklearn_compat import InvalidParameterError
 from skwakesleep._adapters.tables import check_table
+from skwakesleep.models import SigmoidBeliefNetwork
 from skwakesleep.reference import BernoulliMixture, IndependentBernoulli
 
 # Columns with two values make visible='auto' warn.
@@ -569,6 +571,24 @@ def test_duplicate_sparse_entries_are_summed_before_values_are_checked(small):
     assert small().fit(twos).visible_ == "gaussian"
     with rejected(machine := small(visible="bernoulli"), ValueError, "must be in [0, 1]", "holds 2"):
         machine.fit(twos)
+
+
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [(2.5, "The model generates values in [0, 1]"), (-0.5, "Negative values in data: The model generates values")],
+)
+def test_value_that_the_model_cannot_generate_is_rejected(value, start, binary):
+    X = binary.astype(float)
+    X[3, 1] = value
+    estimator = AmortisedWakeSleep(SigmoidBeliefNetwork(X.shape[1], 2), n_sleep=20, max_iter=1)
+    with rejected(estimator, ValueError, start, f"column 1 of X holds {value}", "choose another model"):
+        estimator.fit(X)
+
+
+def test_rounding_outside_the_range_of_a_model_is_accepted():
+    check_range(np.array([[-1e-9, 1 + 1e-9]]), (0.0, 1.0), None)
+    with pytest.raises(ValueError, match=r"^The model generates values in \[-2, 2\], but column 'a' of X holds -3\."):
+        check_range(np.array([[0.0, -3.0]]), (-2.0, 2.0), np.array(["b", "a"], dtype=object))
 
 
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])

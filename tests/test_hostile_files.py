@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models, simulators
-from skwakesleep._adapters.saved_objects import CLASS, NAMES, PATHS, fits, from_plain
+from skwakesleep._adapters.persistence import CLASS, NAMES, PATHS, fits, from_plain
 from skwakesleep._engine.machine import codecs
 from skwakesleep._engine.machine.networks import MAX_LAYERS, Machine
 from skwakesleep.models import LatentFactors

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
-from skwakesleep._adapters.saved_objects import CLASS, from_plain, to_plain
+from skwakesleep._adapters.persistence import CLASS, from_plain, to_plain
 from skwakesleep.contrib.replicas import average, replicate
 from skwakesleep.models import FunctionModel, LatentFactors, NeuralDecoder, SigmoidBeliefNetwork
 from skwakesleep.simulators import Pinwheel

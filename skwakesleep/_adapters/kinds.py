@@ -1,12 +1,13 @@
 """The kind of the columns of a table: detection, admissible values, and warnings."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._adapters.tables import check_table, first_column
+from skwakesleep._adapters.tables import check_table, dense, entries, first_column
 from skwakesleep._engine.machine.columns import KINDS, Columns
 from skwakesleep._engine.machine.families import Domain
 from skwakesleep._engine.machine.moments import EXTREME_RANGES, Moments, measure
@@ -32,16 +33,13 @@ class MachineTable:
     ----------
     values : ndarray or csr_array of shape (n_rows, n_columns)
         The values, in the domain of their kind.
-    kind : str
-        The kind of the columns.
     attributes : dict of str to Any
-        Fitted attributes that describe the columns.
+        Fitted attributes that describe the columns, with the kind.
     notices : list of UserWarning
         Warnings of values that "auto" may have mistaken for real ones.
     """
 
     values: Table
-    kind: str
     attributes: dict[str, Any]
     notices: list[UserWarning]
 
@@ -58,10 +56,8 @@ class MachineTable:
         ValueError
             Naming a column whose values are too far apart to be standardized.
         """
-        try:
-            return Columns.of_table([self.kind] * self.values.shape[1], self.values)
-        except OverflowError as error:
-            raise _too_far_apart(error, self.names) from None
+        kind = self.attributes["visible_"]
+        return _measured(lambda X: Columns.of_table([kind] * X.shape[1], X), self.values, self.names)
 
 
 def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
@@ -82,33 +78,26 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
         kind = _kind_found(values)
     else:
         kind = estimator.visible
-    return MachineTable(
-        in_domain(values, kind, names, found=found),
-        kind,
-        {**attributes, "visible_": kind},
-        _notices(values, kind, names) if reset and found else [],
-    )
+    notices = _notices(values, kind, names) if reset and found else []
+    values = clipped(values, KINDS[kind].domain, names, _complaint(kind, found=found))
+    return MachineTable(values, {**attributes, "visible_": kind}, notices)
 
 
 def _kind_found(X: Table) -> str:
     """Return the first kind whose domain holds all values, up to rounding."""
-    tolerances = _tolerances(X)
+    # Most binary tables are inside, and need no copy for the largest values.
+    tolerances: NDArray | float = 0.0
+    if first_outside(X, UNIT_INTERVAL, 0.0) is not None:
+        largest = dense(abs(X).max(axis=0)).ravel()  # type: ignore[attr-defined]
+        tolerances = DOMAIN_TOLERANCE * np.minimum(largest, 1)
     return next(name for name, kind in KINDS.items() if first_outside(X, kind.domain, tolerances) is None)
-
-
-def _tolerances(X: Table) -> NDArray | float:
-    """Return how far outside the unit interval a value of each column may be."""
-    if first_outside(X, UNIT_INTERVAL, 0.0) is None:
-        return 0.0
-    largest: Any = abs(X).max(axis=0)  # type: ignore[attr-defined]
-    largest = largest if isinstance(X, np.ndarray) else largest.toarray().ravel()
-    return DOMAIN_TOLERANCE * np.minimum(largest, 1)
 
 
 def first_outside(X: Table, domain: Domain, tolerance: NDArray | float = DOMAIN_TOLERANCE) -> tuple[int, float] | None:
     """Return the first column of `X` with a value outside a domain that holds zero, and its first such value."""
     lowest, highest = domain
-    values = X if isinstance(X, np.ndarray) else X.data
+    # Zeros that a sparse table omits are in every domain. Minimum and maximum need no temporary array.
+    values = entries(X)
     if values.size == 0 or (values.min() >= lowest and values.max() <= highest):
         return None
     if not isinstance(X, np.ndarray) and isinstance(tolerance, np.ndarray):
@@ -117,10 +106,18 @@ def first_outside(X: Table, domain: Domain, tolerance: NDArray | float = DOMAIN_
     return None if found is None else (found[0], float(found[1][0]))
 
 
-def _n_outside(X: Table) -> int:
-    """Return the number of values outside the unit interval."""
-    values = X if isinstance(X, np.ndarray) else X.data
-    return int(((values < 0) | (values > 1)).sum())
+def check_domain(X: Table, domain: Domain, names: NDArray | None, complaint: str) -> None:
+    """Check that every value of `X` is in a domain, up to rounding.
+
+    Raises
+    ------
+    ValueError
+        The complaint, with the first column outside and its first offending value in place of ``{}``.
+    """
+    if outside := first_outside(X, domain):
+        column, value = outside
+        negative = "Negative values in data: " if value < 0 <= domain.lowest else ""  # scikit-learn's words
+        raise ValueError(negative + complaint.format(f"{_labels([column], names)} of X holds {value:.7g}"))
 
 
 def clipped(X: Table, domain: Domain, names: NDArray | None, complaint: str) -> Table:
@@ -129,39 +126,18 @@ def clipped(X: Table, domain: Domain, names: NDArray | None, complaint: str) -> 
     Raises
     ------
     ValueError
-        The complaint, with the first column outside and its first offending value in place of ``{}``.
+        As `check_domain`.
     """
     if first_outside(X, domain, 0.0) is None:
         return X
-    outside = first_outside(X, domain)
-    if outside is None:
-        lowest, highest = domain
-        return np.clip(X, lowest, highest) if isinstance(X, np.ndarray) else X.minimum(highest).maximum(lowest)
-    column, value = outside
-    negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
-    raise ValueError(negative + complaint.format(f"{_label(column, names)} of X holds {value:.7g}"))
+    check_domain(X, domain, names, complaint)
+    lowest, highest = domain
+    return np.clip(X, lowest, highest) if isinstance(X, np.ndarray) else X.minimum(highest).maximum(lowest)
 
 
-def in_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> Table:
-    """Return `X` if every value is in the domain of the kind, with rounding errors clipped in a copy.
-
-    Parameters
-    ----------
-    X : {ndarray, csr_array} of shape (n_samples, n_features)
-        What to check.
-    visible : str
-        The kind of the columns.
-    names : ndarray of str or None
-        Names of the columns, for the message.
-    found : bool
-        Whether the kind was found in earlier data rather than named by the user, for the message.
-
-    Raises
-    ------
-    ValueError
-        Naming the first column outside, its value, and the parameter to set.
-    """
-    domain = KINDS[visible].domain
+def _complaint(kind: str, *, found: bool) -> str:
+    """Return what to say of values outside the domain of a kind, which the user named or earlier data determined."""
+    lowest, highest = KINDS[kind].domain
     fixed, folds = "", ""
     if found:
         fixed = " (found in the data of the first fit or partial_fit)"
@@ -169,12 +145,9 @@ def in_domain(X: Table, visible: str, names: NDArray | None, *, found: bool) -> 
             " visible='auto' decides on the rows of each fit anew, so that folds of a cross-validation can differ: "
             "name the kind, visible='bernoulli' or visible='gaussian', to fix it."
         )
-    return clipped(
-        X,
-        domain,
-        names,
-        f"{visible.capitalize()} columns must be in [{domain.lowest:g}, {domain.highest:g}]{fixed}, but {{}}. Rescale "
-        f"or clip X, for example by MinMaxScaler(clip=True), or set visible='gaussian'.{folds}",
+    return (
+        f"{kind.capitalize()} columns must be in [{lowest:g}, {highest:g}]{fixed}, but {{}}. Rescale or clip X, for "
+        f"example by MinMaxScaler(clip=True), or set visible='gaussian'.{folds}"
     )
 
 
@@ -186,13 +159,9 @@ def check_range(X: NDArray, bounds: tuple[float, float], names: NDArray | None) 
     ValueError
         Naming the first column outside, and its first offending value.
     """
-    outside = first_outside(X, Domain(*bounds))
-    if outside:
-        column, value = outside
-        raise ValueError(
-            f"The model generates values in [{bounds[0]:g}, {bounds[1]:g}], but {_label(column, names)} of X holds "
-            f"{value:.7g}. Rescale or clip X, or choose another model."
-        )
+    lowest, highest = bounds
+    complaint = f"The model generates values in [{lowest:g}, {highest:g}], but {{}}. Rescale or clip X, or choose "
+    check_domain(X, Domain(lowest, highest), names, complaint + "another model.")
 
 
 def column_moments(X: Table, names: NDArray | None) -> Moments:
@@ -203,17 +172,18 @@ def column_moments(X: Table, names: NDArray | None) -> Moments:
     ValueError
         Naming a column whose values are too large to be standardized.
     """
+    return _measured(measure, X, names)
+
+
+def _measured(function: Callable[[Table], Any], X: Table, names: NDArray | None) -> Any:
+    """Return what a function of the engine finds in a table, and name the column if it fails."""
     try:
-        return measure(X)
-    except OverflowError as error:
-        raise _too_far_apart(error, names) from None
-
-
-def _too_far_apart(error: OverflowError, names: NDArray | None) -> ValueError:
-    return ValueError(
-        f"Values of {_label(error.args[0], names)} of X are too far apart to be subtracted in float64, whose largest "
-        "number is about 1e308. Rescale the column."
-    )
+        return function(X)
+    except OverflowError as error:  # its argument is the number of the column: the engine has no names
+        raise ValueError(
+            f"Values of {_labels(error.args, names)} of X are too far apart to be subtracted in float64, whose largest "
+            "number is about 1e308. Rescale the column."
+        ) from None
 
 
 def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> list[UserWarning]:
@@ -221,73 +191,60 @@ def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> li
     n_extreme = after - before
     if not n_extreme.any():
         return []
-    return [
-        UserWarning(
-            f"X holds {int(n_extreme.sum())} extreme values, more than {EXTREME_RANGES:.0f} interquartile ranges away "
-            f"from the quartiles, in {_labels(np.flatnonzero(n_extreme), names)}. They are left out where the scale of "
-            "a column is determined. Correct them if they are wrong; else transform the column, for example by its "
-            "logarithm."
-        )
-    ]
+    message = (
+        f"X holds {int(n_extreme.sum())} extreme values, more than {EXTREME_RANGES:.0f} interquartile ranges away from "
+        f"the quartiles, in {_labels(np.flatnonzero(n_extreme), names)}. They are left out where the scale of a column "
+        "is determined. Correct them if they are wrong; else transform the column, for example by its logarithm."
+    )
+    return [UserWarning(message)]
 
 
 def _notices(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
     """Return warnings of values that "auto" may have mistaken for real ones."""
     if KINDS[kind].domain.is_bounded:
         return []
-    n_values = X.shape[0] * X.shape[1]
-    count = _n_outside(X)
+    # Zeros that a sparse table omits count as values, but are not outside.
+    n_values, values = X.shape[0] * X.shape[1], entries(X)
+    count = int(((values < 0) | (values > 1)).sum())
     if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X, UNIT_INTERVAL)):
         column, value = outside
-        return [
-            UserWarning(
-                f"visible='auto' takes X for real-valued because of {count} of {n_values} values, which are not in "
-                f"[0, 1]; the first is {value:.7g} in {_label(column, names)}. Correct or clip them and set "
-                "visible='bernoulli', or set visible='gaussian'."
-            )
-        ]
-    whole, two_valued = _discrete(X)
-    found = [
-        f"{_labels(columns, names)} with {what}"
-        for columns, what in ((two_valued, "two values"), (whole, "whole numbers"))
-        if len(columns)
-    ]
+        message = (
+            f"visible='auto' takes X for real-valued because of {count} of {n_values} values, which are not in [0, 1]; "
+            f"the first is {value:.7g} in {_labels([column], names)}. Correct or clip them and set "
+            "visible='bernoulli', or set visible='gaussian'."
+        )
+        return [UserWarning(message)]
+    found = [f"{_labels(columns, names)} with {what}" for what, columns in _discrete(X).items() if columns]
     if not found:
         return []
-    return [
-        UserWarning(
-            f"visible='auto' models every column of X by a normal density, also {' and '.join(found)}: samples are "
-            "fractions there, and scores are densities instead of probabilities. Set visible='gaussian' if this is "
-            "what you want."
-        )
-    ]
+    message = (
+        f"visible='auto' models every column of X by a normal density, also {' and '.join(found)}: samples are "
+        "fractions there, and scores are densities instead of probabilities. Set visible='gaussian' if this is what "
+        "you want."
+    )
+    return [UserWarning(message)]
 
 
-def _discrete(X: Table) -> tuple[NDArray, NDArray]:
-    """Return the columns that hold non-negative whole numbers, and those that hold two values."""
+def _discrete(X: Table) -> dict[str, list[int]]:
+    """Return the columns that hold two values, and those that hold non-negative whole numbers."""
     rows = X[np.linspace(0, X.shape[0] - 1, min(X.shape[0], MAX_ROWS)).astype(np.intp)]
     columns = rows if isinstance(rows, np.ndarray) else rows.tocsc()
-    whole, two_valued = [], []
+    found: dict[str, list[int]] = {"two values": [], "whole numbers": []}
     all_whole = 2 / np.finfo(X.dtype).eps  # beyond it, all floats are whole numbers
     for number in range(X.shape[1]):
-        column = columns[:, [number]]
-        column = (column if isinstance(column, np.ndarray) else column.toarray())[:, 0]
+        column = dense(columns[:, [number]])[:, 0]  # one at a time, for the memory of a sparse table
         low, high = column.min(), column.max()
         if low == high:
             continue
         if ((column == low) | (column == high)).all():
-            two_valued.append(number)
+            found["two values"].append(number)
         elif low >= 0 and high < all_whole and (column == np.floor(column)).all():
-            whole.append(number)
-    return np.array(whole, int), np.array(two_valued, int)
+            found["whole numbers"].append(number)
+    return found
 
 
-def _label(column: Any, names: NDArray | None) -> str:
-    return f"column {column}" if names is None else f"column {str(names[column])!r}"
-
-
-def _labels(columns: NDArray, names: NDArray | None) -> str:
-    if len(columns) == 1:
-        return _label(columns[0], names)
-    shown = ", ".join(str(column) if names is None else repr(str(names[column])) for column in columns[:MAX_NAMED])
-    return f"columns {shown}" + (f" and {len(columns) - MAX_NAMED} more" if len(columns) > MAX_NAMED else "")
+def _labels(columns: Sequence[int] | NDArray, names: NDArray | None) -> str:
+    """Return how messages refer to columns, by their names or their numbers."""
+    shown = [str(column) if names is None else repr(str(names[column])) for column in columns[:MAX_NAMED]]
+    more = f" and {len(columns) - MAX_NAMED} more" if len(columns) > MAX_NAMED else ""
+    return f"column{'s' if len(columns) > 1 else ''} {', '.join(shown)}{more}"

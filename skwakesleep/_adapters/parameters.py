@@ -11,13 +11,12 @@ from skwakesleep._adapters.sklearn_compat import Interval, InvalidParameterError
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
 
 
-def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Return the widths of the hidden layers as a tuple of ints, nearest the data first."""
-    sizes = hidden_layer_sizes
-    if isinstance(sizes, Integral):
-        sizes = (sizes,)
+    # scikit-learn's constraints check the container but not the items.
+    sizes: Any = (hidden_layer_sizes,) if isinstance(hidden_layer_sizes, Integral) else hidden_layer_sizes
     well_formed = isinstance(sizes, list | tuple | np.ndarray) and len(sizes) > 0
-    if not well_formed or not all(_is_positive_int(size) for size in sizes):
+    if not well_formed or not all(_is_int(size) and size >= 1 for size in sizes):
         raise InvalidParameterError(
             "The 'hidden_layer_sizes' parameter of HelmholtzMachine must be an int in the range [1, inf) or a "
             "non-empty sequence of such ints, the layer nearest the data first. "
@@ -29,26 +28,22 @@ def check_hidden_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
 def check_autoregressive(autoregressive: Any) -> frozenset[str]:
     """Return the names of the autoregressive layers."""
     layers = autoregressive if isinstance(autoregressive, tuple) else (autoregressive,)
-    unknown = [
-        layer
-        for layer in layers
-        if layer is not None and not (isinstance(layer, str) and layer in AUTOREGRESSIVE_LAYERS)
-    ]
-    if unknown:
+    names = [layer for layer in layers if layer is not None]
+    if not all(isinstance(name, str) and name in AUTOREGRESSIVE_LAYERS for name in names):
         raise InvalidParameterError(
             "The 'autoregressive' parameter of HelmholtzMachine must be None, one of "
             f"{sorted(AUTOREGRESSIVE_LAYERS)} or a tuple of these. Got {autoregressive!r} instead."
         )
-    return frozenset(layer for layer in layers if layer is not None)
+    return frozenset(names)
 
 
-def _is_positive_int(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool | np.bool_) and int(value) >= 1
+def _is_int(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)  # Python's booleans are ints
 
 
 def check_n_samples(n_samples: Any, name: str = "n_samples") -> int:
     """Return the number of samples as an int; `name` is that of the parameter, for the message."""
-    if not isinstance(n_samples, Integral) or isinstance(n_samples, bool | np.bool_):
+    if not _is_int(n_samples):
         raise TypeError(f"{name} must be an int, at least 1. Got {n_samples!r} instead.")
     if n_samples < 1:
         raise ValueError(f"{name} must be at least 1. Got {n_samples!r} instead.")
@@ -72,5 +67,6 @@ def check_certification(n_samples: Any, confidence: Any, n_particles: int) -> in
 
 def entropy(random_state: int | np.random.RandomState | None) -> list[int]:
     """Return the seed of the streams of a call; None draws it from NumPy's global generator, as in scikit-learn."""
+    # 31 bits each, which RandomState draws alike on all platforms. Four of them seed independent streams.
     validate_parameter_constraints({"random_state": ["random_state"]}, {"random_state": random_state}, "sample")
     return check_random_state(random_state).randint(2**31, size=4).tolist()

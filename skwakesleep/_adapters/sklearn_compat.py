@@ -4,27 +4,13 @@ from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
-from sklearn.utils._missing import is_pandas_na
-from sklearn.utils._param_validation import (
-    HasMethods,
-    Interval,
-    InvalidParameterError,
-    StrOptions,
-    validate_parameter_constraints,
-)
-
-__all__ = [
-    "HAS_CALLBACKS",
-    "CallbackSupportMixin",
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "StrOptions",
-    "is_pandas_na",
-    "validate_parameter_constraints",
-    "with_callbacks",
-]
-
+# "as" marks names that other modules import from here.
+from sklearn.utils._missing import is_pandas_na as is_pandas_na
+from sklearn.utils._param_validation import HasMethods as HasMethods
+from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import InvalidParameterError as InvalidParameterError
+from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils._param_validation import validate_parameter_constraints as validate_parameter_constraints
 
 HAS_CALLBACKS = find_spec("sklearn.callback") is not None
 
@@ -70,6 +56,7 @@ class CallbackSupportMixin:
 
             return CallbackSupportMixin.set_callbacks(self, *callbacks)
 
+    # The two attributes are those of scikit-learn's mixin: callbacks of the estimator's own, and of a search around it.
     def _has_callbacks(self) -> bool:
         """Return whether the estimator has callbacks, or a meta-estimator that may have some."""
         return hasattr(self, "_skl_callbacks") or hasattr(self, "_parent_callback_ctx")

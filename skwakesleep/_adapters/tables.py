@@ -23,14 +23,14 @@ from skwakesleep._engine.machine.rows import Table
 FLOAT_DTYPES = tuple(map(np.dtype, ("=f8", "=f4", "<f8", "<f4", ">f8", ">f4")))
 # The single precision of NumPy, pandas and polars, and Arrow.
 SINGLE = {"float32", "Float32", "float[pyarrow]"}
+# The attributes that scikit-learn's `validate_data` sets.
 FITTED = ("n_features_in_", "feature_names_in_")
+# NumPy would turn dates into numbers that depend on their unit.
 TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.time, datetime.timedelta)
 NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-learn
 
 
-def check_table(
-    estimator: Any, X: Any, *, reset: bool, accept_sparse: Any = "csr", dtype: Any = None
-) -> tuple[Table, dict[str, Any]]:
+def check_table(estimator, X, *, reset: bool, accept_sparse="csr", dtype=None) -> tuple[Table, dict[str, Any]]:
     """Return `X` as a float array or CSR matrix, and the number and names of its columns as fitted attributes.
 
     By default the dtype is float32 if all columns are float32, and float64 otherwise. Arrays are in C order and in
@@ -44,7 +44,7 @@ def check_table(
     ValueError
         For strings, missing or infinite values, repeated column names, and what scikit-learn rejects.
     """
-    draft = copy(estimator)
+    draft = copy(estimator)  # scikit-learn sets the fitted attributes, and compares them with those of an earlier fit
     table = _read(X, partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse), dtype)
     return table, {name: value for name, value in vars(draft).items() if name in FITTED}
 
@@ -56,9 +56,11 @@ def check_matrix(X: Any, *, accept_sparse: Any = False) -> Any:
 
 def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
     _check_type(X)
-    _check_names(X)
+    if _is_frame(X):
+        _check_names(X.columns)
     for place, cells in _columns_of_objects(X):
         _check_cells(place, cells)
+    # Finiteness is checked below, with the name of the column. C order, because sums depend on the order in memory.
     with np.errstate(over="ignore"):  # a long double too large for float64 is reported as infinity
         table = convert(X, dtype=dtype or _precision(X), ensure_all_finite=False, order="C")
     table = table.astype(table.dtype.newbyteorder("="), copy=False)
@@ -92,11 +94,9 @@ def _check_type(X: Any) -> None:
         )
 
 
-def _check_names(X: Any) -> None:
+def _check_names(names: Iterable[Any]) -> None:
     """Raise if columns share a name."""
-    if not _is_frame(X):
-        return
-    repeated = [repr(name) for name, count in Counter(X.columns).items() if count > 1]
+    repeated = [repr(name) for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(
             f"Column names of X must be unique, but there are several columns named {', '.join(repeated)}. "
@@ -142,6 +142,7 @@ def _objects(rows: Sequence) -> NDArray:
                 f"Rows of X must have the same length, but row 0 has {lengths[0]} values and row {other} has "
                 f"{lengths[other]}."
             ) from None
+    # Cell by cell: an assignment of whole rows would look into lists in cells.
     values = np.empty((len(rows), lengths[0]), object)
     for row, cells in enumerate(rows):
         for position, cell in enumerate(cells):
@@ -163,34 +164,23 @@ def _check_cells(place: str, cells: Iterable[Any]) -> None:
 
 def _is_missing(cell: Any, place: str) -> bool:
     """Return whether a cell is a missing value; raise if it is not a number either."""
-    if cell is None:
-        return True
     if isinstance(cell, TEMPORAL):
         kind = type(cell).__name__
         raise TypeError(f"Expected numeric data, but {place} holds the {kind} {cell}. Convert dates to numbers first.")
+    value = cell.item() if isinstance(cell, np.generic) else cell  # NumPy drops imaginary parts, Python rejects them
     try:
-        return isnan(_to_float(cell))
+        if isinstance(value, np.ndarray):
+            raise TypeError("an array is not a number")  # float() would accept an array of one number
+        return value is None or isnan(float(value))
     except OverflowError:
         raise _infinite_values(place, 1) from None
     except (TypeError, ValueError) as error:
-        if is_pandas_na(cell):
+        if is_pandas_na(value):
             return True
-        raise _not_a_number(cell, place, error) from None
+        raise _not_a_number(value, place, error) from None
 
 
-def _to_float(cell: Any) -> float:
-    """Convert a cell as Python does, but reject arrays of one number and complex numbers of NumPy."""
-    if isinstance(cell, np.ndarray):
-        raise TypeError("an array is not a number")
-    return float(_python_value(cell))
-
-
-def _python_value(cell: Any) -> Any:
-    return cell.item() if isinstance(cell, np.generic) else cell
-
-
-def _not_a_number(cell: Any, place: str, error: Exception) -> Exception:
-    value = _python_value(cell)
+def _not_a_number(value: Any, place: str, error: Exception) -> Exception:
     kind = "string" if isinstance(value, str) else type(value).__name__
     advice = (
         f"Every cell must be a number ({error})."
@@ -202,6 +192,7 @@ def _not_a_number(cell: Any, place: str, error: Exception) -> Exception:
 
 def _check_finite(table: Table, names: Sequence[Any]) -> None:
     """Raise for missing and infinite values, unless scikit-learn is configured to assume finite values."""
+    # One sum in most cases. The search for the column follows only if it fails.
     try:
         with np.errstate(all="ignore"):  # its sums may overflow
             assert_all_finite(table)
@@ -210,6 +201,16 @@ def _check_finite(table: Table, names: Sequence[Any]) -> None:
             if found := first_column(table, wrong):
                 column, values = found
                 raise error(place_of(names[column]), len(values)) from None
+
+
+def dense(table: Any) -> NDArray:
+    """Return a table as an array."""
+    return table if isinstance(table, np.ndarray) else table.toarray()
+
+
+def entries(table: Table) -> NDArray:
+    """Return the values of a table, without the zeros that a sparse one omits."""
+    return table if isinstance(table, np.ndarray) else table.data
 
 
 def first_column(table: Table, condition: Callable[[NDArray], NDArray]) -> tuple[int, NDArray] | None:
@@ -225,17 +226,13 @@ def first_column(table: Table, condition: Callable[[NDArray], NDArray]) -> tuple
 
 def _missing_values(place: str, count: int) -> ValueError:
     return ValueError(
-        f"Input X contains NaN: {place} has {count} missing {_values(count)}. Drop the rows or fill them, for instance "
-        "with sklearn.impute.SimpleImputer."
+        f"Input X contains NaN: {place} has {count} missing value{'s' if count > 1 else ''}. Drop the rows or fill "
+        "them, for instance with sklearn.impute.SimpleImputer."
     )
 
 
 def _infinite_values(place: str, count: int) -> ValueError:
     return ValueError(
-        f"Input X contains infinity or a value too large for float64: {place} has {count} such {_values(count)}. "
-        "Replace them or drop the rows."
+        f"Input X contains infinity or a value too large for float64: {place} has {count} such "
+        f"value{'s' if count > 1 else ''}. Replace them or drop the rows."
     )
-
-
-def _values(count: int) -> str:
-    return "value" if count == 1 else "values"

@@ -151,6 +151,7 @@ def _one_unit(dtype: Any, n_units: int) -> Any:
     def variable(name: str, *shape: int | str) -> Any:
         return helper.make_tensor_value_info(name, number, shape)
 
+    # Only the unit's own column and row of weights enter, so that a step costs O(n_units). "chosen" is a unit vector.
     nodes = [
         helper.make_node("MatMul", ["natural", "chosen"], ["own"]),
         helper.make_node("Sigmoid", ["own"], ["mean"]),

@@ -12,10 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skwakesleep import HelmholtzMachine
 from skwakesleep._adapters.parameters import check_n_samples
-from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.restandardization import unified
-from skwakesleep._engine.training.state import TrainingState, mean_state
-from skwakesleep._helmholtz_machine import _fitted_attributes
+from skwakesleep._engine.training.state import mean_state
+from skwakesleep._helmholtz_machine import fitted_attributes
 
 __all__ = ["average", "replicate"]
 
@@ -128,8 +127,6 @@ def average(replicas: Iterable[HelmholtzMachine]) -> HelmholtzMachine:
     """
     replicas = list(replicas)
     _check_replicas(replicas)
-    for replica in replicas:
-        replica._training_state()  # raises if it was discarded
     machine, states = unified([replica._fitted for replica in replicas])
     return _with(replicas[0], machine, mean_state(states))
 
@@ -150,9 +147,11 @@ def _check_replicas(replicas: list[HelmholtzMachine]) -> None:
                 f"Replicas must have been trained for as many epochs as each other. Got {first.n_iter_} and "
                 f"{replica.n_iter_}."
             )
+        replica._training_state()  # raises if it was discarded
 
 
-def _with(estimator: HelmholtzMachine, machine: Machine, state: TrainingState) -> HelmholtzMachine:
+def _with(estimator: HelmholtzMachine, machine: Any, state: Any) -> HelmholtzMachine:
+    """Return a copy of an estimator with another machine and state of training."""
     other: Any = copy(estimator)
-    vars(other).update(_fitted_attributes(machine, state))
+    vars(other).update(fitted_attributes(machine, state))
     return other

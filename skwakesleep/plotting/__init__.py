@@ -4,12 +4,9 @@
 `plot`.
 """
 
-from skwakesleep.plotting._activity import ActivityDisplay
-from skwakesleep.plotting._comparison import ComparisonDisplay
-from skwakesleep.plotting._components import ComponentsDisplay
-from skwakesleep.plotting._samples import ReconstructionDisplay, SamplesDisplay
-from skwakesleep.plotting._scores import ScoreDisplay
-from skwakesleep.plotting._training import TrainingDisplay
+from skwakesleep.plotting._images import ComponentsDisplay, ReconstructionDisplay, SamplesDisplay
+from skwakesleep.plotting._scores import ComparisonDisplay, ScoreDisplay
+from skwakesleep.plotting._training import ActivityDisplay, TrainingDisplay
 
 __all__ = [
     "ActivityDisplay",

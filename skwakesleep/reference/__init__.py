@@ -7,7 +7,6 @@ and their standard errors.
 
 from skwakesleep.reference._chow_liu_tree import ChowLiuTree
 from skwakesleep.reference._comparison import compare_densities
-from skwakesleep.reference._independent_bernoulli import IndependentBernoulli
-from skwakesleep.reference._mixture import BernoulliMixture
+from skwakesleep.reference._mixture import BernoulliMixture, IndependentBernoulli
 
 __all__ = ["BernoulliMixture", "ChowLiuTree", "IndependentBernoulli", "compare_densities"]

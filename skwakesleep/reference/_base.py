@@ -16,7 +16,7 @@ from skwakesleep._adapters import kinds
 from skwakesleep._adapters.parameters import check_n_samples, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval
-from skwakesleep._adapters.tables import check_table
+from skwakesleep._adapters.tables import check_table, dense
 from skwakesleep._engine.machine.rows import Table
 
 # Number of rows computed at a time: scratch arrays of this size fit into the cache of a core.
@@ -39,6 +39,10 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         "smoothing": [Interval(Real, 0, None, closed="neither")],
         "binarize": [Interval(Real, None, None, closed="neither"), None],
     }
+
+    def __init__(self, *, smoothing=1.0, binarize=None):
+        self.smoothing = smoothing
+        self.binarize = binarize
 
     @abstractmethod
     def _fitted_attributes(self, X: Table) -> dict[str, Any]:
@@ -84,9 +88,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         """
         self._validate_params()
         X, header = self._check_X(X, reset=True)
-        attributes = self._fitted_attributes(X)
-        others = {name: value for name, value in vars(self).items() if name != "feature_names_in_"}
-        self.__dict__ = {**others, **header, **attributes}  # one assignment: other threads read the old fit or the new
+        self._adopt({**header, **self._fitted_attributes(X)})
         return self
 
     def score_samples(self, X):
@@ -214,11 +216,6 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = self.binarize is None
         return tags
-
-
-def dense(X: Table) -> NDArray:
-    """Return the rows as an array."""
-    return X if isinstance(X, np.ndarray) else X.toarray()
 
 
 def column_sums(X: Table) -> NDArray:

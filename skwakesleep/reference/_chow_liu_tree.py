@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
-from skwakesleep.reference._base import BinaryDensity, column_sums, dense, probabilities, smoothed_means
+from skwakesleep._adapters.tables import dense
+from skwakesleep.reference._base import BinaryDensity, column_sums, probabilities, smoothed_means
 
 
 class ChowLiuTree(BinaryDensity):
@@ -57,10 +58,6 @@ class ChowLiuTree(BinaryDensity):
     0
     """
 
-    def __init__(self, *, smoothing=1.0, binarize=None):
-        self.smoothing = smoothing
-        self.binarize = binarize
-
     def _fitted_attributes(self, X):
         # For fractions, sums over pairs are expected counts: those of independent draws with these probabilities.
         n_samples, ones, both = X.shape[0], column_sums(X), dense(X.T @ X)
@@ -96,13 +93,15 @@ class ChowLiuTree(BinaryDensity):
 def _mutual_information(both, means):
     """Return the mutual information of each pair of columns in nats, from probabilities of ones."""
     information = np.zeros_like(both)
-    for first, second in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        left, right = (means if value else 1 - means for value in (first, second))
-        joint = both if first and second else left[:, np.newaxis] - both if first else right - both
-        if not (first or second):
-            joint = 1 - means[:, np.newaxis] - means + both
-        joint = np.maximum(joint, np.finfo(float).tiny)
-        information += joint * (np.log(joint) - np.log(np.outer(left, right)))
+    zeros, first = 1 - means, means[:, np.newaxis]
+    for joint, left, right in (
+        (1 - first - means + both, zeros, zeros),
+        (means - both, zeros, means),
+        (first - both, means, zeros),
+        (both, means, means),
+    ):
+        positive = np.maximum(joint, np.finfo(float).tiny)  # rounding may give a small negative difference
+        information += positive * (np.log(positive) - np.log(np.outer(left, right)))
     return information
 
 

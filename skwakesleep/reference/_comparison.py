@@ -85,6 +85,7 @@ def compare_scores(scores: Mapping[str, NDArray], reference: str | None = None) 
     n_rows = values.shape[1]
     if n_rows < 2:
         raise ValueError(f"X must have at least 2 rows for a standard error. Got {n_rows}.")
+    # Stable: densities of equal score stay in the order in which they were given.
     order = np.argsort(-values.mean(axis=1), kind="stable")
     with np.errstate(invalid="ignore"):  # a score may be -inf; its standard error is nan
         differences = values - values[order[0] if reference is None else names.index(reference)]

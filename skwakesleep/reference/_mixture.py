@@ -1,4 +1,4 @@
-"""Mixtures of independent binary columns."""
+"""Independent binary columns, and mixtures of them."""
 
 import warnings
 from numbers import Integral, Real
@@ -12,7 +12,57 @@ from sklearn.utils import gen_batches
 
 from skwakesleep._adapters.parameters import entropy
 from skwakesleep._adapters.sklearn_compat import Interval
-from skwakesleep.reference._base import BATCH_SIZE, MIN_PROBABILITY, BinaryDensity, dense, probabilities, smoothed_means
+from skwakesleep._adapters.tables import dense
+from skwakesleep.reference._base import BATCH_SIZE, MIN_PROBABILITY, BinaryDensity, probabilities, smoothed_means
+
+
+class IndependentBernoulli(BinaryDensity):
+    """Independent binary columns: the baseline without any dependence.
+
+    Parameters
+    ----------
+    smoothing : float, default=1.0
+        Number of pseudo-rows of the value 0.5 added to the data, in (0, inf), so that unseen values have a positive
+        probability. The value 1 is Jeffreys' prior.
+
+    binarize : float or None, default=None
+        Values above the threshold are ones, others zeros. With None, values must be in [0, 1]; fractions are
+        probabilities.
+
+    Attributes
+    ----------
+    means_ : ndarray of shape (n_features,)
+        Probability of a one in each column.
+
+    n_features_in_ : int
+        Number of features seen during `fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during `fit`. Defined only when `X` has feature names that are all strings.
+
+    See Also
+    --------
+    ChowLiuTree : Each column depends on one other column.
+    BernoulliMixture : The columns are independent given the component.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.reference import IndependentBernoulli
+    >>> coins = np.array([[0, 1], [1, 1], [0, 0], [1, 0]])
+    >>> density = IndependentBernoulli().fit(coins)
+    >>> density.score_samples(coins).round(3)
+    array([-1.386, -1.386, -1.386, -1.386])
+    """
+
+    def _fitted_attributes(self, X):
+        return {"means_": smoothed_means(X, self.smoothing)}
+
+    def _log_prob(self, X):
+        return joint_log_prob(X, self.means_)
+
+    def _draw(self, n_samples, generator):
+        return generator.random((n_samples, len(self.means_))) < self.means_
 
 
 class BernoulliMixture(BinaryDensity):
@@ -95,12 +145,11 @@ class BernoulliMixture(BinaryDensity):
     def __init__(
         self, n_components=10, *, n_init=1, max_iter=100, tol=1e-3, smoothing=1.0, binarize=None, random_state=None
     ):
+        super().__init__(smoothing=smoothing, binarize=binarize)
         self.n_components = n_components
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
-        self.smoothing = smoothing
-        self.binarize = binarize
         self.random_state = random_state
 
     def fit(self, X, y=None):
@@ -148,6 +197,7 @@ class BernoulliMixture(BinaryDensity):
         return self
 
     def _fitted_attributes(self, X):
+        # Expectation maximization finds local maxima, so that the best of several starts is kept.
         generator = np.random.default_rng(entropy(self.random_state))
         prior = smoothed_means(X, self.smoothing)
         runs = [self._maximize(X, prior, self._initialize(X, prior, generator)) for _ in range(self.n_init)]
@@ -163,6 +213,7 @@ class BernoulliMixture(BinaryDensity):
 
     def _initialize(self, X, prior, generator):
         """Return components with means halfway between a random row and the mean of all rows."""
+        # A row of zeros and ones alone would be a fixed point: its probabilities of other values are zero.
         rows = generator.choice(X.shape[0], self.n_components, replace=self.n_components > X.shape[0])
         log_weights = np.full(self.n_components, -np.log(self.n_components))
         return Components(log_weights, (dense(X[np.sort(rows)]) + prior) / 2)
@@ -185,13 +236,14 @@ class BernoulliMixture(BinaryDensity):
 
     def _m_step(self, counts, ones, prior):
         """Return the components that maximize the expected objective, given sums of the responsibilities."""
+        # The pseudo-rows are conjugate priors: Dirichlet for the weights, Beta for the means.
         share = self.smoothing / self.n_components
         weights = (counts + share) / (counts.sum() + self.smoothing)
         means = (ones + self.smoothing * prior) / (counts[:, np.newaxis] + self.smoothing)
         return Components(np.log(np.maximum(weights, MIN_PROBABILITY)), probabilities(means))
 
     def _log_prob(self, X):
-        return logsumexp(Components(np.log(self.weights_), self.means_).log_joint(X), axis=1)
+        return logsumexp(joint_log_prob(X, self.means_, np.log(self.weights_)), axis=1)
 
     def _draw(self, n_samples, generator):
         components = generator.choice(len(self.weights_), n_samples, p=self.weights_ / self.weights_.sum())
@@ -204,10 +256,12 @@ class Components(NamedTuple):
     log_weights: NDArray
     means: NDArray
 
-    def log_joint(self, X):
-        """Return the joint log-probability of each row and each component, in nats."""
-        log_zero = np.log1p(-self.means)
-        return X @ (np.log(self.means) - log_zero).T + (self.log_weights + log_zero.sum(axis=1))
+
+def joint_log_prob(X, means, log_weights=0.0):
+    """Return the joint log-probability in nats of each row and each component, of which there may be one."""
+    # x log p + (1 - x) log(1 - p), as one product with x: the rest does not depend on the row.
+    log_zero = np.log1p(-means)
+    return X @ (np.log(means) - log_zero).T + (log_weights + log_zero.sum(axis=-1))
 
 
 def _e_step(X, components):
@@ -218,7 +272,7 @@ def _e_step(X, components):
     log_likelihood, counts, ones = 0.0, np.zeros(len(components.means)), np.zeros_like(components.means)
     for batch in gen_batches(X.shape[0], BATCH_SIZE):
         rows = X[batch]
-        log_joint = components.log_joint(rows)
+        log_joint = joint_log_prob(rows, components.means, components.log_weights)
         log_prob = logsumexp(log_joint, axis=1, keepdims=True)
         responsibilities = np.exp(log_joint - log_prob)
         log_likelihood += float(log_prob.sum())

@@ -22,5 +22,5 @@ class FittedMachine:
 
     def check(self) -> None:
         """Raise ValueError unless the two fit together."""
-        self.state.check(self.machine.layout.size)
         self.machine.columns.check()
+        self.state.check(self.machine.layout.size)

@@ -1,0 +1,16 @@
+"""Figures and axes of the displays."""
+
+import numpy as np
+
+
+def figure_and_axes(axes, **options) -> tuple:
+    """Return a figure and its axes: those given, or new ones that `matplotlib.pyplot.subplots` makes with options."""
+    if axes is None:
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError(
+                "Displays need matplotlib, which is not installed. Install it with: pip install 'skwakesleep[plot]'"
+            ) from error
+        _, axes = plt.subplots(**options, layout="constrained")
+    return np.ravel(axes)[0].figure, axes  # one or several
