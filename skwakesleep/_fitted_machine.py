@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters.kinds import read_machine_table
+from skwakesleep._adapters.machine_tables import read_machine_table
 from skwakesleep._adapters.parameters import check_certification, check_n_samples, entropy
 from skwakesleep._adapters.tables import check_matrix
 from skwakesleep._adapters.threads import limited_threads

@@ -1,13 +1,17 @@
 """The Helmholtz machine as a scikit-learn estimator."""
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep._adapters import kinds
 from skwakesleep._adapters.fitting import FitMonitor, FittingMixin, hold_out, identify_rows
+from skwakesleep._adapters.kinds import asked_kinds
+from skwakesleep._adapters.machine_tables import read_machine_table
 from skwakesleep._adapters.parameters import AUTOREGRESSIVE_LAYERS, check_autoregressive, check_layer_sizes, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
@@ -50,10 +54,24 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     hidden_layer_sizes : int or sequence of int, default=(100,)
         Number of binary units in each hidden layer, the layer nearest the data first. An int is one layer.
 
-    visible : {"auto", "bernoulli", "gaussian"}, default="auto"
-        Family of the columns of `X`. "bernoulli" takes values in [0, 1]; fractions are probabilities. "gaussian" takes
-        any real values and standardizes them internally. "auto" is "bernoulli" if all values of the first `X` are in
-        [0, 1], up to rounding errors of 1e-6, and "gaussian" otherwise.
+    visible : "auto", str, array-like of str of shape (n_features,), or dict of str to columns, default="auto"
+        Kind of the columns of `X`: one for all, one for each, or a dictionary from kinds to names, numbers, a slice or
+        a selector such as :func:`~sklearn.compose.make_column_selector`. Kinds are
+
+        - "bernoulli": values in [0, 1]; fractions are probabilities;
+        - "categorical": words or numbers without order;
+        - "ordinal": words or numbers in order, that of a pandas category or of the numbers;
+        - "count": whole numbers from zero on;
+        - "continuous": real values of any distribution, which is learned from their quantiles;
+        - "gaussian": real values that are normal given the hidden units; they are standardized internally.
+
+        With "auto", an array is "bernoulli" if all values of the first `X` are in [0, 1], up to rounding errors of
+        1e-6, and "gaussian" otherwise. In a data frame, each column has its own kind: "bernoulli" for booleans, zeros
+        and ones, "count" for other whole numbers from zero on, "continuous" for other numbers, "ordinal" for ordered
+        categories, and "categorical" for other categories and words.
+
+    handle_unknown : {"error", "missing"}, default="error"
+        Whether a category that did not occur in the first `X` is an error or taken for a missing value.
 
     autoregressive : None, {"prior", "visible", "hidden", "recognition"} or a tuple of these, default="prior"
         Layers whose units also depend on the units before them in the same layer [4]_: the prior over the top layer,
@@ -151,8 +169,11 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         The bottom generative weights, ``generative_coefs_[0]``. With Gaussian columns they, like the bottom
         recognition weights, refer to standardized columns.
 
-    visible_ : str
-        Family of the columns.
+    visible_ : ndarray of str of shape (n_features,)
+        Kinds of the columns.
+
+    categories_ : list
+        For each column the categories in the first `X`, an array; None for columns of other kinds.
 
     lower_bound_ : float
         Mean lower bound of the last epoch, in nats per row. A row counts with at least -200 nats per unit.
@@ -215,7 +236,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "visible": [StrOptions({"auto", *KINDS})],
+        "visible": [StrOptions({"auto", *KINDS}), "array-like", Mapping],
+        "handle_unknown": [StrOptions({"error", "missing"})],
         "autoregressive": [StrOptions(AUTOREGRESSIVE_LAYERS), tuple, None],
         "n_particles": [Interval(Integral, 1, None, closed="left")],
         "recognition_update": [StrOptions({"wake", "sleep", "both"})],
@@ -241,6 +263,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         hidden_layer_sizes=(100,),
         *,
         visible="auto",
+        handle_unknown="error",
         autoregressive="prior",
         n_particles=5,
         recognition_update="both",
@@ -262,6 +285,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.visible = visible
+        self.handle_unknown = handle_unknown
         self.autoregressive = autoregressive
         self.n_particles = n_particles
         self.recognition_update = recognition_update
@@ -368,9 +392,9 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     def _train(self, X, *, fresh, partial):
         """Train a copy of the state, set the fitted attributes on success, and return warnings."""
         sizes = self._check_parameters()
+        table = read_machine_table(self, X, reset=fresh)
         if not fresh:
-            self._check_unchanged(sizes)
-        table = kinds.read_machine_table(self, X, reset=fresh)
+            self._check_unchanged(sizes, X)
         X = table.values
         # Scores of the same rows, held out alike, are comparable with those of an earlier fit.
         rows_id = "" if partial else identify_rows(X, self.early_stopping and self.validation_fraction)
@@ -477,12 +501,12 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             )
         return check_layer_sizes(self.hidden_layer_sizes)
 
-    def _check_unchanged(self, sizes):
+    def _check_unchanged(self, sizes, X):
         """Check that parameters that shape the networks have not changed."""
-        machine = self._fitted.machine
+        machine, kinds = self._fitted.machine, self.visible_.tolist()
         asked = {
             "hidden_layer_sizes": (sizes, machine.hidden_sizes),
-            "visible": (self.visible_ if self.visible == "auto" else self.visible, self.visible_),
+            "visible": (kinds if self.visible == "auto" else asked_kinds(self.visible, X).tolist(), kinds),
             "autoregressive": (check_autoregressive(self.autoregressive), machine.autoregressive),
         }
         for name, (new, old) in asked.items():
@@ -532,12 +556,19 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         n_columns = self._fitted.machine.columns.n_columns
         if n_columns != self.n_features_in_:
             raise ValueError(f"the machine has {n_columns} columns, but n_features_in_={self.n_features_in_}")
+        if isinstance(self.visible_, str):  # of version 0.2, in which all columns were of one kind
+            self.visible_ = np.full(n_columns, self.visible_, object)
+            self.categories_ = [None] * n_columns
+        if len(self.visible_) != n_columns or len(self.categories_) != n_columns:
+            raise ValueError(f"visible_ and categories_ are not of {n_columns} columns")
         self._fitted.check()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = self.visible in KINDS and KINDS[self.visible].domain.lowest >= 0
+        tags.input_tags.allow_nan = True
+        one_kind = isinstance(self.visible, str) and self.visible != "auto"
+        tags.input_tags.positive_only = one_kind and KINDS[self.visible].domain.lowest >= 0
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

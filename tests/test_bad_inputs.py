@@ -443,7 +443,7 @@ def test_later_batch_outside_the_domain_of_the_first_is_rejected(value, method, 
 
 def test_gaussian_columns_accept_every_later_batch(binary, real, small):
     machine = small().partial_fit(real).partial_fit(binary[:, :5])
-    assert machine.visible_ == "gaussian"
+    assert set(machine.visible_) == {"gaussian"}
     assert_usable(machine, binary[:, :5])
 
 
@@ -545,7 +545,7 @@ def assert_same_as_plain(small, X, plain):
     """Assert that `X` and `plain`, of equal values, give equal results, and that `X` is unchanged."""
     before = raw_bytes(X)
     machine, expected = (small(batch_size="auto").fit(table).partial_fit(table) for table in (X, plain))
-    assert machine.visible_ == expected.visible_
+    assert machine.visible_.tolist() == expected.visible_.tolist()
     assert_allclose(machine.components_, expected.components_, rtol=1e-6)
     assert_allclose(machine.transform(X), expected.transform(plain), rtol=1e-6)
     assert_allclose(machine.score_samples(X), expected.score_samples(plain), rtol=1e-6)
@@ -568,7 +568,7 @@ def test_every_numeric_dtype_is_accepted_and_unchanged(dtype, binary, small):
 
 def test_duplicate_sparse_entries_are_summed_before_values_are_checked(small):
     twos = duplicated(2 * BINARY)
-    assert small().fit(twos).visible_ == "gaussian"
+    assert set(small().fit(twos).visible_) == {"gaussian"}
     with rejected(machine := small(visible="bernoulli"), ValueError, "must be in [0, 1]", "holds 2"):
         machine.fit(twos)
 

@@ -220,10 +220,10 @@ def test_values_that_a_scaler_leaves_slightly_outside_are_probabilities():
     assert np.isfinite(cross_val_score(pipeline, X, cv=5)).all()
     excess = np.array([[0, 1 + 3e-16], [1, -3e-16], [0.5, 0.5]])
     fitted = HelmholtzMachine(2, max_iter=2, tol=None).fit(excess)
-    assert fitted.visible_ == "bernoulli"
+    assert set(fitted.visible_) == {"bernoulli"}
     assert fitted.score(excess) <= 0
     tiny = correlated(40, 0) * 1e-30  # negative control: values slightly below zero
-    assert HelmholtzMachine(2, max_iter=2, tol=None).fit(tiny).visible_ == "gaussian"
+    assert set(HelmholtzMachine(2, max_iter=2, tol=None).fit(tiny).visible_) == {"gaussian"}
 
 
 def test_the_error_for_values_outside_says_how_to_clip_them():

@@ -1,15 +1,16 @@
 """The kind of the columns of a table: detection, admissible values, and warnings."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._adapters.tables import check_table, dense, entries, first_column
-from skwakesleep._engine.machine.columns import KINDS, Columns
+from skwakesleep._adapters.sklearn_compat import column_indices
+from skwakesleep._adapters.tables import dense, entries, first_column, is_frame
+from skwakesleep._engine.machine.columns import KINDS
 from skwakesleep._engine.machine.families import Domain
+from skwakesleep._engine.machine.holes import without_holes
 from skwakesleep._engine.machine.moments import EXTREME_RANGES, Moments, measure
 from skwakesleep._engine.machine.rows import Table
 
@@ -23,74 +24,90 @@ MAX_ROWS = 10_000
 # Largest number of columns named in a message.
 MAX_NAMED = 5
 UNIT_INTERVAL = Domain(0.0, 1.0)
+# Kinds that "auto" gives to all columns of an array, the first whose domain holds all values.
+ARRAY_KINDS = ("bernoulli", "gaussian")
 
 
-@dataclass
-class MachineTable:
-    """A table of the user's as a machine reads it.
-
-    Attributes
-    ----------
-    values : ndarray or csr_array of shape (n_rows, n_columns)
-        The values, in the domain of their kind.
-    attributes : dict of str to Any
-        Fitted attributes that describe the columns, with the kind.
-    notices : list of UserWarning
-        Warnings of values that "auto" may have mistaken for real ones.
-    """
-
-    values: Table
-    attributes: dict[str, Any]
-    notices: list[UserWarning]
-
-    @property
-    def names(self) -> NDArray | None:
-        """Names of the columns, if they have any."""
-        return self.attributes.get("feature_names_in_")
-
-    def columns(self) -> Columns:
-        """Return the columns as the units of a machine.
-
-        Raises
-        ------
-        ValueError
-            Naming a column whose values are too far apart to be standardized.
-        """
-        kind = self.attributes["visible_"]
-        return _measured(lambda X: Columns.of_table([kind] * X.shape[1], X), self.values, self.names)
-
-
-def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
-    """Read the user's table for a machine, with the kind of columns found anew or fixed by an earlier fit.
+def asked_kinds(visible: Any, X: Any) -> NDArray:
+    """Return the kind of each column of `X` that the parameter `visible`, other than "auto", asks for.
 
     Raises
     ------
     ValueError
-        For values outside the domain of their kind, and as `check_table`.
-    TypeError
-        As `check_table`.
+        For an unknown kind, and naming columns without a kind or with several.
     """
-    values, attributes = check_table(estimator, X, reset=reset)
-    names, found = attributes.get("feature_names_in_"), estimator.visible == "auto"
-    if not reset:
-        kind = estimator.visible_
-    elif found:
-        kind = _kind_found(values)
-    else:
-        kind = estimator.visible
-    notices = _notices(values, kind, names) if reset and found else []
-    values = clipped(values, KINDS[kind].domain, names, _complaint(kind, found=found))
-    return MachineTable(values, {**attributes, "visible_": kind}, notices)
+    names = list(X.columns) if is_frame(X) else None
+    n_columns = np.shape(X)[1] if names is None else len(names)
+    if isinstance(visible, str):
+        return np.full(n_columns, visible, object)
+    if not isinstance(visible, Mapping):
+        if len(visible) != n_columns:
+            raise ValueError(f"visible names the kinds of {len(visible)} columns, but X has {n_columns} columns.")
+        _check_kinds(visible)
+        return np.array(visible, object)
+    _check_kinds(visible)
+    kinds: NDArray = np.full(n_columns, None, object)
+    labels = np.array(names, object) if names is not None else None
+    for kind, chosen in visible.items():
+        columns = column_indices(X, chosen(X) if callable(chosen) else chosen)
+        if repeated := [column for column in columns if kinds[column] is not None]:
+            raise ValueError(
+                f"visible must name one kind for each column, but {labels_of(repeated, labels)} has several."
+            )
+        kinds[columns] = kind
+    if without := [column for column in range(n_columns) if kinds[column] is None]:
+        raise ValueError(f"visible must name one kind for each column. Got none for {labels_of(without, labels)}.")
+    return kinds
 
 
-def _kind_found(X: Table) -> str:
+def _check_kinds(kinds: Iterable[Any]) -> None:
+    for kind in kinds:
+        if kind not in KINDS:
+            raise ValueError(f"Kinds of columns are {', '.join(map(repr, KINDS))}. Got visible with {kind!r}.")
+
+
+def in_domain(X: Table, columns: NDArray, kind: str, names: NDArray | None, *, found: bool) -> Table:
+    """Return `X` with values of the given columns clipped that rounding took out of the domain of a kind.
+
+    Raises
+    ------
+    ValueError
+        Naming a column and its value.
+    """
+    domain = KINDS[kind].domain
+    own = X if columns.all() else _only(X, columns)
+    if kind == "count" and (fractional := first_column(own, lambda values: values != np.floor(values))):
+        column, values = fractional
+        if not np.isnan(values).all():
+            value = float(values[~np.isnan(values)][0])
+            raise ValueError(
+                f"Count columns must hold whole numbers, but {labels_of([column], names)} of X holds {value:.7g}. "
+                "Round it, or set visible to 'continuous' for this column."
+            )
+    inside = clipped(own, domain, names, _complaint(kind, found=found))
+    if inside is own or own is X:
+        return X if inside is own else inside
+    return np.where(columns, inside, X) if isinstance(X, np.ndarray) else inside + (X - own)
+
+
+def _only(X: Table, columns: NDArray) -> Table:
+    """Return `X` with zeros, which are in the domain of every kind, in all but some columns."""
+    if isinstance(X, np.ndarray):
+        return np.where(columns, X, 0)
+    X = X.copy()
+    X.data[~columns[X.indices]] = 0
+    return X
+
+
+def kind_of_array(X: Table) -> str:
     """Return the first kind whose domain holds all values, up to rounding."""
     # Most binary tables are inside, and need no copy for the largest values.
     tolerances: NDArray | float = 0.0
     if first_outside(X, UNIT_INTERVAL, 0.0) is not None:
-        largest = dense(abs(X).max(axis=0)).ravel()  # type: ignore[attr-defined]
+        magnitudes: Any = abs(without_holes(X))
+        largest = dense(magnitudes.max(axis=0)).ravel()
         tolerances = DOMAIN_TOLERANCE * np.minimum(largest, 1)
-    return next(name for name, kind in KINDS.items() if first_outside(X, kind.domain, tolerances) is None)
+    return next(name for name in ARRAY_KINDS if first_outside(X, KINDS[name].domain, tolerances) is None)
 
 
 def first_outside(X: Table, domain: Domain, tolerance: NDArray | float = DOMAIN_TOLERANCE) -> tuple[int, float] | None:
@@ -117,7 +134,7 @@ def check_domain(X: Table, domain: Domain, names: NDArray | None, complaint: str
     if outside := first_outside(X, domain):
         column, value = outside
         negative = "Negative values in data: " if value < 0 <= domain.lowest else ""  # scikit-learn's words
-        raise ValueError(negative + complaint.format(f"{_labels([column], names)} of X holds {value:.7g}"))
+        raise ValueError(negative + complaint.format(f"{labels_of([column], names)} of X holds {value:.7g}"))
 
 
 def clipped(X: Table, domain: Domain, names: NDArray | None, complaint: str) -> Table:
@@ -172,17 +189,17 @@ def column_moments(X: Table, names: NDArray | None) -> Moments:
     ValueError
         Naming a column whose values are too large to be standardized.
     """
-    return _measured(measure, X, names)
+    return measured(measure, X, names)
 
 
-def _measured(function: Callable[[Table], Any], X: Table, names: NDArray | None) -> Any:
+def measured(function: Callable[[Table], Any], X: Table, names: NDArray | None) -> Any:
     """Return what a function of the engine finds in a table, and name the column if it fails."""
     try:
         return function(X)
     except OverflowError as error:  # its argument is the number of the column: the engine has no names
         raise ValueError(
-            f"Values of {_labels(error.args, names)} of X are too far apart to be subtracted in float64, whose largest "
-            "number is about 1e308. Rescale the column."
+            f"Values of {labels_of(error.args, names)} of X are too far apart to be subtracted in float64, whose "
+            "largest number is about 1e308. Rescale the column."
         ) from None
 
 
@@ -193,28 +210,29 @@ def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> li
         return []
     message = (
         f"X holds {int(n_extreme.sum())} extreme values, more than {EXTREME_RANGES:.0f} interquartile ranges away from "
-        f"the quartiles, in {_labels(np.flatnonzero(n_extreme), names)}. They are left out where the scale of a column "
-        "is determined. Correct them if they are wrong; else transform the column, for example by its logarithm."
+        f"the quartiles, in {labels_of(np.flatnonzero(n_extreme), names)}. They are left out where the scale of a "
+        "column is determined. Correct them if they are wrong; else transform the column, for example by its logarithm."
     )
     return [UserWarning(message)]
 
 
-def _notices(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
+def notices_of(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
     """Return warnings of values that "auto" may have mistaken for real ones."""
     if KINDS[kind].domain.is_bounded:
         return []
     # Zeros that a sparse table omits count as values, but are not outside.
+    X = without_holes(X)
     n_values, values = X.shape[0] * X.shape[1], entries(X)
     count = int(((values < 0) | (values > 1)).sum())
     if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X, UNIT_INTERVAL)):
         column, value = outside
         message = (
             f"visible='auto' takes X for real-valued because of {count} of {n_values} values, which are not in [0, 1]; "
-            f"the first is {value:.7g} in {_labels([column], names)}. Correct or clip them and set "
+            f"the first is {value:.7g} in {labels_of([column], names)}. Correct or clip them and set "
             "visible='bernoulli', or set visible='gaussian'."
         )
         return [UserWarning(message)]
-    found = [f"{_labels(columns, names)} with {what}" for what, columns in _discrete(X).items() if columns]
+    found = [f"{labels_of(columns, names)} with {what}" for what, columns in _discrete(X).items() if columns]
     if not found:
         return []
     message = (
@@ -243,7 +261,7 @@ def _discrete(X: Table) -> dict[str, list[int]]:
     return found
 
 
-def _labels(columns: Sequence[int] | NDArray, names: NDArray | None) -> str:
+def labels_of(columns: Sequence[int] | NDArray, names: NDArray | None) -> str:
     """Return how messages refer to columns, by their names or their numbers."""
     shown = [str(column) if names is None else repr(str(names[column])) for column in columns[:MAX_NAMED]]
     more = f" and {len(columns) - MAX_NAMED} more" if len(columns) > MAX_NAMED else ""

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 # "as" marks names that other modules import from here.
+from sklearn.utils._indexing import _get_column_indices as column_indices  # noqa: F401
 from sklearn.utils._missing import is_pandas_na as is_pandas_na
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import partial
-from math import isnan
 from numbers import Number
 from reprlib import repr as shortened
 from typing import Any
@@ -30,7 +29,9 @@ TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.time, datetim
 NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-learn
 
 
-def check_table(estimator, X, *, reset: bool, accept_sparse="csr", dtype=None) -> tuple[Table, dict[str, Any]]:
+def check_table(
+    estimator, X, *, reset: bool, accept_sparse="csr", dtype=None, allow_nan: bool = False
+) -> tuple[Table, dict[str, Any]]:
     """Return `X` as a float array or CSR matrix, and the number and names of its columns as fitted attributes.
 
     By default the dtype is float32 if all columns are float32, and float64 otherwise. Arrays are in C order and in
@@ -45,7 +46,8 @@ def check_table(estimator, X, *, reset: bool, accept_sparse="csr", dtype=None) -
         For strings, missing or infinite values, repeated column names, and what scikit-learn rejects.
     """
     draft = copy(estimator)  # scikit-learn sets the fitted attributes, and compares them with those of an earlier fit
-    table = _read(X, partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse), dtype)
+    convert = partial(validate_data, draft, reset=reset, accept_sparse=accept_sparse)
+    table = _read(X, convert, dtype, allow_nan=allow_nan)
     return table, {name: value for name, value in vars(draft).items() if name in FITTED}
 
 
@@ -54,12 +56,12 @@ def check_matrix(X: Any, *, accept_sparse: Any = False) -> Any:
     return _read(X, partial(check_array, accept_sparse=accept_sparse, input_name="X"))
 
 
-def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
-    _check_type(X)
-    if _is_frame(X):
-        _check_names(X.columns)
+def _read(X: Any, convert: Callable[..., Table], dtype: Any = None, *, allow_nan: bool = False) -> Any:
+    check_type(X)
     for place, cells in _columns_of_objects(X):
-        _check_cells(place, cells)
+        n_missing = sum(bool(np.isnan(to_number(cell, place))) for cell in cells)
+        if n_missing and not allow_nan:
+            raise _missing_values(place, n_missing)
     # Finiteness is checked below, with the name of the column. C order, because sums depend on the order in memory.
     with np.errstate(over="ignore"):  # a long double too large for float64 is reported as infinity
         table = convert(X, dtype=dtype or _precision(X), ensure_all_finite=False, order="C")
@@ -67,21 +69,27 @@ def _read(X: Any, convert: Callable[..., Table], dtype: Any = None) -> Any:
     if sparse.issparse(table) and not table.has_canonical_format:
         table = table.copy()  # entries are sorted and duplicates added up, but not in the user's table
         table.sum_duplicates()
-    _check_finite(table, list(X.columns) if _is_frame(X) else range(table.shape[1]))
+    check_finite(table, list(X.columns) if is_frame(X) else range(table.shape[1]), allow_nan=allow_nan)
     return table
 
 
-def _is_frame(X: Any) -> bool:
+def is_frame(X: Any) -> bool:
+    """Return whether `X` is a data frame."""
     return hasattr(X, "columns") and hasattr(X, "dtypes")
 
 
 def _precision(X: Any) -> Any:
     """Return the dtypes to convert to, in the form of scikit-learn, which knows only dtypes of NumPy."""
-    return np.float32 if _is_frame(X) and all(str(dtype) in SINGLE for dtype in X.dtypes) else FLOAT_DTYPES
+    return np.float32 if is_frame(X) and has_single_precision(X) else FLOAT_DTYPES
 
 
-def _check_type(X: Any) -> None:
-    """Raise if NumPy would turn `X` into a single object, or would lose its mask."""
+def has_single_precision(X: Any) -> bool:
+    """Return whether all columns of a data frame are in single precision."""
+    return all(str(dtype) in SINGLE for dtype in X.dtypes)
+
+
+def check_type(X: Any) -> None:
+    """Raise if NumPy would turn `X` into a single object or would lose its mask, or if columns share a name."""
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError("X is a masked array, and its mask would be ignored. Pass X.filled(value) instead.")
     array_like = isinstance(X, Sequence | Number) or sparse.issparse(X) or hasattr(X, "__array__")
@@ -92,6 +100,8 @@ def _check_type(X: Any) -> None:
             f"Expected an array, a data frame or a sparse matrix as X, but got an object of type "
             f"{type(X).__name__!r}.{advice}"
         )
+    if is_frame(X):
+        _check_names(X.columns)
 
 
 def _check_names(names: Iterable[Any]) -> None:
@@ -106,14 +116,14 @@ def _check_names(names: Iterable[Any]) -> None:
 
 def _columns_of_objects(X: Any) -> Iterator[tuple[str, Iterable[Any]]]:
     """Yield the place and the cells of columns without a numeric dtype, whose cells must be checked one by one."""
-    if _is_frame(X):
+    if is_frame(X):
         for name, dtype in zip(X.columns, X.dtypes, strict=True):
             if not _is_numeric(dtype):
                 yield place_of(name), X[name]
         return
     if _is_numeric(getattr(X, "dtype", None)):  # no need to convert it to an array
         return
-    values = _objects(X) if isinstance(X, Sequence) else np.asarray(X)
+    values = objects(X) if isinstance(X, Sequence) else np.asarray(X)
     if _is_numeric(values.dtype):
         return
     if values.ndim == 2:
@@ -129,7 +139,7 @@ def _is_numeric(dtype: Any) -> bool:
     return str(dtype) == "Boolean" or (hasattr(dtype, "is_numeric") and dtype.is_numeric())
 
 
-def _objects(rows: Sequence) -> NDArray:
+def objects(rows: Sequence) -> NDArray:
     """Return an array of numbers or of Python objects: NumPy would turn numbers next to strings into strings."""
     try:
         values = np.asarray(rows)
@@ -155,15 +165,8 @@ def place_of(name: Any) -> str:
     return f"column {name!r} of X"
 
 
-def _check_cells(place: str, cells: Iterable[Any]) -> None:
-    """Raise for the first cell that is not a number, and for missing values."""
-    n_missing = sum(_is_missing(cell, place) for cell in cells)
-    if n_missing:
-        raise _missing_values(place, n_missing)
-
-
-def _is_missing(cell: Any, place: str) -> bool:
-    """Return whether a cell is a missing value; raise if it is not a number either."""
+def to_number(cell: Any, place: str) -> float:
+    """Return a cell as a number, NaN for a missing value; raise if it is neither."""
     if isinstance(cell, TEMPORAL):
         kind = type(cell).__name__
         raise TypeError(f"Expected numeric data, but {place} holds the {kind} {cell}. Convert dates to numbers first.")
@@ -171,16 +174,17 @@ def _is_missing(cell: Any, place: str) -> bool:
     try:
         if isinstance(value, np.ndarray):
             raise TypeError("an array is not a number")  # float() would accept an array of one number
-        return value is None or isnan(float(value))
+        return np.nan if value is None else float(value)
     except OverflowError:
         raise _infinite_values(place, 1) from None
     except (TypeError, ValueError) as error:
         if is_pandas_na(value):
-            return True
-        raise _not_a_number(value, place, error) from None
+            return np.nan
+        raise not_a_number(value, place, error) from None
 
 
-def _not_a_number(value: Any, place: str, error: Exception) -> Exception:
+def not_a_number(value: Any, place: str, error: Exception) -> Exception:
+    """Return the error for a cell that is not a number, of the type of another."""
     kind = "string" if isinstance(value, str) else type(value).__name__
     advice = (
         f"Every cell must be a number ({error})."
@@ -190,14 +194,16 @@ def _not_a_number(value: Any, place: str, error: Exception) -> Exception:
     return type(error)(f"Expected numeric data, but {place} holds the {kind} {shortened(value)}. {advice}")
 
 
-def _check_finite(table: Table, names: Sequence[Any]) -> None:
+def check_finite(table: Table, names: Sequence[Any], *, allow_nan: bool) -> None:
     """Raise for missing and infinite values, unless scikit-learn is configured to assume finite values."""
     # One sum in most cases. The search for the column follows only if it fails.
     try:
         with np.errstate(all="ignore"):  # its sums may overflow
-            assert_all_finite(table)
+            assert_all_finite(table, allow_nan=allow_nan)
     except ValueError:
         for wrong, error in ((np.isnan, _missing_values), (np.isinf, _infinite_values)):
+            if wrong is np.isnan and allow_nan:
+                continue
             if found := first_column(table, wrong):
                 column, values = found
                 raise error(place_of(names[column]), len(values)) from None

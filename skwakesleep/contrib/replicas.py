@@ -138,7 +138,7 @@ def _check_replicas(replicas: list[HelmholtzMachine]) -> None:
     for replica in replicas:
         check_is_fitted(replica)
         groups, first_groups = (one._fitted.machine.layout.groups for one in (replica, first))
-        if groups != first_groups or replica.visible_ != first.visible_:
+        if groups != first_groups or list(replica.visible_) != list(first.visible_):
             raise ValueError(
                 "Machines of different networks or columns cannot be averaged: use replicas of one machine."
             )

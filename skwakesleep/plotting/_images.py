@@ -91,7 +91,7 @@ class ComponentsDisplay:
         check_is_fitted(estimator)
         components = np.asarray(estimator.components_)
         largest = np.argsort(-np.linalg.norm(components, axis=1), kind="stable")[:max_components]
-        unit = KINDS[getattr(estimator, "visible_", "bernoulli")].family.natural_unit
+        unit = KINDS[getattr(estimator, "visible_", ["bernoulli"])[0]].family.natural_unit
         return cls(components[largest], _shape_of_images(components.shape[1], image_shape), unit).plot(ax=ax)
 
     def plot(self, *, ax=None) -> Self:

@@ -120,16 +120,21 @@ def _check_rows(densities: Mapping[str, Any], X: Any) -> None:
 
 def _check_columns(densities: Mapping[str, Any]) -> None:
     """Raise an error if some scores are log-probabilities and others are log-densities, as far as can be detected."""
-    kinds = {name: _kind(density) for name, density in densities.items()}
-    first = {KINDS[kind].codec.is_density: name for name, kind in reversed(kinds.items()) if kind in KINDS}
+    kinds = {name: _kinds(density) for name, density in densities.items()}
+    first = {any(KINDS[kind].codec.is_density for kind in own): name for name, own in reversed(kinds.items()) if own}
     if len(first) == 2:
         discrete, continuous = first[False], first[True]
         raise ValueError(
-            f"All densities must have the same kind of columns. {discrete!r} has {kinds[discrete].capitalize()} "
-            f"columns, so its scores are log-probabilities; {continuous!r} has {kinds[continuous].capitalize()} "
+            f"All densities must have the same kind of columns. {discrete!r} has {_named(kinds[discrete])} "
+            f"columns, so its scores are log-probabilities; {continuous!r} has {_named(kinds[continuous])} "
             "columns, so its scores are log-densities. Fit all with the same kind of columns."
         )
 
 
-def _kind(density: Any) -> str:
-    return "bernoulli" if isinstance(density, BinaryDensity) else getattr(density, "visible_", "unknown")
+def _kinds(density: Any) -> list[str]:
+    """Return the kinds of the columns of a density; none if they are not known."""
+    return ["bernoulli"] if isinstance(density, BinaryDensity) else sorted(set(getattr(density, "visible_", ())))
+
+
+def _named(kinds: list[str]) -> str:
+    return " and ".join(kind.capitalize() for kind in kinds)

@@ -223,7 +223,8 @@ class Intervals(CellCodec):
 
     def cells(self, columns: NDArray) -> NDArray:
         """Return the interval of each value, or the nearest one."""
-        return (np.nan_to_num(columns)[..., np.newaxis] > self.edges[:, 1:-1]).sum(axis=-1)
+        cells = (np.nan_to_num(columns)[..., np.newaxis] > self.edges[:, 1:-1]).sum(axis=-1)
+        return np.minimum(cells, self._last_cell)
 
     def log_density(self, columns: NDArray, cells: NDArray) -> NDArray:
         """Return the log-density of each value given its interval."""

@@ -17,3 +17,14 @@ def observed_values(table: NDArray | sparse.csr_array, column: int) -> NDArray:
     values = table[:, [column]]
     values = (values if isinstance(values, np.ndarray) else values.toarray()).ravel()
     return values[~np.isnan(values)]
+
+
+def without_holes(table: NDArray | sparse.csr_array) -> NDArray | sparse.csr_array:
+    """Return a table with zeros for missing values: the same one if there are none."""
+    values = table if isinstance(table, np.ndarray) else table.data
+    if not np.isnan(values).any():
+        return table
+    table = table.copy()
+    values = table if isinstance(table, np.ndarray) else table.data
+    values[np.isnan(values)] = 0
+    return table
