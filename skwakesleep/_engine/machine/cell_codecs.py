@@ -203,12 +203,13 @@ class Intervals(CellCodec):
 
     def cells(self, columns: NDArray) -> NDArray:
         """Return the interval of each value, or the nearest one."""
-        return (np.nan_to_num(columns)[..., np.newaxis] > self.edges[:, 1:-1]).sum(axis=-1)
+        cells = (np.nan_to_num(columns)[..., np.newaxis] > self.edges[:, 1:-1]).sum(axis=-1)
+        return np.minimum(cells, self._last_cell)
 
     def log_density(self, columns: NDArray, cells: NDArray) -> NDArray:
         """Return the log-density of each value given its interval."""
         width = self.edges[self._column, cells + 1] - self.edges[self._column, cells]
-        outside = (cells == 0) * self._has_lower_tail + (cells == self._last_cell)
+        outside = np.add((cells == 0) & self._has_lower_tail, cells == self._last_cell, dtype=int)
         scale = (self._highest - self._lowest) / 2
         below, above = self._lowest - columns, columns - self._highest
         inside = np.log1p(-outside * self.tail) - np.log(width)
