@@ -198,7 +198,7 @@ class Intervals(CellCodec):
         for column, (own_edges, own_counts) in enumerate(parts):
             edges[column, : len(own_edges)] = own_edges
             counts[column, : len(own_counts)] = own_counts + PSEUDO_COUNT
-        tail = np.array([1 / (len(values) + 2) for values in present])
+        tail = np.array([1 / (max(len(values), 1) + 2) for values in present])
         return cls(counts / counts.sum(axis=1, keepdims=True), DEGREE, edges, tail)
 
     def cells(self, columns: NDArray) -> NDArray:
