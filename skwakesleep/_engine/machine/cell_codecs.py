@@ -7,6 +7,7 @@ from scipy.special import ndtri
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.codecs import AffineMap
 from skwakesleep._engine.machine.families import Domain, Grid
+from skwakesleep._engine.machine.moments import ROUNDING_ULPS
 
 # Added to the number of rows in each cell (Jeffreys' prior), so that no cell is impossible.
 PSEUDO_COUNT = 0.5
@@ -276,8 +277,10 @@ def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray]:
     """
     if not len(values):
         return np.array([-0.5, 0.5]), np.ones(1)
-    distinct, counts = np.unique(values, return_counts=True)
-    half = 0.5 if is_whole or len(distinct) == 1 else np.median(np.diff(distinct)) / 2
+    distinct, counts = _distinct(values)
+    half = np.maximum(0.5, ROUNDING_ULPS * np.spacing(np.abs(distinct).max()))
+    if len(distinct) > 1 and not is_whole:
+        half = np.median(np.diff(distinct)) / 2
     share = max(len(values) / MAX_INTERVALS, MIN_ROWS)
     starts = _starts(counts, share)
     n_values, n_distinct = np.add.reduceat(counts, starts), np.diff([*starts, len(distinct)])
@@ -288,6 +291,14 @@ def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray]:
     edges = np.where(is_common[:-1], np.minimum(middle, left + half), middle)
     edges = np.where(is_common[1:] & ~is_common[:-1], np.maximum(middle, right - half), edges)
     return np.array([distinct[0] - half, *edges, distinct[-1] + half]), n_values
+
+
+def _distinct(values: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the values that differ by more than rounding errors, and their numbers."""
+    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)
+    ulps = np.spacing(np.abs(distinct).astype(values.dtype)).astype(np.float64)
+    first = np.flatnonzero(np.diff(distinct, prepend=-np.inf) > ROUNDING_ULPS * ulps)
+    return distinct[first], np.add.reduceat(counts, first)
 
 
 def _starts(counts: NDArray, share: float) -> NDArray:
