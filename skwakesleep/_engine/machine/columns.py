@@ -111,7 +111,7 @@ class Columns:
         self.order = np.concatenate([run.columns for run in self.runs])
         self.log_volume = float(np.concatenate([run.codec.log_volume for run in self.runs]).sum())
         self.uses_natural = any(run.family.uses_natural for run in self.runs)
-        self.are_units = self.n_units == self.n_columns and np.array_equal(self.order, np.arange(self.n_columns))
+        self.are_units = np.array_equal(self._column_of_unit, np.arange(self.n_columns))
 
     @classmethod
     def of_table(cls, kinds: Sequence[str], table: NDArray | sparse.csr_array) -> Self:
