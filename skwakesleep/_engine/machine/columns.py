@@ -326,8 +326,11 @@ class Columns:
 
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         """Write units made of natural parameters and thresholds into `out`."""
-        for family, *arrays in self._parts(natural, thresholds, out):
-            family.decide(*arrays)
+        start = 0
+        for run in self.runs:  # there is one threshold for each column
+            stop = start + len(run.columns)
+            run.family.decide(natural[..., run.units], thresholds[..., start:stop], out[..., run.units])
+            start = stop
         return out
 
     def groups(self, n_units: int) -> list[Group]:
