@@ -76,7 +76,7 @@ class CellCodec:
     def encode(self, columns: NDArray, out: NDArray) -> None:
         """Write the features of the cells into `out`."""
         features = self.grid.features[self._column, self.cells(columns)]
-        out[...] = features.reshape(len(columns), -1)[:, self._used]
+        out[...] = features.reshape(len(columns), self._used.size)[:, self._used]
 
     def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
         """Return values in the cells whose features are nearest to the units."""
