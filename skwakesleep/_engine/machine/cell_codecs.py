@@ -2,11 +2,13 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import ndtri
 
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.codecs import AffineMap
 from skwakesleep._engine.machine.families import Domain, Grid
+from skwakesleep._engine.machine.holes import observed_values
 from skwakesleep._engine.machine.moments import ROUNDING_ULPS
 
 # Added to the number of rows in each cell (Jeffreys' prior), so that no cell is impossible.
@@ -121,7 +123,7 @@ class Categories(CellCodec):
         super().__init__(probabilities, indicators * present[:, np.newaxis] * present[..., np.newaxis])
 
     @classmethod
-    def of_table(cls, table: NDArray) -> "Categories":
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "Categories":
         """Return the codec for the columns of a table, whose missing values are NaN."""
         return cls(category_shares(table))
 
@@ -154,7 +156,7 @@ class Levels(Categories):
         CellCodec.__init__(self, probabilities, polynomials(probabilities, degree))
 
     @classmethod
-    def of_table(cls, table: NDArray) -> "Levels":
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "Levels":
         """Return the codec for the columns of a table, whose missing values are NaN."""
         return cls(category_shares(table), DEGREE)
 
@@ -190,9 +192,15 @@ class Intervals(CellCodec):
         self._lowest, self._highest = edges[:, 0], edges[self._column, self._last_cell + 1]
 
     @classmethod
-    def of_table(cls, table: NDArray) -> "Intervals":
-        """Return the codec for the columns of a table, whose missing values are NaN."""
-        present = [values[~np.isnan(values)] for values in table.T]
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "Intervals":
+        """Return the codec for the columns of a table, whose missing values are NaN.
+
+        Raises
+        ------
+        OverflowError
+            If the values of a column are too far apart for float64; the argument is the number of the column.
+        """
+        present = [_finite(observed_values(table, column), column) for column in range(table.shape[1])]
         parts = [intervals(values, is_whole=cls.is_whole) for values in present]
         edges = np.full((len(parts), max(len(counts) for _, counts in parts) + 1), np.inf)
         counts = np.zeros((len(parts), edges.shape[1] - 1))
@@ -261,9 +269,10 @@ class Counts(Intervals):
         return np.floor(super().values(cells, noise) + 0.5)
 
 
-def category_shares(table: NDArray) -> NDArray:
+def category_shares(table: NDArray | sparse.csr_array) -> NDArray:
     """Return the share of each category in each column, ``(n_columns, n_categories)``, with pseudo-counts."""
-    n_rows_by_number = [np.bincount(column[~np.isnan(column)].astype(np.intp), minlength=1) for column in table.T]
+    observed = [observed_values(table, column).astype(np.intp) for column in range(table.shape[1])]
+    n_rows_by_number = [np.bincount(numbers, minlength=1) for numbers in observed]
     counts = np.zeros((table.shape[1], max(map(len, n_rows_by_number))))
     for own, n_rows in zip(counts, n_rows_by_number, strict=True):
         own[: len(n_rows)] = n_rows + PSEUDO_COUNT
@@ -286,11 +295,18 @@ def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray]:
     n_values, n_distinct = np.add.reduceat(counts, starts), np.diff([*starts, len(distinct)])
     is_common = (n_distinct == 1) & (n_values >= COMMON * share)
     left, right = distinct[starts[1:] - 1], distinct[starts[1:]]
-    middle = (left + right) / 2
+    middle = left + (right - left) / 2
     middle = np.floor(middle) + 0.5 if is_whole else middle
     edges = np.where(is_common[:-1], np.minimum(middle, left + half), middle)
     edges = np.where(is_common[1:] & ~is_common[:-1], np.maximum(middle, right - half), edges)
     return np.array([distinct[0] - half, *edges, distinct[-1] + half]), n_values
+
+
+def _finite(values: NDArray, column: int) -> NDArray:
+    """Return values whose distances are finite; raise OverflowError with the number of the column otherwise."""
+    if len(values) and not np.isfinite(float(values.max()) - float(values.min())):
+        raise OverflowError(column)
+    return values
 
 
 def _distinct(values: NDArray) -> tuple[NDArray, NDArray]:
