@@ -21,6 +21,8 @@ MAX_INTERVALS, MIN_ROWS = 32, 10
 # A value with at least this multiple of the rows of an interval has an interval of its own, as wide as the resolution
 # of the column: zeros among positive amounts, say.
 COMMON = 3
+# Distance from the data, in half ranges, at which the log-density ends to fall: it stays finite in single precision.
+LARGEST_DISTANCE = 1e9
 
 
 class CellCodec:
@@ -220,7 +222,11 @@ class Intervals(CellCodec):
         width = self.edges[self._column, cells + 1] - self.edges[self._column, cells]
         outside = np.add((cells == 0) & self._has_lower_tail, cells == self._last_cell, dtype=int)
         scale = (self._highest - self._lowest) / 2
-        below, above = self._lowest - columns, columns - self._highest
+        with np.errstate(over="ignore"):
+            largest = LARGEST_DISTANCE * scale
+            below, above = (
+                np.clip(beyond, -largest, largest) for beyond in (self._lowest - columns, columns - self._highest)
+            )
         inside = np.log1p(-outside * self.tail) - np.log(width)
         return np.where(
             below > 0, self._log_below(below, scale), np.where(above > 0, self._log_above(above, scale), inside)
@@ -232,11 +238,11 @@ class Intervals(CellCodec):
 
     def _log_below(self, distance: NDArray, scale: NDArray) -> NDArray:
         """Return the log-density at a distance below the first interval."""
-        return np.log(self.tail / scale) - distance / scale
+        return np.log(self.tail) - np.log(scale) - distance / scale
 
     def _log_above(self, distance: NDArray, scale: NDArray) -> NDArray:
         """Return the log-density at a distance above the last interval."""
-        return np.log(self.tail / scale) - distance / scale
+        return np.log(self.tail) - np.log(scale) - distance / scale
 
     def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
         """Return a value in each interval: drawn, or without noise the middle."""
