@@ -129,6 +129,25 @@ def completions(column: Column, natural: np.ndarray) -> Iterator[tuple[float, np
 # ---------------------------------------------------------------------- rows
 
 
+def root_of(columns, row: np.ndarray) -> np.ndarray:
+    """Return what the recognition network sees: units, means of missing ones, and which columns are missing."""
+    units = []
+    for column in columns_of(columns):
+        if not np.isnan(row[column.place]):
+            units.extend(encoded(column, row[column.place]))
+        elif column.kind == "bernoulli":
+            units.append(column.codec.means[column.number])
+        else:
+            units.extend(np.zeros(column.units.stop - column.units.start))
+    return np.array([*units, *(float(np.isnan(row[place])) for place in columns.with_holes)])
+
+
+def log_proposal(machine, flat: np.ndarray, hidden: list[np.ndarray], row: np.ndarray) -> float:
+    """Return the log-probability of hidden layers, top down, in the recognition network."""
+    layers = machine.views(flat).recognition
+    return log_prior(layers, hidden[::-1], root_of(machine.columns, row))
+
+
 def log_units(params: dict, parent: np.ndarray | None, units: np.ndarray) -> float:
     """Return the log-probability of binary units given their parents and, with a triangle, the units before each."""
     total = 0.0
@@ -159,7 +178,7 @@ def _log_rest(columns: list[Column], params: dict, natural: np.ndarray, row: np.
     if not np.isnan(value):
         units = np.concatenate([before, encoded(column, value)])
         return log_law(column, own, params, value) + _log_rest(rest, params, natural, row, units)
-    if "triangle" not in params:
+    if "triangle" not in params or not rest:
         return _log_rest(rest, params, natural, row, np.append(before, np.zeros(len(own))))
     return logsumexp(
         [
@@ -176,24 +195,24 @@ def states(machine) -> Iterator[list[np.ndarray]]:
         yield np.split(state, np.cumsum(sizes)[:-1])
 
 
-def log_prior(layers: list[dict], hidden: list[np.ndarray]) -> float:
-    """Return the log-probability of a state of the hidden layers, top down."""
-    parents = [None, *hidden[:-1]]
+def log_prior(layers: list[dict], hidden: list[np.ndarray], root: np.ndarray | None = None) -> float:
+    """Return the log-probability of a state of the hidden layers, in the order of a network, given its root."""
+    parents = [root, *hidden[:-1]]
     return sum(log_units(params, above, own) for params, above, own in zip(layers, parents, hidden, strict=False))
+
+
+def log_joint(machine, flat: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return the log-probability of each hidden state together with the values that a row has."""
+    *layers, visible = machine.views(flat).generative
+    columns = columns_of(machine.columns)
+    return np.array(
+        [log_prior(layers, hidden) + log_row(columns, visible, hidden[-1], row) for hidden in states(machine)]
+    )
 
 
 def log_likelihood(machine, flat: np.ndarray, table: np.ndarray) -> np.ndarray:
     """Return the log-likelihood of the values that each row has, in nats and in the user's units."""
-    *layers, visible = machine.views(flat).generative
-    columns = columns_of(machine.columns)
-    total = []
-    for row in table:
-        total.append(
-            logsumexp(
-                [log_prior(layers, hidden) + log_row(columns, visible, hidden[-1], row) for hidden in states(machine)]
-            )
-        )
-    return np.array(total)
+    return np.array([logsumexp(log_joint(machine, flat, row)) for row in table])
 
 
 def slopes(function, flat: np.ndarray, step: float = 1e-5) -> np.ndarray:
