@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import log_expit, logsumexp
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 from tests.oracle import binary_states
 
@@ -163,7 +163,23 @@ def log_units(params: dict, parent: np.ndarray | None, units: np.ndarray) -> flo
 
 def log_row(columns: list[Column], params: dict, parent: np.ndarray, row: np.ndarray) -> float:
     """Return the log-probability of the values that a row has, given the hidden units above."""
-    return _log_rest(columns, params, parent @ params["weights"] + params["intercept"], row, np.zeros(0))
+    natural = parent @ params["weights"] + params["intercept"]
+    if "triangle" in params and all(column.kind == "gaussian" for column in columns):
+        return log_normal_row(columns, params, natural, row)
+    return _log_rest(columns, params, natural, row, np.zeros(0))
+
+
+def log_normal_row(columns: list[Column], params: dict, natural: np.ndarray, row: np.ndarray) -> float:
+    """Return that of Gaussian columns that see those before: ``x = natural + x @ triangle + noise`` is normal."""
+    codec = columns[0].codec
+    inverse = np.linalg.inv(np.eye(len(natural)) - params["triangle"])
+    noise = np.diag(np.exp(params["log_variance"]) + codec.smallest_variance)
+    mean = codec.location + codec.scale * (natural @ inverse)
+    covariance = codec.scale[:, np.newaxis] * (inverse.T @ noise @ inverse) * codec.scale
+    seen = ~np.isnan(row)
+    if not seen.any():
+        return 0.0
+    return multivariate_normal.logpdf(row[seen], mean[seen], covariance[np.ix_(seen, seen)])
 
 
 def _log_rest(columns: list[Column], params: dict, natural: np.ndarray, row: np.ndarray, before: np.ndarray) -> float:
