@@ -1,6 +1,7 @@
 """Machines for the tests: translated from the oracle's models, random, and with a trained recognition network."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 
@@ -182,3 +183,57 @@ def dreams(
 def exact_log_likelihood(machine: Machine, flat: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the log-likelihood of rows of units ``(B, 1, D)`` by enumeration."""
     return Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(visible(x)).log_likelihood
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def table_of(kinds: Sequence[str], n_rows: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rows whose columns are of the given kinds and depend on one common number."""
+    common = rng.normal(size=n_rows)
+    table = np.empty((n_rows, len(kinds)))
+    for place, kind in enumerate(kinds):
+        own = common + rng.normal(size=n_rows)
+        table[:, place] = {
+            "bernoulli": own > 0.3,
+            "gaussian": 5 - 3 * own,
+            "categorical": np.digitize(own, [-1, 0.5, 1]) - (place == 0) * (own > 1),
+            "ordinal": np.digitize(own, [-1, 0, 0.7, 1.5]),
+            "count": np.floor(np.exp(own + 1)),
+            "continuous": np.where(own > 0.8, 0, 10 * own + 100),
+        }[kind]
+    return table
+
+
+def table_machine(
+    kinds: Sequence[str],
+    hidden: Sequence[int],
+    seed: int,
+    *,
+    autoregressive: Sequence[str] = (),
+    scale: float = 0.7,
+    n_rows: int = 80,
+) -> tuple[Machine, np.ndarray, np.ndarray]:
+    """Return a machine with normal parameters for columns of the given kinds with holes, and the complete table."""
+    rng = np.random.default_rng(seed)
+    table = table_of(kinds, n_rows, rng)
+    holes = np.where(rng.random(table.shape) < 0.1, np.nan, table)
+    machine = Machine(Columns.of_table(kinds, holes), hidden, autoregressive)
+    flat = scale * rng.normal(size=machine.layout.size)
+    keep_triangles(machine, flat)
+    return machine, flat, table
+
+
+def keep_triangles(machine: Machine, flat: np.ndarray) -> None:
+    """Set the weights of units to their own column and to those before it to zero, in place."""
+    for layer, views in zip(machine.layers, machine.layout.views(flat).values(), strict=True):
+        if "triangle" in views:
+            widths = [group.stop - group.start for group in layer.units.family.groups(layer.n_units)]
+            group = np.repeat(np.arange(len(widths)), widths)
+            views["triangle"][group[:, np.newaxis] >= group] = 0
+
+
+def with_all_holes(row: np.ndarray) -> np.ndarray:
+    """Return a row with each pattern of missing values, the complete row first and the empty one last."""
+    patterns = np.array(list(product((False, True), repeat=len(row))))
+    return np.where(patterns, np.nan, row)

@@ -1,5 +1,6 @@
 """Scratch arrays and hot loops with NumPy alone."""
 
+from math import prod
 from typing import Self
 
 import numpy as np
@@ -100,4 +101,4 @@ class NumpyBackend(Workspace):
 
 def matrix_rows(array: NDArray) -> NDArray:
     """View an array as a matrix whose rows are the vectors along the last axis."""
-    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
+    return array if array.ndim == 2 else array.reshape(prod(array.shape[:-1]), array.shape[-1])

@@ -2,11 +2,14 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.special import ndtri
 
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.codecs import AffineMap
 from skwakesleep._engine.machine.families import Domain, Grid
+from skwakesleep._engine.machine.holes import observed_values
+from skwakesleep._engine.machine.moments import ROUNDING_ULPS
 
 # Added to the number of rows in each cell (Jeffreys' prior), so that no cell is impossible.
 PSEUDO_COUNT = 0.5
@@ -18,6 +21,8 @@ MAX_INTERVALS, MIN_ROWS = 32, 10
 # A value with at least this multiple of the rows of an interval has an interval of its own, as wide as the resolution
 # of the column: zeros among positive amounts, say.
 COMMON = 3
+# Distance from the data, in half ranges, at which the log-density ends to fall: it stays finite in single precision.
+LARGEST_DISTANCE = 1e9
 
 
 class CellCodec:
@@ -83,7 +88,7 @@ class CellCodec:
     def encode(self, columns: NDArray, out: NDArray) -> None:
         """Write the features of the cells into `out`."""
         features = self.grid.features[self._column, self.cells(columns)]
-        out[...] = features.reshape(len(columns), -1)[:, self._used]
+        out[...] = features.reshape(len(columns), self._used.size)[:, self._used]
 
     def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
         """Return values in the cells whose features are nearest to the units."""
@@ -128,7 +133,7 @@ class Categories(CellCodec):
         super().__init__(probabilities, indicators * present[:, np.newaxis] * present[..., np.newaxis])
 
     @classmethod
-    def of_table(cls, table: NDArray) -> "Categories":
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "Categories":
         """Return the codec for the columns of a table, whose missing values are NaN."""
         return cls(category_shares(table))
 
@@ -169,7 +174,7 @@ class Levels(Categories):
         CellCodec.__init__(self, probabilities, polynomials(probabilities, degree))
 
     @classmethod
-    def of_table(cls, table: NDArray) -> "Levels":
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "Levels":
         """Return the codec for the columns of a table, whose missing values are NaN."""
         return cls(category_shares(table), DEGREE)
 
@@ -208,9 +213,15 @@ class Intervals(CellCodec):
         self._lowest, self._highest = edges[:, 0], edges[self._column, self._last_cell + 1]
 
     @classmethod
-    def of_table(cls, table: NDArray) -> "Intervals":
-        """Return the codec for the columns of a table, whose missing values are NaN."""
-        present = [values[~np.isnan(values)] for values in table.T]
+    def of_table(cls, table: NDArray | sparse.csr_array) -> "Intervals":
+        """Return the codec for the columns of a table, whose missing values are NaN.
+
+        Raises
+        ------
+        OverflowError
+            If the values of a column are too far apart for float64; the argument is the number of the column.
+        """
+        present = [_finite(observed_values(table, column), column) for column in range(table.shape[1])]
         parts = [intervals(values, is_whole=cls.is_whole) for values in present]
         counts, centers = np.zeros((2, len(parts), max(len(counts) for _, counts, _ in parts)))
         edges = np.full((len(parts), counts.shape[1] + 1), np.inf)
@@ -218,7 +229,7 @@ class Intervals(CellCodec):
             edges[column, : len(own_edges)] = own_edges
             counts[column, : len(own_counts)] = own_counts + PSEUDO_COUNT
             centers[column, : len(own_centers)] = own_centers
-        tail = np.array([1 / (len(values) + 2) for values in present])
+        tail = np.array([1 / (max(len(values), 1) + 2) for values in present])
         return cls(counts / counts.sum(axis=1, keepdims=True), DEGREE, edges, centers, tail)
 
     def cells(self, columns: NDArray) -> NDArray:
@@ -229,9 +240,13 @@ class Intervals(CellCodec):
     def log_density(self, columns: NDArray, cells: NDArray) -> NDArray:
         """Return the log-density of each value given its interval."""
         width = self.edges[self._column, cells + 1] - self.edges[self._column, cells]
-        n_tails = (cells == 0).astype(int) * self._has_lower_tail + (cells == self._last_cell)
+        n_tails = np.add((cells == 0) & self._has_lower_tail, cells == self._last_cell, dtype=int)
         scale = (self._highest - self._lowest) / 2
-        below, above = self._lowest - columns, columns - self._highest
+        with np.errstate(over="ignore"):
+            largest = LARGEST_DISTANCE * scale
+            below, above = (
+                np.clip(beyond, -largest, largest) for beyond in (self._lowest - columns, columns - self._highest)
+            )
         inside = np.log1p(-n_tails * self.tail) - np.log(width)
         return np.where(
             below > 0, self._log_below(below, scale), np.where(above > 0, self._log_above(above, scale), inside)
@@ -243,11 +258,11 @@ class Intervals(CellCodec):
 
     def _log_below(self, distance: NDArray, scale: NDArray) -> NDArray:
         """Return the log-density at a distance below the first interval."""
-        return np.log(self.tail / scale) - distance / scale
+        return np.log(self.tail) - np.log(scale) - distance / scale
 
     def _log_above(self, distance: NDArray, scale: NDArray) -> NDArray:
         """Return the log-density at a distance above the last interval."""
-        return np.log(self.tail / scale) - distance / scale
+        return np.log(self.tail) - np.log(scale) - distance / scale
 
     def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
         """Return a value in each interval: drawn, or without noise the middle."""
@@ -303,9 +318,10 @@ def cell_of_level(cumulative: NDArray, level: float) -> NDArray:
     return (cumulative < level * cumulative[..., -1:]).sum(axis=-1)
 
 
-def category_shares(table: NDArray) -> NDArray:
+def category_shares(table: NDArray | sparse.csr_array) -> NDArray:
     """Return the share of each category in each column, ``(n_columns, n_categories)``, with pseudo-counts."""
-    n_rows_by_number = [np.bincount(column[~np.isnan(column)].astype(np.intp), minlength=1) for column in table.T]
+    observed = [observed_values(table, column).astype(np.intp) for column in range(table.shape[1])]
+    n_rows_by_number = [np.bincount(numbers, minlength=1) for numbers in observed]
     counts = np.zeros((table.shape[1], max(map(len, n_rows_by_number))))
     for own, n_rows in zip(counts, n_rows_by_number, strict=True):
         own[: len(n_rows)] = n_rows + PSEUDO_COUNT
@@ -319,19 +335,36 @@ def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray, NDA
     """
     if not len(values):
         return np.array([-0.5, 0.5]), np.ones(1), np.zeros(1)
-    distinct, counts = np.unique(values, return_counts=True)
-    half = 0.5 if is_whole or len(distinct) == 1 else np.median(np.diff(distinct)) / 2
+    distinct, counts = _distinct(values)
+    half = np.maximum(0.5, ROUNDING_ULPS * np.spacing(np.abs(distinct).max()))
+    if len(distinct) > 1 and not is_whole:
+        half = np.median(np.diff(distinct)) / 2
     share = max(len(values) / MAX_INTERVALS, MIN_ROWS)
     starts = _starts(counts, share)
     n_values, n_distinct = np.add.reduceat(counts, starts), np.diff([*starts, len(distinct)])
     is_common = (n_distinct == 1) & (n_values >= COMMON * share)
     left, right = distinct[starts[1:] - 1], distinct[starts[1:]]
-    middle = (left + right) / 2
+    middle = left + (right - left) / 2
     middle = np.floor(middle) + 0.5 if is_whole else middle
     edges = np.where(is_common[:-1], np.minimum(middle, left + half), middle)
     edges = np.where(is_common[1:] & ~is_common[:-1], np.maximum(middle, right - half), edges)
     means = np.add.reduceat(distinct * (counts / len(values)), starts) / (n_values / len(values))
     return np.array([distinct[0] - half, *edges, distinct[-1] + half]), n_values, means
+
+
+def _finite(values: NDArray, column: int) -> NDArray:
+    """Return values whose distances are finite; raise OverflowError with the number of the column otherwise."""
+    if len(values) and not np.isfinite(float(values.max()) - float(values.min())):
+        raise OverflowError(column)
+    return values
+
+
+def _distinct(values: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the values that differ by more than rounding errors, and their numbers."""
+    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)
+    ulps = np.spacing(np.abs(distinct).astype(values.dtype)).astype(np.float64)
+    first = np.flatnonzero(np.diff(distinct, prepend=-np.inf) > ROUNDING_ULPS * ulps)
+    return distinct[first], np.add.reduceat(counts, first)
 
 
 def _starts(counts: NDArray, share: float) -> NDArray:

@@ -119,10 +119,7 @@ class UnitInterval:
         self.scale = np.ones(len(column_means))
         self.n_extreme = np.zeros(len(column_means), int)
         self.n_active = float(column_means.sum())
-        # Few rows, such as the first of a stream, do not make a value impossible. With hundreds of rows this bound is
-        # below that of the family, and constant columns are not trained: training them costs .3 nats on MNIST.
-        smallest = 0.5 / (n_rows + 1) ** 2
-        self.means = np.clip(column_means, smallest, 1 - smallest)
+        self.means = self._possible(column_means, n_rows)
 
     @classmethod
     def of_table(cls, table: NDArray | sparse.csr_array) -> "UnitInterval":
@@ -130,8 +127,18 @@ class UnitInterval:
         means = np.asarray(table.mean(axis=0, dtype=np.float64)).ravel()
         for column in columns_with_holes(table):
             values = observed_values(table, column)
-            means[column] = values.mean(dtype=np.float64) if len(values) else 0.5
+            means[column] = cls._possible(values.mean(dtype=np.float64), len(values)) if len(values) else 0.5
         return cls(means, table.shape[0])
+
+    @staticmethod
+    def _possible(means: NDArray, n_rows: int) -> NDArray:
+        """Return means of a number of rows, with bounds.
+
+        Few rows, such as the first of a stream, do not make a value impossible. With hundreds of rows this bound is
+        below that of the family, and constant columns are not trained: training them costs .3 nats on MNIST.
+        """
+        smallest = 0.5 / (n_rows + 1) ** 2
+        return np.clip(means, smallest, 1 - smallest)
 
     def encode(self, columns: NDArray, out: NDArray) -> None:
         """Copy columns."""

@@ -111,7 +111,7 @@ class Columns:
         self.order = np.concatenate([run.columns for run in self.runs])
         self.log_volume = float(np.concatenate([run.codec.log_volume for run in self.runs]).sum())
         self.uses_natural = any(run.family.uses_natural for run in self.runs)
-        self.are_units = self.n_units == self.n_columns and np.array_equal(self.order, np.arange(self.n_columns))
+        self.are_units = np.array_equal(self._column_of_unit, np.arange(self.n_columns))
 
     @classmethod
     def of_table(cls, kinds: Sequence[str], table: NDArray | sparse.csr_array) -> Self:
@@ -326,8 +326,11 @@ class Columns:
 
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         """Write units made of natural parameters and thresholds into `out`."""
-        for family, *arrays in self._parts(natural, thresholds, out):
-            family.decide(*arrays)
+        start = 0
+        for run in self.runs:  # there is one threshold for each column
+            stop = start + len(run.columns)
+            run.family.decide(natural[..., run.units], thresholds[..., start:stop], out[..., run.units])
+            start = stop
         return out
 
     def groups(self, n_units: int) -> list[Group]:

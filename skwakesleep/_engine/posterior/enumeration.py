@@ -52,7 +52,7 @@ class Enumeration:
     def _log_joint(self, layer: BoundLayer, targets: NDArray, missing: NDArray | None = None) -> NDArray:
         """Return ``log p(state) p(target | state)`` for each target and state, ``(B, S)``."""
         n_states = self._states.shape[1]
-        chunk = max(1, BLOCK_ELEMENTS // (len(targets) * layer.n_units))
+        chunk = max(1, BLOCK_ELEMENTS // (len(targets) * max(1, layer.n_units)))
         shape = n_states, len(targets)  # in the order of the products
         log_joint = self._backend.empty("log joint", shape, self._states.dtype).T
         for start in range(0, n_states, chunk):

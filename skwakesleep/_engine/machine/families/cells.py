@@ -52,9 +52,10 @@ class Cells:
     neutral = 0.0
 
     def __init__(self, grid: Grid) -> None:
-        self._grid = grid
+        used = (grid.features != 0).any(axis=1)
+        self._grid = grid = Grid(grid.probabilities, grid.features[..., used.any(axis=0)])
         self._n_columns, _, n_features = grid.features.shape
-        column, feature = np.nonzero((grid.features != 0).any(axis=1))
+        column, feature = np.nonzero(used[:, used.any(axis=0)])
         self._used = column * n_features + feature
         # Padded features read any unit: they are zero.
         self._unit = np.zeros((self._n_columns, n_features), np.intp)

@@ -1,0 +1,241 @@
+"""A second implementation of the likelihood of a table's rows, with columns of all kinds and missing values.
+
+It shares no code with the package: plain loops over the hidden states, the columns, and the values of missing columns.
+Of the package's columns it reads the numbers alone: shares and features of cells, edges of intervals, locations.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import log_expit, logsumexp
+from scipy.stats import multivariate_normal, norm
+
+from tests.oracle import binary_states
+
+
+class Column(NamedTuple):
+    """One column: its kind, its place in the table, its units, its codec, and its number within the codec."""
+
+    kind: str
+    place: int
+    units: slice
+    codec: object
+    number: int
+
+
+def columns_of(columns) -> list[Column]:
+    """List the columns in the order of their units."""
+    listed, start = [], 0
+    for kind, block in columns.blocks.items():
+        for number, place in enumerate(block.columns):
+            width = 1 if kind in ("bernoulli", "gaussian") else n_units(block.codec, number)
+            listed.append(Column(kind, int(place), slice(start, start + width), block.codec, number))
+            start += width
+    return listed
+
+
+# ---------------------------------------------------------------------- one column with cells
+
+
+def n_units(codec, number: int) -> int:
+    """Count the features of a column that are not zero in all cells."""
+    return sum(any(cell != 0) for cell in codec.grid.features[number].T)
+
+
+def cell_table(codec, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the share ``(G,)`` and the features ``(G, n_units)`` of each cell that a column has."""
+    shares = codec.grid.probabilities[number]
+    return shares[shares > 0], codec.grid.features[number][shares > 0, : n_units(codec, number)]
+
+
+def cell_log_probs(shares: np.ndarray, features: np.ndarray, natural: np.ndarray) -> np.ndarray:
+    """Return the log-probability of each cell: its share, reweighted."""
+    weights = [np.log(share) + sum(own * natural) for share, own in zip(shares, features, strict=True)]
+    return np.array(weights) - logsumexp(weights)
+
+
+def cell_of(column: Column, value: float) -> int:
+    """Return the cell of a value; the first or the last one of a value beyond the data."""
+    if column.kind in ("categorical", "ordinal"):
+        return int(value)
+    edges = inner_edges(column)
+    return sum(value > edge for edge in edges[1:-1])
+
+
+def inner_edges(column: Column) -> np.ndarray:
+    """Return the edges of a column's own intervals."""
+    return column.codec.edges[column.number, : len(cell_table(column.codec, column.number)[0]) + 1]
+
+
+def log_within(column: Column, value: float) -> float:
+    """Return the log-density (of counts the log-probability) of a value given its cell."""
+    if column.kind in ("categorical", "ordinal"):
+        return 0.0
+    edges, tail = inner_edges(column), column.codec.tail[column.number]
+    lowest, highest = edges[0], edges[-1]
+    half_range = (highest - lowest) / 2
+    whole = column.kind == "count"
+    if value > highest and whole:
+        ratio = np.exp(-1 / half_range)
+        return np.log(tail * (1 - ratio) * ratio ** (value - highest - 0.5))
+    if value < lowest and whole:
+        return np.log(tail / (lowest + 0.5))  # each whole number from zero on has the same probability
+    if value > highest or value < lowest:
+        return np.log(tail / half_range) - max(value - highest, lowest - value) / half_range
+    cell = cell_of(column, value)
+    kept = 1.0
+    if cell == len(edges) - 2:
+        kept -= tail
+    if cell == 0 and not (whole and lowest < 0):
+        kept -= tail
+    return np.log(kept / (edges[cell + 1] - edges[cell]))
+
+
+# ---------------------------------------------------------------------- one column of any kind
+
+
+def encoded(column: Column, value: float) -> np.ndarray:
+    """Return the units of a value."""
+    if column.kind == "bernoulli":
+        return np.array([value])
+    if column.kind == "gaussian":
+        return np.array([(value - column.codec.location[column.number]) / column.codec.scale[column.number]])
+    return cell_table(column.codec, column.number)[1][cell_of(column, value)]
+
+
+def log_law(column: Column, natural: np.ndarray, params: dict, value: float) -> float:
+    """Return the log-probability of a value, in the user's units, given natural parameters."""
+    if column.kind == "bernoulli":
+        return value * log_expit(natural[0]) + (1 - value) * log_expit(-natural[0])
+    if column.kind == "gaussian":
+        scale = column.codec.scale[column.number]
+        floor = column.codec.smallest_variance[column.number]
+        deviation = np.sqrt(np.exp(params["log_variance"][column.number]) + floor)
+        return norm.logpdf(value, column.codec.location[column.number] + scale * natural[0], scale * deviation)
+    cells = cell_log_probs(*cell_table(column.codec, column.number), natural)
+    return cells[cell_of(column, value)] + log_within(column, value)
+
+
+def completions(column: Column, natural: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield the log-probability and the units of each value, or cell, that a missing discrete column can have."""
+    if column.kind == "bernoulli":
+        yield from ((log_expit((2 * unit - 1) * natural[0]), np.array([unit])) for unit in (0.0, 1.0))
+    else:
+        shares, features = cell_table(column.codec, column.number)
+        yield from zip(cell_log_probs(shares, features, natural), features, strict=True)
+
+
+# ---------------------------------------------------------------------- rows
+
+
+def root_of(columns, row: np.ndarray) -> np.ndarray:
+    """Return what the recognition network sees: units, means of missing ones, and which columns are missing."""
+    units = []
+    for column in columns_of(columns):
+        if not np.isnan(row[column.place]):
+            units.extend(encoded(column, row[column.place]))
+        elif column.kind == "bernoulli":
+            units.append(column.codec.means[column.number])
+        else:
+            units.extend(np.zeros(column.units.stop - column.units.start))
+    return np.array([*units, *(float(np.isnan(row[place])) for place in columns.with_holes)])
+
+
+def log_proposal(machine, flat: np.ndarray, hidden: list[np.ndarray], row: np.ndarray) -> float:
+    """Return the log-probability of hidden layers, top down, in the recognition network."""
+    layers = machine.views(flat).recognition
+    return log_prior(layers, hidden[::-1], root_of(machine.columns, row))
+
+
+def log_units(params: dict, parent: np.ndarray | None, units: np.ndarray) -> float:
+    """Return the log-probability of binary units given their parents and, with a triangle, the units before each."""
+    total = 0.0
+    for unit, state in enumerate(units):
+        logit = params["intercept"][unit]
+        if parent is not None:
+            logit = logit + sum(parent * params["weights"][:, unit])
+        if "triangle" in params:
+            logit = logit + sum(units[:unit] * params["triangle"][:unit, unit])
+        total += log_expit(logit if state else -logit)
+    return total
+
+
+def log_row(columns: list[Column], params: dict, parent: np.ndarray, row: np.ndarray) -> float:
+    """Return the log-probability of the values that a row has, given the hidden units above."""
+    natural = parent @ params["weights"] + params["intercept"]
+    if "triangle" in params and all(column.kind == "gaussian" for column in columns):
+        return log_normal_row(columns, params, natural, row)
+    return _log_rest(columns, params, natural, row, np.zeros(0))
+
+
+def log_normal_row(columns: list[Column], params: dict, natural: np.ndarray, row: np.ndarray) -> float:
+    """Return that of Gaussian columns that see those before: ``x = natural + x @ triangle + noise`` is normal."""
+    codec = columns[0].codec
+    inverse = np.linalg.inv(np.eye(len(natural)) - params["triangle"])
+    noise = np.diag(np.exp(params["log_variance"]) + codec.smallest_variance)
+    mean = codec.location + codec.scale * (natural @ inverse)
+    covariance = codec.scale[:, np.newaxis] * (inverse.T @ noise @ inverse) * codec.scale
+    seen = ~np.isnan(row)
+    if not seen.any():
+        return 0.0
+    return multivariate_normal.logpdf(row[seen], mean[seen], covariance[np.ix_(seen, seen)])
+
+
+def _log_rest(columns: list[Column], params: dict, natural: np.ndarray, row: np.ndarray, before: np.ndarray) -> float:
+    """Return that of the columns after the units `before`, with a sum over each missing one that later ones see."""
+    if not columns:
+        return 0.0
+    column, rest = columns[0], columns[1:]
+    own = natural[column.units]
+    if "triangle" in params:
+        own = own + before @ params["triangle"][: len(before), column.units]
+    value = row[column.place]
+    if not np.isnan(value):
+        units = np.concatenate([before, encoded(column, value)])
+        return log_law(column, own, params, value) + _log_rest(rest, params, natural, row, units)
+    if "triangle" not in params or not rest:
+        return _log_rest(rest, params, natural, row, np.append(before, np.zeros(len(own))))
+    return logsumexp(
+        [
+            log_p + _log_rest(rest, params, natural, row, np.append(before, own))
+            for log_p, own in completions(column, own)
+        ]
+    )
+
+
+def states(machine) -> Iterator[list[np.ndarray]]:
+    """Yield each state of the hidden layers, top down."""
+    sizes = machine.hidden_sizes[::-1]
+    for state in binary_states(sum(sizes)):
+        yield np.split(state, np.cumsum(sizes)[:-1])
+
+
+def log_prior(layers: list[dict], hidden: list[np.ndarray], root: np.ndarray | None = None) -> float:
+    """Return the log-probability of a state of the hidden layers, in the order of a network, given its root."""
+    parents = [root, *hidden[:-1]]
+    return sum(log_units(params, above, own) for params, above, own in zip(layers, parents, hidden, strict=False))
+
+
+def log_joint(machine, flat: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return the log-probability of each hidden state together with the values that a row has."""
+    *layers, visible = machine.views(flat).generative
+    columns = columns_of(machine.columns)
+    return np.array(
+        [log_prior(layers, hidden) + log_row(columns, visible, hidden[-1], row) for hidden in states(machine)]
+    )
+
+
+def log_likelihood(machine, flat: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return the log-likelihood of the values that each row has, in nats and in the user's units."""
+    return np.array([logsumexp(log_joint(machine, flat, row)) for row in table])
+
+
+def slopes(function, flat: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """Return the central differences of a function of flat parameters."""
+    result = np.empty_like(flat)
+    for index in range(flat.size):
+        ends = np.stack([flat, flat])
+        ends[:, index] += step, -step
+        result[index] = (function(ends[0]) - function(ends[1])) / (2 * step)
+    return result
