@@ -12,6 +12,7 @@ from skwakesleep._engine.machine.columns import Block, Columns
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.posterior.enumeration import Enumeration
 from skwakesleep._engine.training.optimizers import Adam
 from tests.oracle import Model, random_model
@@ -182,7 +183,13 @@ def dreams(
 
 def exact_log_likelihood(machine: Machine, flat: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the log-likelihood of rows of units ``(B, 1, D)`` by enumeration."""
-    return Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(visible(x)).log_likelihood
+    return enumeration(machine, flat)(visible(x)).log_likelihood
+
+
+def enumeration(machine: Machine, flat: np.ndarray) -> Enumeration:
+    """Return the exact posterior of a machine."""
+    sampling = AnnealedImportanceSampling(machine, machine.bind(flat, NumpyBackend(by_row=True)), 100)
+    return Enumeration(machine.columns, machine.bind(flat, NumpyBackend()), NumpyBackend(), sampling)
 
 
 # ---------------------------------------------------------------------- tables

@@ -12,12 +12,12 @@ from skwakesleep._engine.arrays.random import CommonNoise, FineNoise
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior import annealing
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling, HiddenDistribution
-from skwakesleep._engine.posterior.enumeration import Enumeration
 from skwakesleep._engine.posterior.likelihood import estimate
 from skwakesleep._engine.posterior.particles import Particles, estimate_of
 from tests.engine.machines import (
     EVERYWHERE,
     dreams,
+    enumeration,
     exact_log_likelihood,
     random_machine,
     taught_machine,
@@ -213,7 +213,7 @@ def test_no_particle_explains_the_row():
 def test_enumeration_is_exact():
     machine, flat = untaught("deep")
     causes, x = dreams(machine, flat, 4)
-    lower, upper = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend()).bracket(visible(x), causes)
+    lower, upper = enumeration(machine, flat).bracket(visible(x), causes)
     assert lower is upper
     assert lower.exact
     assert (estimate_of(lower).standard_error == 0).all()

@@ -164,7 +164,6 @@ def test_missing_values_that_later_columns_see_are_summed_out(kinds):
     )
 
 
-@pytest.mark.xfail(strict=True, reason="missing values that later columns see are not summed out")
 def test_enumeration_sums_out_missing_values_that_later_columns_see():
     machine, flat, table = table_machine(DISCRETE["mixed"], (3,), 8, autoregressive=EVERYWHERE, scale=0.5)
     X = rows_with_holes(DISCRETE["mixed"], table)[:16]
@@ -173,7 +172,6 @@ def test_enumeration_sums_out_missing_values_that_later_columns_see():
 
 
 @pytest.mark.usefixtures("sampled")
-@pytest.mark.xfail(strict=True, raises=NotImplementedError, reason="there are no common normal variables")
 def test_missing_gaussian_columns_of_an_autoregressive_layer():
     machine, flat, table = table_machine(TABLES["gaussian"], (3,), 9, autoregressive=EVERYWHERE, scale=0.5)
     X = with_all_holes(table[3])

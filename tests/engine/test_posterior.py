@@ -11,7 +11,16 @@ from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.posterior.enumeration import Enumeration
 from skwakesleep._engine.posterior.likelihood import posterior_of
 from tests import oracle
-from tests.engine.machines import EVERYWHERE, dreams, model_of, oracle_machine, random_machine, teach, visible
+from tests.engine.machines import (
+    EVERYWHERE,
+    dreams,
+    enumeration,
+    model_of,
+    oracle_machine,
+    random_machine,
+    teach,
+    visible,
+)
 
 pytestmark = pytest.mark.statistical
 
@@ -40,7 +49,7 @@ def oracle_means(model, X):
 def test_enumeration_gives_the_posterior_means_of_the_oracle(sizes, gaussian):
     model, machine, flat = oracle_machine(sizes, seed=2, scale=1.5, gaussian=gaussian)
     X = data(model)
-    particles = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(Visible.dense(X))
+    particles = enumeration(machine, flat)(Visible.dense(X))
     assert particles.states.shape == (1, 2 ** sizes[1], sizes[1])
     assert particles.exact
     np.testing.assert_allclose(particles.log_likelihood, oracle.log_likelihood(model, X), rtol=1e-11)
@@ -93,7 +102,7 @@ def test_sampled_particles_agree_with_enumeration(kind, autoregressive):
     machine, flat = random_machine((4, 3, 2), 5, kind=kind, autoregressive=autoregressive)
     teach(machine, flat)
     _, x = dreams(machine, flat, 6)
-    exact = Enumeration(machine.bind(flat, NumpyBackend()), NumpyBackend())(visible(x))
+    exact = enumeration(machine, flat)(visible(x))
     means = sampled_means(machine, flat, x[:, 0], 0, exact.log_likelihood)
     assert largest_z(means, means_of(exact)) < 4
     assert largest_z(means, means_of(exact)[::-1]) > 4  # negative control
@@ -103,7 +112,7 @@ def test_particles_have_states_and_weights_for_each_row():
     machine, flat = random_machine((5, 4, 3), 6)
     _, x = dreams(machine, flat, 7)
     posterior = AnnealedImportanceSampling(machine, machine.bind(flat, NumpyBackend(by_row=True)), 9)
-    states, log_weights, exact = posterior(visible(x))
+    states, log_weights, exact, _ = posterior(visible(x))
     assert (states.shape, log_weights.shape, exact) == ((7, 9, 4), (7, 9), False)
     assert np.isin(states, [0, 1]).all()
     assert not np.shares_memory(states, posterior(visible(x)).states)

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare, kstest, qmc
+from scipy.stats import chisquare, kstest, norm, qmc
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise, CommonNoise, FineNoise, Streams
@@ -177,6 +177,7 @@ def test_common_noise_beyond_sobols_dimensions():
     assert kstest(uniforms.ravel(), "uniform").pvalue > SMALLEST_P
 
 
-def test_common_noise_has_no_normals():
-    with pytest.raises(NotImplementedError, match="binary hidden units"):
-        CommonNoise(2, 2).normal((1, 2, 2), np.float64)
+def test_common_normals_are_those_of_the_same_uniforms():
+    uniforms, normals = CommonNoise(64, 3).uniform((1, 64, 3), float), CommonNoise(64, 3).normal((1, 64, 3), float)
+    np.testing.assert_allclose(norm.cdf(normals), uniforms, atol=1e-12)
+    assert np.isfinite(normals).all()

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+from scipy.special import ndtri
 from scipy.stats import qmc
 
 from skwakesleep._engine.arrays.caching import cached
@@ -114,8 +115,7 @@ class CommonNoise:
     """The same uniforms for every row (common random numbers), so that the score of a row depends on this row alone.
 
     Particle ``k`` of every row is drawn from point ``k`` of a scrambled Sobol sequence with one dimension per hidden
-    unit. Successive draws use successive dimensions, and pseudo-random numbers after the last. Hidden units are binary,
-    so no normal variables are needed.
+    unit. Successive draws use successive dimensions, and pseudo-random numbers after the last.
     """
 
     SEED = 1995
@@ -142,7 +142,7 @@ class CommonNoise:
         return np.broadcast_to(uniforms.astype(dtype, copy=False), shape)
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
-        raise NotImplementedError("common random numbers are drawn for binary hidden units only")
+        return ndtri(np.maximum(self.uniform(shape, np.float64), np.finfo(np.float64).tiny)).astype(dtype)
 
 
 @cached(MAX_TABLE_BYTES)

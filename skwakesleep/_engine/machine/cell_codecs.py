@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.special import ndtri
 
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.machine.codecs import AffineMap
+from skwakesleep._engine.machine.codecs import AffineMap, States
 from skwakesleep._engine.machine.families import Domain, Grid
 from skwakesleep._engine.machine.holes import observed_values
 from skwakesleep._engine.machine.moments import ROUNDING_ULPS
@@ -99,6 +99,12 @@ class CellCodec:
         distances = np.square(by_column - self.grid.features).sum(axis=-1)
         distances[..., self.probabilities == 0] = np.inf
         return self.values(distances.argmin(axis=-1), noise)
+
+    def states(self, column: int) -> States:
+        """Return the cells of a column."""
+        present = self.probabilities[column] > 0
+        used = self._used.reshape(len(self.probabilities), -1)[column]
+        return States(self.grid.features[column][present][:, used], self._log_probabilities[column, present])
 
     def merged(self, other: "CellCodec") -> "CellCodec":
         """Return this codec: the cells of the first rows serve all."""

@@ -30,6 +30,13 @@ class AffineMap(NamedTuple):
     shift: NDArray
 
 
+class States(NamedTuple):
+    """All values of a column: their units ``(n, width)``, and what they add to the log-probability ``(n,)``."""
+
+    units: NDArray
+    log_base: NDArray
+
+
 @runtime_checkable
 class Codec(Protocol):
     """Translates columns of one kind into units and back."""
@@ -75,6 +82,9 @@ class Codec(Protocol):
 
     def log_base(self, columns: NDArray) -> NDArray:
         """Return what the values of each row add to the log-probability, ``(B,)``, in nats."""
+
+    def states(self, column: int) -> "States | None":
+        """Return all states of a column; None if there are infinitely many."""
 
     def merged(self, other: Self) -> Self:
         """Return a codec for the rows of both, with the units of this one if they are suitable."""
@@ -159,6 +169,10 @@ class UnitInterval:
     def quantile(self, probabilities: NDArray, level: float) -> NDArray:
         """Return zero or one."""
         return (probabilities[..., 0] < level).astype(probabilities.dtype)
+
+    def states(self, column: int) -> States:
+        """Return zero and one."""
+        return States(np.array([[0.0], [1.0]]), np.zeros(2))
 
     def merged(self, other: "UnitInterval") -> "UnitInterval":
         """Return this codec, which suits any rows."""
@@ -263,6 +277,9 @@ class Standardization:
     def log_base(self, columns: NDArray) -> NDArray:
         """Return zero for each row."""
         return np.zeros(len(columns))
+
+    def states(self, column: int) -> None:
+        """Return None: values are real."""
 
     def merged(self, other: "Standardization") -> "Standardization":
         """Return a codec for the rows of both, with the units of this one if they are suitable."""

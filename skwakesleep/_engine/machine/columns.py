@@ -11,7 +11,7 @@ from scipy import sparse
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.cell_codecs import Categories, Counts, Intervals, Levels
-from skwakesleep._engine.machine.codecs import Codec, Standardization, UnitInterval
+from skwakesleep._engine.machine.codecs import Codec, Standardization, States, UnitInterval
 from skwakesleep._engine.machine.families import Bernoulli, Cells, ColumnFamily, Domain, Gaussian, Group
 from skwakesleep._engine.machine.holes import columns_with_holes
 from skwakesleep._engine.training.layout import Shapes, Views
@@ -247,6 +247,25 @@ class Columns:
         units = np.zeros(self.n_columns, np.intp)
         units[self._column_of_unit[::-1]] = np.arange(self.n_units)[::-1]
         return units
+
+    def completions(self, units: NDArray, missing: NDArray, limit: int) -> States | None:
+        """Return all ways to complete the units ``(N,)`` of a row, with what the completed columns add to `log_base`.
+
+        None if there are more than `limit`, or infinitely many.
+        """
+        whole = States(units[np.newaxis], np.zeros(1))
+        for run in self.runs:
+            stops = run.units.start + np.cumsum(np.broadcast_to(run.codec.widths, len(run.columns)))
+            for column, (start, stop) in enumerate(zip([run.units.start, *stops[:-1]], stops, strict=True)):
+                if start == stop or not missing[start]:
+                    continue
+                states = run.codec.states(column)
+                if states is None or len(states.units) * len(whole.units) > limit:
+                    return None
+                completed = np.repeat(whole.units, len(states.units), axis=0)
+                completed[:, start:stop] = np.tile(states.units, (len(whole.units), 1))
+                whole = States(completed, np.add.outer(whole.log_base, states.log_base).ravel())
+        return whole
 
     def bounded(self, units: NDArray) -> NDArray:
         """Return units as the recognition network sees them: `units` itself, or a copy without extreme values."""

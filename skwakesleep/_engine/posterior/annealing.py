@@ -137,7 +137,11 @@ class AnnealedImportanceSampling:
 
     def __call__(self, x: Visible) -> Particles:
         """Return particles for each row."""
-        return self._particles(*self._annealed(x, self._noise()))
+        noise = self._noise()
+        hidden = self._drawn(x, noise)
+        completed = self._completed(x, hidden, noise)
+        particles = self._particles(*self._annealed(completed, hidden, noise))
+        return particles if completed is x else particles._replace(units=completed.units)
 
     def bracket(self, x: Visible, causes: list[NDArray]) -> tuple[Particles, Particles]:
         """Return particles for lower and upper bounds of the likelihood of dreams, given their causes.
@@ -146,7 +150,7 @@ class AnnealedImportanceSampling:
         the steps backwards.
         """
         noise = self._noise()
-        units, log_weights = self._annealed(x, noise)
+        units, log_weights = self._annealed(x, self._drawn(x, noise), noise)
         known = np.concatenate(causes, axis=-1)
         upper_units, upper_log_weights = units.copy(), log_weights.copy()
         upper_units[:, :1] = known
@@ -156,10 +160,8 @@ class AnnealedImportanceSampling:
     def _particles(self, units: NDArray, log_weights: NDArray) -> Particles:
         return Particles(units[..., : self._n_bottom], log_weights - np.log(self._n_particles), exact=False)
 
-    def _annealed(self, x: Visible, noise: Noise) -> tuple[NDArray, NDArray]:
+    def _annealed(self, x: Visible, units: NDArray, noise: Noise) -> tuple[NDArray, NDArray]:
         """Return hidden units ``(B, K, N)`` that have taken all steps, and their log weights ``(B, K)``."""
-        units = self._drawn(x, noise)
-        x = self._completed(x, units, noise)
         if not self._n_steps:
             return units, self._model.log_prob(x, units) - self._start.log_prob(x, units)
         point = self._point(x, units)
@@ -193,7 +195,9 @@ class AnnealedImportanceSampling:
         if x.missing is None or not visible.autoregressive:
             return x
         if self._n_steps:
-            raise ValueError("rows with missing units of an autoregressive layer cannot be annealed")
+            raise ValueError(
+                "Rows with missing values cannot be annealed if columns are autoregressive. Set n_score_steps=0."
+            )
         bottom = units[..., : self._n_bottom]
         return x._replace(units=visible.complete(bottom, x.units, x.missing, noise))
 

@@ -5,13 +5,16 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numerics import log_sum_exp
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.machine.columns import Columns
 from skwakesleep._engine.machine.layers import BoundLayer
 from skwakesleep._engine.machine.networks import Networks
 from skwakesleep._engine.machine.rows import Visible
-from skwakesleep._engine.posterior.particles import Particles
+from skwakesleep._engine.posterior.particles import Particles, Posterior
 
 # Numbers in the largest scratch array: 8 MB in float64.
 BLOCK_ELEMENTS = 2**20
+# Largest number of ways to complete a row that are summed over.
+MAX_COMPLETIONS = 2**10
 
 
 class Enumeration:
@@ -22,14 +25,20 @@ class Enumeration:
 
     Parameters
     ----------
+    columns : Columns
+        The columns of the machine.
     networks : Networks
-        The networks of a machine.
+        Its networks.
+    sampling : Posterior
+        Takes rows whose missing columns have too many states to sum over, where later columns depend on them.
     backend : NumpyBackend
         Provides scratch arrays: weights are overwritten by the next call.
     """
 
-    def __init__(self, networks: Networks, backend: NumpyBackend) -> None:
+    def __init__(self, columns: Columns, networks: Networks, backend: NumpyBackend, sampling: Posterior) -> None:
+        self._columns = columns
         self._backend = backend
+        self._sampling = sampling
         prior, *hidden, self._visible = networks.generative.layers
         # Rows share one matrix product, unless each has natural parameters of its own.
         self.n_rows = 1 if self._visible.autoregressive else 64
@@ -42,7 +51,14 @@ class Enumeration:
 
     def __call__(self, x: Visible) -> Particles:
         """Return all states, with their weights for each row."""
-        return Particles(self._states, self._log_joint(self._visible, x.units, x.missing), exact=True)
+        if x.missing is None or not self._visible.autoregressive:
+            return Particles(self._states, self._log_joint(self._visible, x.units, x.missing), exact=True)
+        completions = self._columns.completions(x.units[0, 0], x.missing[0, 0], MAX_COMPLETIONS)
+        if completions is None:
+            return self._sampling(x)
+        log_joint = self._log_joint(self._visible, completions.units[:, np.newaxis])
+        log_joint = log_sum_exp(log_joint + completions.log_base[:, np.newaxis], axis=0)[np.newaxis]
+        return Particles(self._states, log_joint, exact=True)
 
     def bracket(self, x: Visible, causes: list[NDArray]) -> tuple[Particles, Particles]:
         """Return the exact posterior twice: both bounds are the likelihood itself."""

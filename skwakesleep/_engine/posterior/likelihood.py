@@ -42,11 +42,12 @@ def posterior_of(
     noise : callable, optional
         See `AnnealedImportanceSampling`.
     """
-    if machine.n_latents <= ENUMERABLE_LATENTS:
-        scratch = backend.new()
-        return Enumeration(machine.bind(parameters, scratch), scratch)
     networks = machine.bind(parameters, backend.new(by_row=True))
-    return AnnealedImportanceSampling(machine, networks, n_particles, n_steps, noise=noise)
+    sampling = AnnealedImportanceSampling(machine, networks, n_particles, n_steps, noise=noise)
+    if machine.n_latents > ENUMERABLE_LATENTS:
+        return sampling
+    scratch = backend.new()
+    return Enumeration(machine.columns, machine.bind(parameters, scratch), scratch, sampling)
 
 
 def estimate(
