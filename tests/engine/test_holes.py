@@ -111,6 +111,17 @@ def test_columns_without_units(kinds, autoregressive):
     np.testing.assert_array_equal(machine.columns.decode(units[:, 0])[:, [0, 3]], 0)
 
 
+@pytest.mark.parametrize("kind", ["categorical", "ordinal", "count", "continuous"])
+def test_tables_of_constant_columns(kind):
+    table = np.where(np.eye(9, 2) > 0, np.nan, 3 * (kind == "continuous"))
+    machine = Machine(Columns.of_table([kind] * 2, table), [3])
+    assert machine.columns.n_units == 0
+    flat = np.random.default_rng(16).normal(size=machine.layout.size)
+    X = with_all_holes(table[5])
+    expected = table_oracle.log_likelihood(machine, flat, X)
+    np.testing.assert_allclose(score(machine, flat, X).log_likelihood, expected, atol=1e-8)
+
+
 # ---------------------------------------------------------------------- inputs
 
 
