@@ -1,5 +1,7 @@
 """Columns whose values fall into cells: categories, ordered levels, counts, and real values in intervals."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -21,6 +23,8 @@ MAX_INTERVALS, MIN_ROWS = 32, 10
 # A value with at least this multiple of the rows of an interval has an interval of its own, as wide as the resolution
 # of the column: zeros among positive amounts, say.
 COMMON = 3
+# Samples have as many decimals as the data, up to this number.
+MAX_DECIMALS = 9
 # Distance from the data, in half ranges, at which the log-density ends to fall: it stays finite in single precision.
 LARGEST_DISTANCE = 1e9
 
@@ -200,8 +204,8 @@ class Levels(Categories):
 class Intervals(CellCodec):
     """Real values, in intervals with about equally many rows. Units are polynomials of normal scores.
 
-    The density within an interval is constant. Beyond the values in the data it falls off exponentially; samples stay
-    within the range of the data.
+    The density within an interval is constant. Beyond the values in the data it falls off exponentially. Samples are
+    between the smallest and the largest value of their interval, with as many decimals as the data.
 
     Parameters
     ----------
@@ -211,8 +215,12 @@ class Intervals(CellCodec):
         Degree of the polynomials.
     edges : ndarray of shape (n_columns, n_intervals + 1)
         Bounds of the intervals; infinite for those that a column does not have.
+    extents : ndarray of shape (2, n_columns, n_intervals)
+        The smallest and the largest value in each interval.
     centers : ndarray of shape (n_columns, n_intervals)
         Means of the values in each interval.
+    decimals : ndarray of shape (n_columns,)
+        Number of decimals of the values; -1 for more than `MAX_DECIMALS`.
     tail : ndarray of shape (n_columns,)
         Probability, given the first or the last interval, of values beyond the data.
     """
@@ -221,11 +229,22 @@ class Intervals(CellCodec):
     is_density = True
     is_whole = False
 
-    def __init__(self, probabilities: NDArray, degree: int, edges: NDArray, centers: NDArray, tail: NDArray) -> None:
+    def __init__(
+        self,
+        probabilities: NDArray,
+        degree: int,
+        edges: NDArray,
+        extents: NDArray,
+        centers: NDArray,
+        decimals: NDArray,
+        tail: NDArray,
+    ) -> None:
         self.degree = degree
         super().__init__(probabilities, polynomials(probabilities, degree))
         self.edges = edges
+        self.extents = extents
         self.centers = centers
+        self.decimals = decimals
         self.tail = tail
         self._last_cell = self.grid.n_cells - 1
         self._lowest, self._highest = edges[:, 0], edges[self._column, self._last_cell + 1]
@@ -241,14 +260,19 @@ class Intervals(CellCodec):
         """
         present = [_finite(observed_values(table, column), column) for column in range(table.shape[1])]
         parts = [intervals(values, is_whole=cls.is_whole) for values in present]
-        counts, centers = np.zeros((2, len(parts), max(len(counts) for _, counts, _ in parts)))
+        counts, centers, smallest, largest = np.zeros((4, len(parts), max(map(len, parts))))
         edges = np.full((len(parts), counts.shape[1] + 1), np.inf)
-        for column, (own_edges, own_counts, own_centers) in enumerate(parts):
-            edges[column, : len(own_edges)] = own_edges
-            counts[column, : len(own_counts)] = own_counts + PSEUDO_COUNT
-            centers[column, : len(own_centers)] = own_centers
+        for column, own in enumerate(parts):
+            n = len(own)
+            lows, highs, n_values, smallest[column, :n], largest[column, :n], centers[column, :n] = zip(
+                *own, strict=True
+            )
+            edges[column, : n + 1] = [*lows, highs[-1]]
+            counts[column, :n] = np.add(n_values, PSEUDO_COUNT)
+        shares = counts / counts.sum(axis=1, keepdims=True)
+        decimals = np.array([_n_decimals(values) for values in present])
         tail = np.array([1 / (max(len(values), 1) + 2) for values in present])
-        return cls(counts / counts.sum(axis=1, keepdims=True), DEGREE, edges, centers, tail)
+        return cls(shares, DEGREE, edges, np.stack([smallest, largest]), centers, decimals, tail)
 
     def cells(self, columns: NDArray) -> NDArray:
         """Return the interval of each value, or the nearest one."""
@@ -284,9 +308,10 @@ class Intervals(CellCodec):
 
     def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
         """Return a value in each interval: drawn, or without noise the middle."""
-        low, high = self.edges[self._column, cells], self.edges[self._column, cells + 1]
-        place = 0.5 if noise is None else noise.uniform(cells.shape, np.dtype(np.float64))
-        return low + place * (high - low)
+        low, high = self.extents[:, self._column, cells]
+        values = low + _places(cells, noise) * (high - low)
+        factor = 10.0 ** np.maximum(self.decimals, 0)
+        return np.where(self.decimals < 0, values, np.rint(values * factor) / factor)
 
     def best(self, probabilities: NDArray) -> NDArray:
         """Return the mean."""
@@ -299,7 +324,7 @@ class Intervals(CellCodec):
         above, own = (
             np.take_along_axis(part, cells[..., np.newaxis], axis=-1)[..., 0] for part in (cumulative, probabilities)
         )
-        low, high = self.edges[self._column, cells], self.edges[self._column, cells + 1]
+        low, high = self.extents[:, self._column, cells]
         return high - np.clip((above - level) / own, 0, 1) * (high - low)
 
 
@@ -324,7 +349,8 @@ class Counts(Intervals):
 
     def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
         """Return a whole number in each interval: drawn, or without noise the middle."""
-        return np.floor(super().values(cells, noise) + 0.5)
+        low, high = self.extents[:, self._column, cells]
+        return np.floor(low + _places(cells, noise) * (high - low + 1))
 
     def quantile(self, probabilities: NDArray, level: float) -> NDArray:
         """Return the quantile, a whole number."""
@@ -346,28 +372,60 @@ def category_shares(table: NDArray | sparse.csr_array) -> NDArray:
     return counts / counts.sum(axis=1, keepdims=True)
 
 
-def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray, NDArray]:
-    """Return the edges of intervals with about equally many values each, their numbers of values, and the means.
+class Interval(NamedTuple):
+    """An interval with its bounds, and the number, the smallest, the largest and the mean of the values in it."""
 
-    Edges are halfway between neighboring values. The resolution of a column is the median gap between them.
+    low: float
+    high: float
+    n_values: float
+    smallest: float
+    largest: float
+    mean: float
+
+
+def intervals(values: NDArray, *, is_whole: bool) -> list[Interval]:
+    """Return intervals with about equally many values each, in order.
+
+    Bounds are halfway between neighboring values. A common value has an interval of its own, as wide as the resolution
+    of the column, which is the median gap between neighboring values; between two of them is an empty interval.
     """
     if not len(values):
-        return np.array([-0.5, 0.5]), np.ones(1), np.zeros(1)
+        return [Interval(-0.5, 0.5, 1, 0, 0, 0)]
     distinct, counts = _distinct(values)
     half = np.maximum(0.5, ROUNDING_ULPS * np.spacing(np.abs(distinct).max()))
     if len(distinct) > 1 and not is_whole:
         half = np.median(np.diff(distinct)) / 2
     share = max(len(values) / MAX_INTERVALS, MIN_ROWS)
     starts = _starts(counts, share)
-    n_values, n_distinct = np.add.reduceat(counts, starts), np.diff([*starts, len(distinct)])
-    is_common = (n_distinct == 1) & (n_values >= COMMON * share)
-    left, right = distinct[starts[1:] - 1], distinct[starts[1:]]
-    middle = left + (right - left) / 2
-    middle = np.floor(middle) + 0.5 if is_whole else middle
-    edges = np.where(is_common[:-1], np.minimum(middle, left + half), middle)
-    edges = np.where(is_common[1:] & ~is_common[:-1], np.maximum(middle, right - half), edges)
-    means = np.add.reduceat(distinct * (counts / len(values)), starts) / (n_values / len(values))
-    return np.array([distinct[0] - half, *edges, distinct[-1] + half]), n_values, means
+    parts = list(zip(np.split(distinct, starts[1:]), np.split(counts, starts[1:]), strict=True))
+    is_common = [len(own) == 1 and n.sum() >= COMMON * share for own, n in parts]
+    found, low = [], distinct[0] - half
+    for number, (own, n) in enumerate(parts):
+        high = start = own[-1] + half
+        if number + 1 < len(parts):
+            middle = own[-1] + (parts[number + 1][0][0] - own[-1]) / 2
+            middle = np.floor(middle) + 0.5 if is_whole else middle
+            high = min(middle, own[-1] + half) if is_common[number] else middle
+            start = max(middle, parts[number + 1][0][0] - half) if is_common[number + 1] else high
+            high = high if is_common[number] else start
+        mean = (own * (n / n.sum())).sum()
+        found.append(Interval(low, high, n.sum(), own[0], own[-1], mean))
+        if start > high:
+            inside = 0.5 if is_whole else 0.0
+            found.append(Interval(high, start, 0, high + inside, start - inside, high + (start - high) / 2))
+        low = start
+    return found
+
+
+def _n_decimals(values: NDArray) -> int:
+    """Return the number of decimals of values; -1 if there are more than `MAX_DECIMALS`."""
+    exact = (n for n in range(MAX_DECIMALS + 1) if np.array_equal(np.round(values, n), values))
+    return next(exact, -1)
+
+
+def _places(cells: NDArray, noise: Noise | None) -> NDArray | float:
+    """Return the places of values within their cells, in [0, 1): drawn, or without noise the middle."""
+    return 0.5 if noise is None else noise.uniform(cells.shape, np.float64)
 
 
 def _finite(values: NDArray, column: int) -> NDArray:
