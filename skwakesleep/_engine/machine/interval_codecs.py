@@ -96,17 +96,17 @@ class Intervals(CellCodec):
             If the values of a column are too far apart for float64; the argument is the number of the column.
         """
         present = [_finite(observed_values(table, column), column) for column in range(table.shape[1])]
-        parts = [Interval(*zip(*intervals(values, is_whole=cls.is_whole), strict=True)) for values in present]
-        n_intervals = [len(own.low) for own in parts]
-        shares, centers, smallest, largest = np.zeros((4, len(parts), max(n_intervals)))
+        parts = [np.array(intervals(values, is_whole=cls.is_whole)).T for values in present]
+        shares, centers, smallest, largest = np.zeros((4, len(parts), max(part.shape[1] for part in parts)))
         cell_of = np.zeros(shares.shape, np.intp)
         edges = np.full((len(parts), shares.shape[1] + 1), np.inf)
-        for column, (n, own) in enumerate(zip(n_intervals, parts, strict=True)):
-            counts = np.maximum(own.n_values, PSEUDO_COUNT)
-            shares[column, :n] = counts / counts.sum()
-            cell_of[column, :n] = np.isin(np.arange(n), _starts(shares[column, :n], 1 / MAX_CELLS)).cumsum() - 1
-            edges[column, : n + 1] = [*own.low, own.high[-1]]
-            smallest[column, :n], largest[column, :n], centers[column, :n] = own.smallest, own.largest, own.mean
+        for column, part in enumerate(parts):
+            own = column, slice(part.shape[1])
+            low, high, n_values, smallest[own], largest[own], centers[own] = part
+            edges[column, : len(low) + 1] = [*low, high[-1]]
+            n_values = np.maximum(n_values, PSEUDO_COUNT)
+            shares[own] = n_values / n_values.sum()
+            cell_of[own] = np.isin(np.arange(len(low)), _starts(shares[own], 1 / MAX_CELLS)).cumsum() - 1
         decimals = np.array([_n_decimals(values) for values in present])
         tail = np.array([1 / (max(len(values), 1) + 2) for values in present])
         return cls(shares, cell_of, DEGREE, edges, np.stack([smallest, largest]), centers, decimals, tail)
