@@ -6,9 +6,11 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skwakesleep._adapters.frames import library_of
 from skwakesleep._adapters.machine_tables import read_machine_table
 from skwakesleep._adapters.parameters import check_certification, check_n_samples, entropy
-from skwakesleep._adapters.tables import check_matrix
+from skwakesleep._adapters.sklearn_compat import output_library
+from skwakesleep._adapters.tables import check_matrix, is_frame
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
@@ -160,11 +162,14 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
                 f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
                 f"{self._n_features_out} units."
             )
-        fitted = self._fitted
+        learned = vars(self)  # read once: another thread may fit the machine meanwhile
+        fitted = learned["_fitted"]
         networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
         with limited_threads(len(H) * fitted.machine.largest_matrix):
             means = networks.generative.means(H[:, np.newaxis], first=1)
-        return fitted.machine.columns.decode(means[:, 0])
+        values = fitted.machine.columns.decode(means[:, 0])
+        index = X.index if is_frame(X) and library_of(X) == "pandas" else None
+        return learned["_format"].table(values, learned["categories_"], output_library(self), index)
 
     def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
@@ -378,12 +383,14 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
-        fitted, backend = self._fitted, default_backend()
+        learned, backend = vars(self), default_backend()  # read once, as in `inverse_transform`
+        fitted = learned["_fitted"]
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
         with limited_threads(n_samples * fitted.machine.largest_matrix):
             networks = fitted.machine.bind(fitted.parameters, backend)
             states = networks.generative.sample(None, (n_samples, 1), noise)
-        return fitted.machine.columns.decode(states[-1][:, 0])
+        values = fitted.machine.columns.decode(states[-1][:, 0], noise)
+        return learned["_format"].table(values, learned["categories_"], output_library(self))
 
     def _check_X(self, X):
         check_is_fitted(self)

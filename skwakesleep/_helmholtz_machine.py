@@ -10,11 +10,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep._adapters import kinds
 from skwakesleep._adapters.fitting import FitMonitor, FittingMixin, hold_out, identify_rows
-from skwakesleep._adapters.kinds import asked_kinds
+from skwakesleep._adapters.kinds import asked_kinds, check_kinds, is_auto
 from skwakesleep._adapters.machine_tables import read_machine_table
 from skwakesleep._adapters.parameters import AUTOREGRESSIVE_LAYERS, check_autoregressive, check_layer_sizes, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
+from skwakesleep._adapters.table_format import TableFormat
+from skwakesleep._adapters.tables import is_frame
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.numerics import bounded_mean
@@ -394,8 +396,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         sizes = self._check_parameters()
         table = read_machine_table(self, X, reset=fresh)
         if not fresh:
-            self._check_unchanged(sizes, X)
-        X = table.values
+            self._check_unchanged(sizes, X if is_frame(X) else table.values)
+        given, X = X, table.values
         # Scores of the same rows, held out alike, are comparable with those of an earlier fit.
         rows_id = "" if partial else identify_rows(X, self.early_stopping and self.validation_fraction)
         machine, state = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
@@ -412,7 +414,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             advice = f"Lower learning_rate_init, which is {self.learning_rate_init!r}."
             return state, f"{error}. {advice} The last finite parameters are kept."
 
-        monitor = FitMonitor(self, X, 1 if partial else self.max_iter, attributes)
+        monitor = FitMonitor(self, given, 1 if partial else self.max_iter, attributes)
         keeping = self._keeping(attributes, trained, diverged, replace=not (fresh or partial))
         largest_product = self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
         with keeping, limited_threads(largest_product):
@@ -494,6 +496,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     def _check_parameters(self):
         """Check the constructor's parameters, each and together; return the widths of the hidden layers."""
         self._validate_params()
+        check_kinds(self.visible)
         if self.n_particles < 2 and self.recognition_update != "sleep":
             raise ValueError(
                 f"recognition_update={self.recognition_update!r} compares particles with each other and needs "
@@ -506,7 +509,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         machine, kinds = self._fitted.machine, self.visible_.tolist()
         asked = {
             "hidden_layer_sizes": (sizes, machine.hidden_sizes),
-            "visible": (kinds if self.visible == "auto" else asked_kinds(self.visible, X).tolist(), kinds),
+            "visible": (kinds if is_auto(self.visible) else asked_kinds(self.visible, X).tolist(), kinds),
             "autoregressive": (check_autoregressive(self.autoregressive), machine.autoregressive),
         }
         for name, (new, old) in asked.items():
@@ -559,8 +562,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         if isinstance(self.visible_, str):  # of version 0.2, in which all columns were of one kind
             self.visible_ = np.full(n_columns, self.visible_, object)
             self.categories_ = [None] * n_columns
+            self._format = TableFormat()
         if len(self.visible_) != n_columns or len(self.categories_) != n_columns:
             raise ValueError(f"visible_ and categories_ are not of {n_columns} columns")
+        self._format.check(n_columns)
         self._fitted.check()
 
     def __sklearn_tags__(self):

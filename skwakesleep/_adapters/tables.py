@@ -180,18 +180,22 @@ def to_number(cell: Any, place: str) -> float:
     except (TypeError, ValueError) as error:
         if is_pandas_na(value):
             return np.nan
-        raise not_a_number(value, place, error) from None
+        raise _not_a_number(value, place, error) from None
 
 
-def not_a_number(value: Any, place: str, error: Exception) -> Exception:
+def _not_a_number(value: Any, place: str, error: Exception) -> Exception:
     """Return the error for a cell that is not a number, of the type of another."""
-    kind = "string" if isinstance(value, str) else type(value).__name__
     advice = (
         f"Every cell must be a number ({error})."
         if isinstance(error, TypeError)
         else "Encode it first, for instance with sklearn.preprocessing.OneHotEncoder."
     )
-    return type(error)(f"Expected numeric data, but {place} holds the {kind} {shortened(value)}. {advice}")
+    return type(error)(f"Expected numeric data, but {place} holds {shown(value)}. {advice}")
+
+
+def shown(value: Any) -> str:
+    """Return how messages show the value of a cell."""
+    return f"the {'string' if isinstance(value, str) else type(value).__name__} {shortened(value)}"
 
 
 def check_finite(table: Table, names: Sequence[Any], *, allow_nan: bool) -> None:
