@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from numbers import Integral, Number
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._adapters.sklearn_compat import is_pandas_na
-from skwakesleep._adapters.tables import TEMPORAL, is_frame, objects, place_of, shown, to_number
+from skwakesleep._adapters.tables import TEMPORAL, is_frame, is_missing, objects, place_of, shown, to_number
 
 # Kinds whose values are numbers of categories.
 NOMINAL = ("categorical", "ordinal")
@@ -148,7 +147,7 @@ def _of_cells(
     name: Any, dtype: str, cells: list[Any], levels: list[Any] | None = None, *, is_ordered: bool = False
 ) -> Column:
     """Return the column of a list of Python objects."""
-    cells = [None if _is_missing(cell) else cell for cell in cells]
+    cells = [None if is_missing(cell) else cell for cell in cells]
     present = [cell for cell in cells if cell is not None]
     _check_cells(present, place_of(name), may_mix=levels is not None)
     if levels is not None or all(isinstance(cell, str) for cell in present):
@@ -173,11 +172,6 @@ def _check_cells(cells: list[Any], place: str, *, may_mix: bool) -> None:
             f"Expected numbers or words, but {place} holds both: {shown(word)} and {shown(other)}. Convert all its "
             "cells to words, for instance by astype(str), or all to numbers."
         )
-
-
-def _is_missing(cell: Any) -> bool:
-    """Return whether a Python object stands for a missing value."""
-    return cell is None or is_pandas_na(cell) or (isinstance(cell, Number) and cell != cell)
 
 
 def _array_of(cells: list[Any]) -> NDArray:
