@@ -74,16 +74,16 @@ class TableFormat:
         library = library or (self.library if "word" in self.types else "")
         if not library:
             return _with_categories(values, categories)
-        names = self.names or [f"x{number}" for number in range(values.shape[1])]
         make = {"pandas": self._pandas_series, "polars": self._polars_series}[library]
         columns = [
             make(number, self._cells(number, column if own is None else _named(column, own)))
             for number, (column, own) in enumerate(zip(values.T, categories, strict=True))
         ]
         if library == "polars":
-            return import_module("polars").DataFrame(dict(zip(map(str, names), columns, strict=True)))
+            names = map(str, self.names) if self.names else (f"column_{number}" for number in range(len(columns)))
+            return import_module("polars").DataFrame(dict(zip(names, columns, strict=True)))
         frame = import_module("pandas").DataFrame(dict(enumerate(columns)))
-        frame.columns = names
+        frame.columns = self.names or frame.columns
         return frame if index is None else frame.set_index(index)
 
     def _cells(self, number: int, values: NDArray) -> NDArray:
