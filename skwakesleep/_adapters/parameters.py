@@ -50,6 +50,29 @@ def check_n_samples(n_samples: Any, name: str = "n_samples") -> int:
     return int(n_samples)
 
 
+def check_column(estimator: Any, column: Any) -> int:
+    """Return the number of a column of a fitted estimator, which is named or numbered."""
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    if column in names:
+        return names.index(column)
+    if _is_int(column) and -estimator.n_features_in_ <= column < estimator.n_features_in_:
+        return int(column) % estimator.n_features_in_
+    known = f"one of {names}" if names else f"an int below {estimator.n_features_in_}"
+    raise ValueError(f"column must be {known}. Got {column!r}.")
+
+
+def check_levels(quantiles: Any, column: Any, *, is_numeric: bool) -> list[float] | None:
+    """Return the levels of quantiles as a list of floats; None if none are asked for."""
+    if quantiles is None:
+        return None
+    if not is_numeric:
+        raise ValueError(f"Quantiles need a numeric column, but column {column!r} holds categories or zeros and ones.")
+    levels = np.atleast_1d(np.asarray(quantiles, float)).tolist()
+    if not all(0 < level < 1 for level in levels):
+        raise ValueError(f"quantiles must be in (0, 1). Got {quantiles!r}.")
+    return levels
+
+
 def check_certification(n_samples: Any, confidence: Any, n_particles: int) -> int:
     """Return the number of samples to certify a machine with."""
     validate_parameter_constraints(

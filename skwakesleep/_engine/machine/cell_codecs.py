@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.special import ndtri
 
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.machine.codecs import AffineMap, States
+from skwakesleep._engine.machine.codecs import AffineMap, Examples, States
 from skwakesleep._engine.machine.families import Domain, Grid
 from skwakesleep._engine.machine.holes import observed_values
 from skwakesleep._engine.machine.moments import ROUNDING_ULPS
@@ -40,6 +40,7 @@ class CellCodec:
     """
 
     is_density = False
+    is_nominal = False
     has_base = True
     keeps_zeros = False
     follows_rows = False
@@ -48,6 +49,7 @@ class CellCodec:
     def __init__(self, probabilities: NDArray, features: NDArray) -> None:
         self.probabilities = probabilities
         self.grid = Grid(probabilities, features)
+        self.n_states = probabilities.shape[1]
         self.widths = self.grid.widths
         self.n_units = int(self.widths.sum())
         self.means = np.zeros(self.n_units)
@@ -106,6 +108,15 @@ class CellCodec:
         used = self._used.reshape(len(self.probabilities), -1)[column]
         return States(self.grid.features[column][present][:, used], self._log_probabilities[column, present])
 
+    def examples(self, column: int) -> Examples:
+        """Return a value in each cell of a column."""
+        cells = np.arange(self.grid.n_cells[column])
+        every = np.repeat(cells[:, np.newaxis], len(self.probabilities), axis=1)
+        every = np.minimum(every, self.grid.n_cells - 1)
+        values = self.values(every, None).astype(np.float64)
+        log_density = np.broadcast_to(self.log_density(values, every), values.shape)
+        return Examples(values[:, column], log_density[:, column])
+
     def merged(self, other: "CellCodec") -> "CellCodec":
         """Return this codec: the cells of the first rows serve all."""
         return self
@@ -132,6 +143,7 @@ class Categories(CellCodec):
     """Categories without order, by number. Units are indicators minus the share of the category in the data."""
 
     domain = Domain(0.0, np.inf)
+    is_nominal = True
 
     def __init__(self, probabilities: NDArray) -> None:
         present = probabilities > 0

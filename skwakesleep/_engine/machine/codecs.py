@@ -37,12 +37,21 @@ class States(NamedTuple):
     log_base: NDArray
 
 
+class Examples(NamedTuple):
+    """A value of each state of a column, ``(n,)``, and the log-density of the value given the state."""
+
+    values: NDArray
+    log_density: NDArray
+
+
 @runtime_checkable
 class Codec(Protocol):
     """Translates columns of one kind into units and back."""
 
     domain: Domain
     """Admissible values."""
+    is_nominal: bool
+    """Whether values are numbers of categories."""
     is_density: bool
     """Whether the log-probability of a value is a log-density."""
     has_base: bool
@@ -50,6 +59,8 @@ class Codec(Protocol):
     widths: NDArray | int
     """Number of units of each column, or of all."""
     n_units: int
+    n_states: int
+    """Largest number of states of a column; zero if there are infinitely many."""
     log_volume: NDArray
     """Log of the volume, in the user's units, of one unit: one number for each column."""
     keeps_zeros: bool
@@ -84,6 +95,9 @@ class Codec(Protocol):
     def states(self, column: int) -> "States | None":
         """Return all states of a column; None if there are infinitely many."""
 
+    def examples(self, column: int) -> "Examples | None":
+        """Return a value of each state of a column, likewise."""
+
     def merged(self, other: Self) -> Self:
         """Return a codec for the rows of both, with the units of this one if they are suitable."""
 
@@ -113,8 +127,10 @@ class UnitInterval:
 
     domain = Domain(0.0, 1.0)
     is_density = False
+    is_nominal = False
     has_base = False
     widths = 1
+    n_states = 2
     keeps_zeros = True
     follows_rows = False
     largest_input = np.inf
@@ -172,6 +188,10 @@ class UnitInterval:
         """Return zero and one."""
         return States(np.array([[0.0], [1.0]]), np.zeros(2))
 
+    def examples(self, column: int) -> Examples:
+        """Return zero and one."""
+        return Examples(np.array([0.0, 1.0]), np.zeros(2))
+
     def merged(self, other: "UnitInterval") -> "UnitInterval":
         """Return this codec, which suits any rows."""
         return self
@@ -208,8 +228,10 @@ class Standardization:
 
     domain = Domain(-np.inf, np.inf)
     is_density = True
+    is_nominal = False
     has_base = False
     widths = 1
+    n_states = 0
     keeps_zeros = False
     follows_rows = True
     # One extreme input would otherwise dominate the gradients of its weights for thousands of steps.
@@ -278,6 +300,9 @@ class Standardization:
 
     def states(self, column: int) -> None:
         """Return None: values are real."""
+
+    def examples(self, column: int) -> None:
+        """Return None, likewise."""
 
     def merged(self, other: "Standardization") -> "Standardization":
         """Return a codec for the rows of both, with the units of this one if they are suitable."""

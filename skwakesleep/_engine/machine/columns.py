@@ -248,6 +248,13 @@ class Columns:
         units[self._column_of_unit[::-1]] = np.arange(self.n_units)[::-1]
         return units
 
+    def place(self, column: int) -> tuple[Run, int]:
+        """Return the run of a column, and its place there."""
+        for run in self.runs:
+            for own in np.flatnonzero(run.columns == column):
+                return run, int(own)
+        raise IndexError(column)
+
     def completions(self, units: NDArray, missing: NDArray, limit: int) -> States | None:
         """Return all ways to complete the units ``(N,)`` of a row, with what the completed columns add to `log_base`.
 

@@ -35,6 +35,30 @@ class CellPrediction(NamedTuple):
         return self.codec.quantile(self.probabilities, level)
 
 
+class DrawsPrediction(NamedTuple):
+    """Columns of which there are draws ``values (B, K, C)`` with `weights` ``(B, K)``."""
+
+    codec: Any
+    weights: NDArray
+    values: NDArray
+
+    def best(self) -> NDArray:
+        """Return the category with the largest weight, or the mean of a number."""
+        if not self.codec.is_nominal:
+            return np.matmul(self.weights[:, np.newaxis], self.values)[:, 0]
+        n_categories = int(self.values.max()) + 1
+        chosen = self.values[..., np.newaxis] == np.arange(n_categories)
+        return np.einsum("bk,bkcg->bcg", self.weights, chosen).argmax(axis=-1)
+
+    def quantile(self, level: float) -> NDArray:
+        """Return the quantile of each column."""
+        order = self.values.argsort(axis=1)
+        weights = np.broadcast_to(self.weights[..., np.newaxis], self.values.shape)
+        cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+        first = (cumulative < level).sum(axis=1, keepdims=True).clip(max=self.values.shape[1] - 1)
+        return np.take_along_axis(self.values, np.take_along_axis(order, first, axis=1), axis=1)[:, 0]
+
+
 class NormalPrediction(NamedTuple):
     """Real columns: mixtures with `weights` ``(B, K)`` of normal distributions with `means` ``(B, K, C)``."""
 

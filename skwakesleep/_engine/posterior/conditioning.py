@@ -1,45 +1,209 @@
-"""Columns given others: their distribution under the posterior, and draws from it."""
+"""Missing columns given those observed: their distribution under the posterior, and draws from it."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.arrays.numerics import log_sum_exp
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.machine.columns import Columns
 from skwakesleep._engine.machine.layers import BoundLayer
-from skwakesleep._engine.machine.predictions import Prediction
-from skwakesleep._engine.machine.rows import Visible
-from skwakesleep._engine.posterior.particles import Particles
+from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.predictions import CellPrediction, DrawsPrediction, Prediction
+from skwakesleep._engine.machine.rows import Rows, Visible
+from skwakesleep._engine.posterior.likelihood import estimate, posterior_of
+from skwakesleep._engine.posterior.particles import Estimate, Particles, estimate_of
 
 
-def predict(columns: Columns, visible: BoundLayer, particles: Particles) -> list[Prediction]:
-    """Return the distribution of the columns of each block, given what was observed of each row.
+class Conditional(NamedTuple):
+    """Some rows with their posterior.
 
-    Given the hidden units, the distribution of a column is known: its mean over the particles varies less than draws.
+    Attributes
+    ----------
+    machine : Machine
+        The machine.
+    visible : BoundLayer
+        Its visible layer, bound.
+    block : slice
+        Places of the rows.
+    rows : Visible
+        The rows, the last one repeated up to a fixed number.
+    particles : Particles
+        The posterior given what was observed of them.
+    """
+
+    machine: Machine
+    visible: BoundLayer
+    block: slice
+    rows: Visible
+    particles: Particles
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, without those repeated."""
+        return self.block.stop - self.block.start
+
+    @property
+    def effective_sizes(self) -> NDArray:
+        """Effective sample sizes, ``(n_rows,)``."""
+        return estimate_of(self.particles).effective_size[: self.n_rows]
+
+    def predictions(self) -> list[Prediction]:
+        """Return the distribution of the columns of each block of the machine.
+
+        Given the hidden units the distribution of a column is known, and its mean over the particles varies less than
+        draws. In an autoregressive layer there are draws alone.
+        """
+        columns, weights = self.machine.columns, self.particles.weights
+        if self.particles.units is not None:
+            values = columns.decode(self.particles.units)
+            return [DrawsPrediction(run.codec, weights, values[..., run.columns]) for run in columns.runs]
+        natural = self.visible.natural(self.particles.states)
+        params = self.visible.params
+        return [run.family.predict(run.codec, params, weights, natural[..., run.units]) for run in columns.runs]
+
+    def best(self) -> NDArray:
+        """Return the best guess of each column, ``(n_rows, n_columns)``."""
+        return self._by_column([prediction.best() for prediction in self.predictions()])
+
+    def quantiles(self, levels: Sequence[float]) -> NDArray:
+        """Return quantiles of each column, ``(n_levels, n_rows, n_columns)``."""
+        predictions = self.predictions()
+        return np.stack([self._by_column([each.quantile(level) for each in predictions]) for level in levels])
+
+    def draw(self, n_draws: int, noise: Noise) -> NDArray:
+        """Draw the missing columns, ``(n_draws, n_rows, n_columns)``; others are any value in their cells.
+
+        A particle is chosen by its weight, then the columns given its hidden units.
+        """
+        shares = np.cumsum(self.particles.weights, axis=1)
+        levels = noise.uniform((len(shares), n_draws), np.float64) * shares[:, -1:]
+        chosen = np.minimum((shares[:, np.newaxis] <= levels[..., np.newaxis]).sum(axis=-1), shares.shape[1] - 1)
+        row = np.arange(len(shares))[:, np.newaxis]
+        units, states, missing = self.particles.units, self.particles.states, self.rows.missing
+        if units is not None:
+            drawn = units[row, chosen]
+        elif missing is None:
+            drawn = np.broadcast_to(self.rows.units, (*chosen.shape, self.rows.units.shape[-1]))
+        else:
+            parents = states[row if len(states) > 1 else 0, chosen]
+            drawn = self.visible.complete(parents, self.rows.units, missing, noise)
+        return self.machine.columns.decode(drawn[: self.n_rows].swapaxes(0, 1), noise)
+
+    def _by_column(self, parts: list[NDArray]) -> NDArray:
+        values = np.empty((self.n_rows, self.machine.columns.n_columns))
+        for run, part in zip(self.machine.columns.runs, parts, strict=True):
+            values[:, run.columns] = part[: self.n_rows]
+        return values
+
+
+def conditionals(
+    machine: Machine, parameters: NDArray, rows: Rows, backend: NumpyBackend, n_particles: int, n_steps: int = 0
+) -> Iterator[Conditional]:
+    """Yield the posterior of a few rows at a time.
 
     Parameters
     ----------
-    columns : Columns
-        The columns of the machine.
-    visible : BoundLayer
-        The visible layer, not autoregressive.
-    particles : Particles
-        The posterior given what was observed.
+    machine, parameters, rows, backend, n_particles, n_steps
+        See `estimate`.
     """
-    weights, natural = particles.weights, visible.natural(particles.states)
-    return [run.family.predict(run.codec, visible.params, weights, natural[..., run.units]) for run in columns.runs]
+    posterior = posterior_of(machine, parameters, backend, n_particles, n_steps)
+    visible = machine.bind(parameters, backend.new(by_row=True)).generative.layers[-1]
+    for block, some in rows.blocks(posterior.n_rows):
+        yield Conditional(machine, visible, block, some, posterior(some))
 
 
-def draw(visible: BoundLayer, rows: Visible, particles: Particles, n_draws: int, noise: Noise) -> NDArray:
-    """Draw the missing units of each row, given those observed, ``(B, n_draws, N)``.
+class ColumnGivenRest:
+    """The distribution of one column of each row, given the rest of the row.
 
-    A particle is chosen by its weight, then the units given its hidden units.
+    If the column has finitely many states, the likelihood of the row is computed with each of them: the posterior of
+    complete rows is easier to sample from than that of rows with a missing value. Otherwise the distribution follows
+    from the posterior given the rest.
+
+    Parameters
+    ----------
+    machine, parameters, backend
+        See `estimate`.
+    table : ndarray of shape (n_rows, n_columns)
+        The rows; the values of the column are ignored.
+    column : int
+        The column.
+    **effort
+        `n_particles` and `n_steps` of `estimate`.
+
+    Attributes
+    ----------
+    probabilities : ndarray of shape (n_rows, n_states) or None
+        Probability of each state.
+    effective_sizes : ndarray of shape (n_rows,)
+        Effective sample sizes, the smallest over the states.
     """
-    shares = np.cumsum(particles.weights, axis=1)
-    levels = noise.uniform((len(shares), n_draws), np.dtype(np.float64)) * shares[:, -1:]
-    chosen = np.minimum((shares[:, np.newaxis] <= levels[..., np.newaxis]).sum(axis=-1), shares.shape[1] - 1)
-    row = np.arange(len(shares))[:, np.newaxis]
-    if particles.units is not None:
-        return particles.units[row, chosen]
-    states = particles.states[row if len(particles.states) > 1 else 0, chosen]
-    missing = np.zeros(rows.units.shape, bool) if rows.missing is None else rows.missing
-    return visible.complete(states, rows.units, missing, noise)
+
+    def __init__(
+        self, machine: Machine, parameters: NDArray, table: NDArray, column: int, backend: NumpyBackend, **effort: int
+    ) -> None:
+        self._run, self._place = machine.columns.place(column)
+        self._column = column
+
+        def rows_with(value: float) -> Rows:
+            changed = table.copy()
+            changed[:, column] = value
+            return Rows(changed, machine.columns, parameters.dtype, backend)
+
+        examples = self._run.codec.examples(self._place)
+        self.probabilities = None
+        if examples is None:
+            self._rest = list(conditionals(machine, parameters, rows_with(np.nan), backend, **effort))
+            self.effective_sizes = np.concatenate([one.effective_sizes for one in self._rest])
+            return
+        estimates = [estimate(machine, parameters, rows_with(value), backend, **effort) for value in examples.values]
+        self.effective_sizes = np.min([each.effective_size for each in estimates], axis=0)
+        log_joint = np.stack([each.log_likelihood for each in estimates], axis=1) - examples.log_density
+        self.probabilities = np.exp(log_joint - log_sum_exp(log_joint, axis=1)[:, np.newaxis])
+
+    def best(self) -> NDArray:
+        """Return the most probable category, or the mean of a number, ``(n_rows,)``."""
+        if self.probabilities is None:
+            return np.concatenate([one.best()[:, self._column] for one in self._rest])
+        return self._prediction().best()[:, self._place]
+
+    def quantiles(self, levels: Sequence[float]) -> NDArray:
+        """Return quantiles of the column, ``(n_rows, n_levels)``."""
+        if self.probabilities is None:
+            return np.concatenate([one.quantiles(levels)[..., self._column].T for one in self._rest])
+        return np.stack([self._prediction().quantile(level)[:, self._place] for level in levels], axis=1)
+
+    def _prediction(self) -> CellPrediction:
+        """Return the distribution as that of all columns of the block, which the codec expects."""
+        assert self.probabilities is not None
+        n_rows, n_states = self.probabilities.shape
+        whole = np.zeros((n_rows, len(self._run.columns), self._run.codec.n_states))
+        whole[..., :n_states] = self.probabilities[:, np.newaxis]
+        return CellPrediction(self._run.codec, whole)
+
+
+def column_scores(
+    machine: Machine, parameters: NDArray, table: NDArray, backend: NumpyBackend, **effort: int
+) -> tuple[NDArray, NDArray]:
+    """Return ``log p(x_j | rest of the row)`` of each value in nats, NaN where missing, and effective sample sizes.
+
+    The difference of the score of the row and that without the value, with the same random numbers. Reweighted
+    particles would save time, but their weights ``1 / p(x_j | h)`` are heavy-tailed.
+    """
+
+    def scores(values: NDArray) -> Estimate:
+        rows = Rows(values, machine.columns, parameters.dtype, backend)
+        return estimate(machine, parameters, rows, backend, **effort)
+
+    whole = scores(table)
+    by_column, sizes = np.full(table.shape, np.nan), [whole.effective_size]
+    for column in range(table.shape[1]):
+        rest = table.copy()
+        rest[:, column] = np.nan
+        without = scores(rest)
+        present = ~np.isnan(table[:, column])
+        by_column[present, column] = (whole.log_likelihood - without.log_likelihood)[present]
+        sizes.append(without.effective_size)
+    return by_column, np.min(sizes, axis=0)

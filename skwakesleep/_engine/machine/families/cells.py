@@ -62,7 +62,7 @@ class Cells:
         self._unit[column, feature] = np.arange(len(column))
         self._last_cell = grid.n_cells[:, np.newaxis] - 1
         with np.errstate(divide="ignore"):  # of padding
-            self._log_probabilities = np.log(grid.probabilities)[:, np.newaxis]
+            self._log_probabilities = np.log(grid.probabilities)[..., np.newaxis]
         self._by_dtype: dict[np.dtype, tuple[NDArray, NDArray]] = {}
 
     @classmethod
@@ -90,11 +90,12 @@ class Cells:
 
     def decide(self, natural: NDArray, thresholds: NDArray, out: NDArray) -> NDArray:
         weights, _, _ = self._weights(natural)
-        cumulative = np.cumsum(weights, axis=-1, out=weights)
-        level = matrix_rows(thresholds).T[..., np.newaxis] * cumulative[..., -1:]
-        cells = np.minimum((cumulative <= level).sum(axis=-1), self._last_cell)
+        cumulative = np.cumsum(weights, axis=1, out=weights)
+        level = matrix_rows(thresholds).T[:, np.newaxis] * cumulative[:, -1:]
+        cells = np.minimum((cumulative <= level).sum(axis=1), self._last_cell)
         features, _ = self._cast(out.dtype)
-        return self._as_units(features[np.arange(self._n_columns)[:, np.newaxis], cells], out)
+        chosen = features[np.arange(self._n_columns)[:, np.newaxis], cells]  # (C, M, R)
+        return self._as_units(chosen.swapaxes(1, 2), out)
 
     def groups(self, n_units: int) -> list[Group]:
         stops = np.cumsum(self._grid.widths).tolist()
@@ -113,7 +114,7 @@ class Cells:
         missing: NDArray | None = None,
     ) -> NDArray | float:
         weights, total, peak = self._weights(natural)
-        log_normalizer = (np.log(total) + peak).sum(axis=(0, 2)).reshape(natural.shape[:-1])
+        log_normalizer = (np.log(total) + peak).sum(axis=0).reshape(natural.shape[:-1])
         if mean is not None:
             self._expected(weights, total, mean)
         return log_normalizer
@@ -143,29 +144,31 @@ class Cells:
 
     def predict(self, codec: Any, params: Views, weights: NDArray, natural: NDArray) -> CellPrediction:
         unnormalized, total, _ = self._weights(natural)
-        cells = (unnormalized / total).reshape(self._n_columns, *natural.shape[:2], -1)
-        mixed = np.matmul(weights[:, np.newaxis], cells)[:, :, 0]  # (C, B, G)
-        return CellPrediction(codec, mixed.swapaxes(0, 1))
+        cells = (unnormalized / total[:, np.newaxis]).reshape(self._n_columns, -1, *natural.shape[:2])  # (C, G, B, K)
+        mixed = np.vecdot(cells, weights)  # (C, G, B)
+        return CellPrediction(codec, np.moveaxis(mixed, -1, 0))
 
+    # Cells come before rows of data: sums over few cells are then sums of long vectors.
     def _weights(self, natural: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-        """Return the unnormalized probabilities of the cells ``(C, M, G)``, their sums and the logs of their unit."""
+        """Return the unnormalized probabilities of the cells ``(C, G, M)``, their sums and the logs of their unit."""
         features, log_probabilities = self._cast(natural.dtype)
-        by_column = matrix_rows(natural).take(self._unit, axis=1).swapaxes(0, 1)  # (C, M, R)
-        weights = np.matmul(by_column, features.swapaxes(1, 2))
+        by_column = matrix_rows(natural).T[self._unit]  # (C, R, M)
+        weights = np.matmul(features, by_column)
         weights += log_probabilities
-        peak = weights.max(axis=-1, keepdims=True)
-        np.exp(np.subtract(weights, peak, out=weights), out=weights)
-        return weights, weights.sum(axis=-1, keepdims=True), peak
+        peak = weights.max(axis=1)
+        weights -= peak[:, np.newaxis]
+        np.exp(weights, out=weights)
+        return weights, weights.sum(axis=1), peak
 
     def _expected(self, weights: NDArray, total: NDArray, out: NDArray) -> NDArray:
         """Write the expected units into `out`."""
         features, _ = self._cast(out.dtype)
-        return self._as_units(np.matmul(weights, features) / total, out)
+        return self._as_units(np.matmul(features.swapaxes(1, 2), weights) / total[:, np.newaxis], out)
 
     def _as_units(self, features: NDArray, out: NDArray) -> NDArray:
-        """Write features ``(C, M, R)`` into the units of their columns."""
-        rows = features.swapaxes(0, 1).reshape(features.shape[1], -1)
-        out[...] = rows.take(self._used, axis=1).reshape(out.shape)
+        """Write features ``(C, R, M)`` into the units of their columns."""
+        units = features.reshape(-1, features.shape[-1])[self._used]
+        out[...] = units.T.reshape(out.shape)
         return out
 
     def _cast(self, dtype: np.dtype) -> tuple[NDArray, NDArray]:
