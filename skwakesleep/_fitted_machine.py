@@ -1,6 +1,7 @@
 """What a fitted Helmholtz machine offers: its parameters, features, densities and samples."""
 
 import warnings
+from copy import copy
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -88,8 +89,8 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data. NaN, None and what the library of a data frame takes for them are missing values.
 
         Returns
         -------
@@ -135,8 +136,9 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
 
         Returns
         -------
-        X_original : ndarray of shape (n_samples, n_features)
-            Expected columns, in the units of the training data. Means are passed downwards through the layers.
+        X_original : ndarray or data frame of shape (n_samples, n_features)
+            Expected columns, in the units of the training data. Means are passed downwards through the layers. The
+            table is of the type that `sample` returns; in a data frame, whole numbers and booleans are rounded.
 
         Raises
         ------
@@ -162,14 +164,12 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
                 f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
                 f"{self._n_features_out} units."
             )
-        learned = vars(self)  # read once: another thread may fit the machine meanwhile
-        fitted = learned["_fitted"]
+        learned = copy(self)  # another thread may fit the machine meanwhile
+        fitted = learned._fitted
         networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
         with limited_threads(len(H) * fitted.machine.largest_matrix):
             means = networks.generative.means(H[:, np.newaxis], first=1)
-        values = fitted.machine.columns.decode(means[:, 0])
-        index = X.index if is_frame(X) and library_of(X) == "pandas" else None
-        return learned["_format"].table(values, learned["categories_"], output_library(self), index)
+        return learned._given_back(fitted.machine.columns.decode(means[:, 0]), X)
 
     def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
@@ -181,8 +181,8 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data. NaN, None and what the library of a data frame takes for them are missing values.
 
         return_std : bool, default=False
             Whether to return the Monte-Carlo standard error as well.
@@ -190,8 +190,9 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,), float64
-            Log-likelihood of each row under the generative network, in nats. For Gaussian columns it is a log-density
-            in the units of the data.
+            Log-likelihood of each row under the generative network, in nats. For "gaussian" and "continuous" columns it
+            is a log-density in the units of the data. With missing values it is that of the observed values, zero if
+            there are none: scores of rows with other missing values are not comparable.
 
         std : ndarray of shape (n_samples,), float64
             Monte-Carlo standard error in nats, by the jackknife over the particles: zero if the log-likelihood is
@@ -238,8 +239,8 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data. NaN, None and what the library of a data frame takes for them are missing values.
 
         y : None
             Ignored.
@@ -358,8 +359,10 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Samples, in the units and dtype of the training data.
+        X : ndarray or data frame of shape (n_samples, n_features)
+            Samples, in the units of the training data. If the first fit was to a data frame with words or categories,
+            or if `set_output` asks for one, a data frame with the names, dtypes and categories of the training data;
+            else an array.
 
         Raises
         ------
@@ -383,14 +386,18 @@ class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Dens
         """
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
-        learned, backend = vars(self), default_backend()  # read once, as in `inverse_transform`
-        fitted = learned["_fitted"]
+        learned, backend = copy(self), default_backend()  # another thread may fit the machine meanwhile
+        fitted = learned._fitted
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
         with limited_threads(n_samples * fitted.machine.largest_matrix):
             networks = fitted.machine.bind(fitted.parameters, backend)
             states = networks.generative.sample(None, (n_samples, 1), noise)
-        values = fitted.machine.columns.decode(states[-1][:, 0], noise)
-        return learned["_format"].table(values, learned["categories_"], output_library(self))
+        return learned._given_back(fitted.machine.columns.decode(states[-1][:, 0], noise))
+
+    def _given_back(self, values, rows=None):
+        """Return decoded values as the table of the first fit came in; `rows` is the table that they are made from."""
+        index = rows.index if is_frame(rows) and library_of(rows) == "pandas" else None
+        return self._format.table(values, self.categories_, output_library(self), index)
 
     def _check_X(self, X):
         check_is_fitted(self)

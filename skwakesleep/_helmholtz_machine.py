@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skwakesleep._adapters import kinds
 from skwakesleep._adapters.fitting import FitMonitor, FittingMixin, hold_out, identify_rows
 from skwakesleep._adapters.kinds import asked_kinds, check_kinds, is_auto
-from skwakesleep._adapters.machine_tables import read_machine_table
+from skwakesleep._adapters.machine_tables import check_descriptions, has_categories, read_machine_table
 from skwakesleep._adapters.parameters import AUTOREGRESSIVE_LAYERS, check_autoregressive, check_layer_sizes, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
@@ -167,9 +167,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         weight from unit ``i`` to unit ``j``. Layers are called "prior", "generative.0" (the columns), "recognition.0"
         and so on.
 
-    components_ : ndarray of shape (n_hidden, n_features)
-        The bottom generative weights, ``generative_coefs_[0]``. With Gaussian columns they, like the bottom
-        recognition weights, refer to standardized columns.
+    components_ : ndarray of shape (n_hidden, n_visible)
+        The bottom generative weights, ``generative_coefs_[0]``. "bernoulli" and "gaussian" columns have one weight
+        each, others one for each feature of their categories or intervals, and columns of one kind are neighbors. With
+        Gaussian columns they, like the bottom recognition weights, refer to standardized columns.
 
     visible_ : ndarray of str of shape (n_features,)
         Kinds of the columns.
@@ -314,8 +315,9 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. float32 is trained in float32, anything else in float64.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Training data. float32 is trained in float32, anything else in float64. NaN, None and what the library of a
+            data frame takes for them are missing values.
 
         y : None
             Ignored.
@@ -328,7 +330,11 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         Raises
         ------
         ValueError
-            If training diverges; the estimator then keeps the last finite parameters.
+            If training diverges; the estimator then keeps the last finite parameters. For values outside the domain of
+            their kind, unknown categories in a warm start, and kinds that do not name each column once.
+
+        TypeError
+            For dates, for words and numbers in one column, and for other objects in cells.
 
         KeyboardInterrupt
             If interrupted; completed epochs are kept. If no epoch is complete, the earlier fit stays.
@@ -340,7 +346,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
         UserWarning
             If "auto" takes whole numbers, columns of two values, or a table with few values outside [0, 1] for real
-            values; if Gaussian columns hold extreme values; if `batch_size` is larger than the table.
+            values; if Gaussian columns hold extreme values; if a column has no value; if `batch_size` is larger than
+            the table.
 
         Examples
         --------
@@ -361,7 +368,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Training data, one part of a stream or of a table larger than memory.
 
         y : None
@@ -563,14 +570,13 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             self.visible_ = np.full(n_columns, self.visible_, object)
             self.categories_ = [None] * n_columns
             self._format = TableFormat()
-        if len(self.visible_) != n_columns or len(self.categories_) != n_columns:
-            raise ValueError(f"visible_ and categories_ are not of {n_columns} columns")
+        check_descriptions(self.visible_, self.categories_, n_columns)
         self._format.check(n_columns)
         self._fitted.check()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = not has_categories(self.visible)
         tags.input_tags.allow_nan = True
         one_kind = isinstance(self.visible, str) and self.visible != "auto"
         tags.input_tags.positive_only = one_kind and KINDS[self.visible].domain.lowest >= 0

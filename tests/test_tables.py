@@ -1,18 +1,12 @@
 """Tables of users: data frames of every dtype are read, and given back as they came in."""
 
-import pickle
-import warnings
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from scipy import sparse
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.impute import SimpleImputer
+from sklearn.compose import make_column_selector
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
 
 from skwakesleep import HelmholtzMachine
 from skwakesleep._adapters.sklearn_compat import InvalidParameterError
@@ -108,11 +102,11 @@ def assert_domain_is_kept(given_back, X):
     """Assert that values given back are of the dtype of the column, observed categories or within its range."""
     before, after = X["x"], given_back["x"]
     assert after.dtype == before.dtype
-    present = {value for value in before if value is not None and value == value}
+    present = set(before.drop_nulls() if hasattr(before, "drop_nulls") else before.dropna())
     if all(isinstance(value, str | bool) for value in present):
         assert set(after) <= present
     elif "category" not in str(before.dtype):
-        assert min(present) - 1 <= min(after) <= max(after) <= max(present) + 1
+        assert float(min(present)) - 1 <= min(after) <= max(after) <= float(max(present)) + 1
     assert after.is_null().sum() == 0 if hasattr(after, "is_null") else after.notna().all()
 
 
@@ -124,7 +118,7 @@ def assert_domain_is_kept(given_back, X):
 def test_columns_are_read_and_given_back(library, values, dtype, kind):
     make = {"pandas": pandas_frame, "polars": polars_frame}[library]
     X = make({"x": (values, dtype() if callable(dtype) else dtype)})
-    before = pickle.dumps(X)
+    before = X.clone() if library == "polars" else X.copy()
     fitted = machine().fit(X)
     assert fitted.visible_.tolist() == [kind]
     assert np.isfinite(fitted.score_samples(X)).all()
@@ -133,7 +127,7 @@ def test_columns_are_read_and_given_back(library, values, dtype, kind):
             assert type(given_back) is type(X)
             assert_domain_is_kept(given_back, X)
             assert np.isfinite(fitted.score_samples(given_back)).all()
-    assert pickle.dumps(X) == before
+    assert X.equals(before)
     has_words = kind in ("categorical", "ordinal")
     assert isinstance(fitted.sample(2), type(X)) is has_words
     assert isinstance(fitted.sample(2), np.ndarray) is not has_words
@@ -232,7 +226,7 @@ def test_a_search_compares_kinds():
 
 def test_other_kinds_in_a_warm_start_are_rejected():
     fitted = machine(visible=FORMS["list"], warm_start=True).fit(mixed())
-    with pytest.raises(ValueError, match="visible is .* was trained with"):
+    with pytest.raises(ValueError, match=r"visible is .* was trained with"):
         fitted.set_params(visible=["gaussian", "count", "gaussian", "categorical"]).fit(mixed())
 
 
@@ -264,7 +258,7 @@ def test_numeric_categories_are_given_back():
     drawn = fitted.sample(40, random_state=0)
     assert drawn.dtype == np.float64
     assert set(drawn[:, 0]) == {7, 8.5, 30}
-    with pytest.raises(ValueError, match="column 0 of X holds the category 9.0, which was not seen in fit"):
+    with pytest.raises(ValueError, match=r"column 0 of X holds the category 9\.0, which was not seen in fit"):
         fitted.score([[9.0, 0.0]])
 
 
@@ -301,8 +295,11 @@ def test_values_that_are_no_counts_are_rejected(value, words, first):
 
 
 NOT_COLUMNS = {
-    "dates": (np.arange(N).astype("datetime64[s]"), "holds the (Timestamp|datetime) .* Convert dates to numbers first"),
-    "durations": (np.arange(N).astype("timedelta64[s]"), "holds the (Timedelta|timedelta) .* Convert dates"),
+    "dates": (
+        np.arange(N).astype("datetime64[ms]"),
+        "holds the (Timestamp|datetime) .* Convert dates to numbers first",
+    ),
+    "durations": (np.arange(N).astype("timedelta64[ms]"), "holds the (Timedelta|timedelta) .* Convert dates"),
     "lists": ([[1, 2]] * N, r"holds the list \[1, 2\]\. Every cell must be a number"),
     "dictionaries": ([{"a": 1}] * N, r"holds the dict .*\. Every cell must be a number"),
 }

@@ -77,8 +77,9 @@ class Column:
         numbers = {category: float(number) for number, category in enumerate(categories)}
         codes = np.array([np.nan if each is None or each != each else numbers.get(each, -1.0) for each in self.values])
         if (codes == -1).any() and handle_unknown == "error":
+            unknown = self.values[[(codes == -1).argmax()]].tolist()[0]
             raise ValueError(
-                f"{self.place} holds the category {self.values[(codes == -1).argmax()]!r}, which was not seen in fit. "
+                f"{self.place} holds the category {unknown!r}, which was not seen in fit. "
                 "Set handle_unknown='missing' to take unknown categories for missing values."
             )
         return np.where(codes == -1, np.nan, codes)

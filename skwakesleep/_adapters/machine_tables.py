@@ -82,7 +82,7 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
     """
     check_type(X)
     values: Table
-    if is_frame(X) or _has_categories(estimator, reset=reset):
+    if is_frame(X) or has_categories(estimator.visible if reset else estimator.visible_):
         values, attributes = _read_columns(estimator, X, reset=reset)
     else:
         values, attributes = _read_numbers(estimator, X, reset=reset)
@@ -93,10 +93,17 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
     return MachineTable(values, attributes, notices + (_unobserved(values, names) if reset else []))
 
 
-def _has_categories(estimator: Any, *, reset: bool) -> bool:
-    """Return whether columns of an array are categories."""
-    kinds = estimator.visible if reset else estimator.visible_
-    return not set([kinds] if isinstance(kinds, str) else kinds).isdisjoint(NOMINAL)
+def has_categories(kinds: Any) -> bool:
+    """Return whether some of the kinds that the parameter `visible` asks for have categories."""
+    return any(kind in NOMINAL for kind in ([kinds] if isinstance(kinds, str) else kinds))
+
+
+def check_descriptions(kinds: NDArray, categories: list[Any], n_columns: int) -> None:
+    """Raise ValueError unless there is a kind for each column, and categories for those of a kind that has some."""
+    if len(kinds) != n_columns or len(categories) != n_columns:
+        raise ValueError(f"visible_ and categories_ are not of {n_columns} columns")
+    if any(isinstance(own, np.ndarray) != (kind in NOMINAL) for kind, own in zip(kinds, categories, strict=True)):
+        raise ValueError("there are categories_ of other columns than visible_ says")
 
 
 def _read_numbers(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str, Any]]:
