@@ -10,8 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep._adapters import kinds
 from skwakesleep._adapters.fitting import FitMonitor, FittingMixin, hold_out, identify_rows
-from skwakesleep._adapters.kinds import asked_kinds, check_kinds, is_auto
-from skwakesleep._adapters.machine_tables import check_descriptions, has_categories, read_machine_table
+from skwakesleep._adapters.frames import NOMINAL
+from skwakesleep._adapters.kinds import NON_NEGATIVE, asked_kinds, check_kinds, is_auto, named_kinds
+from skwakesleep._adapters.machine_tables import check_descriptions, read_machine_table
 from skwakesleep._adapters.parameters import AUTOREGRESSIVE_LAYERS, check_autoregressive, check_layer_sizes, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
@@ -576,10 +577,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = not has_categories(self.visible)
+        named = set(named_kinds(self.visible))
+        tags.input_tags.sparse = named.isdisjoint(NOMINAL)
         tags.input_tags.allow_nan = True
-        one_kind = isinstance(self.visible, str) and self.visible != "auto"
-        tags.input_tags.positive_only = one_kind and KINDS[self.visible].domain.lowest >= 0
+        tags.input_tags.positive_only = not NON_NEGATIVE.isdisjoint(named)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skwakesleep._adapters.tables import TEMPORAL, is_frame, is_missing, objects, place_of, shown, to_number
 
 # Kinds whose values are numbers of categories.
-NOMINAL = ("categorical", "ordinal")
+NOMINAL = frozenset({"categorical", "ordinal"})
 # How the names of pandas' nullable dtypes of strings begin here; the storage follows. pandas' own are without it.
 STRING = "string in "
 

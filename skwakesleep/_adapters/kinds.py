@@ -1,6 +1,6 @@
 """The kind of the columns of a table: detection, admissible values, and warnings."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ MAX_NAMED = 5
 UNIT_INTERVAL = Domain(0.0, 1.0)
 # Kinds that "auto" gives to all columns of an array, the first whose domain holds all values.
 ARRAY_KINDS = ("bernoulli", "gaussian")
+# Kinds of numbers from zero on.
+NON_NEGATIVE = frozenset({"bernoulli", "count"})
 
 
 def is_auto(visible: Any) -> bool:
@@ -33,8 +35,15 @@ def is_auto(visible: Any) -> bool:
     return isinstance(visible, str) and visible == "auto"
 
 
+def named_kinds(visible: Any) -> list[Any]:
+    """Return the kinds that the parameter `visible` names; it may be invalid."""
+    if isinstance(visible, str):
+        return [] if visible == "auto" else [visible]
+    return [kind for kind in visible if isinstance(kind, str)] if isinstance(visible, Iterable) else []
+
+
 def check_kinds(visible: Any) -> None:
-    """Raise ValueError unless the parameter `visible` names kinds of columns."""
+    """Raise ValueError unless the items of the parameter `visible` are kinds of columns."""
     for kind in [] if isinstance(visible, str) else visible:
         if not isinstance(kind, str) or kind not in KINDS:
             raise InvalidParameterError(
@@ -94,13 +103,13 @@ def in_domain(X: Table, columns: NDArray, kind: str, names: NDArray | None, *, f
         Naming a column and its value.
     """
     own = X if columns.all() else _only(X, columns)
-    if kind == "count" and (fractional := first_column(own, lambda values: values % 1 > 0)):
+    inside: Any = clipped(own, KINDS[kind].domain, names, _complaint(kind, found=found))
+    if kind == "count" and (fractional := first_column(inside, lambda values: values % 1 > 0)):
         column, values = fractional
         raise ValueError(
             f"Count columns must hold whole numbers, but {labels_of([column], names)} of X holds {values[0]}. "
             f"Round it, or set another kind: 'continuous' for real values.{_fixed(found)[1]}"
         )
-    inside: Any = clipped(own, KINDS[kind].domain, names, _complaint(kind, found=found))
     return X if inside is own else X + (inside - own)
 
 

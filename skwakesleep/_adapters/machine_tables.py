@@ -18,15 +18,16 @@ from skwakesleep._adapters.kinds import (
     kind_of_array,
     labels_of,
     measured,
+    named_kinds,
     notices_of,
 )
 from skwakesleep._adapters.table_format import TableFormat
 from skwakesleep._adapters.tables import (
     FITTED,
+    SINGLE,
     check_finite,
     check_table,
     check_type,
-    has_single_precision,
     is_frame,
     objects,
 )
@@ -82,7 +83,7 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
     """
     check_type(X)
     values: Table
-    if is_frame(X) or has_categories(estimator.visible if reset else estimator.visible_):
+    if is_frame(X) or not NOMINAL.isdisjoint(named_kinds(estimator.visible if reset else estimator.visible_)):
         values, attributes = _read_columns(estimator, X, reset=reset)
     else:
         values, attributes = _read_numbers(estimator, X, reset=reset)
@@ -91,11 +92,6 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
     for kind in dict.fromkeys(kinds):
         values = in_domain(values, kinds == kind, kind, names, found=found)
     return MachineTable(values, attributes, notices + (_unobserved(values, names) if reset else []))
-
-
-def has_categories(kinds: Any) -> bool:
-    """Return whether some of the kinds that the parameter `visible` asks for have categories."""
-    return any(kind in NOMINAL for kind in ([kinds] if isinstance(kinds, str) else kinds))
 
 
 def check_descriptions(kinds: NDArray, categories: list[Any], n_columns: int) -> None:
@@ -127,17 +123,17 @@ def _read_columns(estimator: Any, X: Any, *, reset: bool) -> tuple[NDArray, dict
     else:
         auto = is_auto(estimator.visible)
         kinds = np.array([column.kind() for column in columns], object) if auto else asked_kinds(estimator.visible, X)
-        nominal = np.isin(kinds.astype(str), NOMINAL)
-        categories = [column.categories() if own else None for column, own in zip(columns, nominal, strict=True)]
+        described = zip(columns, kinds, strict=True)
+        categories = [column.categories() if kind in NOMINAL else None for column, kind in described]
     encoded = [column.encoded(own, estimator.handle_unknown) for column, own in zip(columns, categories, strict=True)]
     values = np.stack(encoded, axis=1) if encoded else np.empty((len(X), 0))
-    single = is_frame(X) and has_single_precision(X)
-    values = check_array(values, dtype=np.float32 if single else np.float64, ensure_all_finite=False, order="C")
+    dtype = np.float32 if all(column.dtype in SINGLE for column in columns) else np.float64
+    values = check_array(values, dtype=dtype, ensure_all_finite=False, order="C")
     check_finite(values, [column.name for column in columns], allow_nan=True)
-    described = {name: value for name, value in vars(draft).items() if name in FITTED}
+    attributes = {name: value for name, value in vars(draft).items() if name in FITTED}
     if reset:
-        described |= {"categories_": categories, "_format": TableFormat.of(X, columns)}
-    return values, {**described, "visible_": kinds}
+        attributes |= {"categories_": categories, "_format": TableFormat.of(X, columns)}
+    return values, {**attributes, "visible_": kinds}
 
 
 def _objects_of(draft: Any, X: Any, reset: bool) -> NDArray:
