@@ -8,14 +8,16 @@ from skwakesleep._version import __version__
 if TYPE_CHECKING:
     from skwakesleep._amortised_wake_sleep import AmortisedWakeSleep
     from skwakesleep._engine.posterior.certification import Certificate
+    from skwakesleep._helmholtz_imputer import HelmholtzImputer
     from skwakesleep._helmholtz_machine import HelmholtzMachine
 
-__all__ = ["AmortisedWakeSleep", "Certificate", "HelmholtzMachine", "__version__"]
+__all__ = ["AmortisedWakeSleep", "Certificate", "HelmholtzImputer", "HelmholtzMachine", "__version__"]
 
 # Estimators are imported on first use, so that one does not import the dependencies of the other.
 _HOMES = {
     "AmortisedWakeSleep": "skwakesleep._amortised_wake_sleep",
     "Certificate": "skwakesleep._engine.posterior.certification",
+    "HelmholtzImputer": "skwakesleep._helmholtz_imputer",
     "HelmholtzMachine": "skwakesleep._helmholtz_machine",
 }
 

@@ -13,6 +13,7 @@ from skwakesleep._adapters.parameters import check_certification, check_n_sample
 from skwakesleep._adapters.sklearn_compat import output_library
 from skwakesleep._adapters.tables import check_matrix, is_frame
 from skwakesleep._adapters.threads import limited_threads
+from skwakesleep._conditioning import ConditioningMixin
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.rows import Rows
@@ -27,7 +28,7 @@ MIN_EFFECTIVE_SIZE = 2.0
 MIN_ROWS_TO_WARN = 10
 
 
-class FittedMachineMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
+class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
     """Parameters, features, densities and samples of a machine that was fitted.
 
     The estimator has a `FittedMachine` as its attribute ``_fitted``, and the parameters `n_score_particles` and

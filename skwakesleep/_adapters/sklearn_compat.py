@@ -4,6 +4,8 @@ from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
+from sklearn.utils import _safe_indexing as select_columns  # noqa: F401
+
 # "as" marks names that other modules import from here.
 from sklearn.utils._indexing import _get_column_indices as column_indices  # noqa: F401
 from sklearn.utils._missing import is_pandas_na as is_pandas_na
@@ -13,6 +15,8 @@ from sklearn.utils._param_validation import InvalidParameterError as InvalidPara
 from sklearn.utils._param_validation import StrOptions as StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints as validate_parameter_constraints
 from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in  # noqa: F401
+from sklearn.utils.validation import _num_samples as num_samples  # noqa: F401
 
 HAS_CALLBACKS = find_spec("sklearn.callback") is not None
 

@@ -340,6 +340,15 @@ def test_units_between_cells_lead_to_the_nearest():
     np.testing.assert_array_equal(codec.decode(0.9 * units + 0.1 * units[[2]], None)[:, 0], np.arange(5))
 
 
+@each_kind
+def test_units_lead_to_no_cell_that_a_column_does_not_have(kind):
+    codec = codec_of(kind, *EXAMPLES[kind].values())
+    decoded = codec.decode(np.zeros((1, codec.n_units)), None).astype(float)
+    assert np.isfinite(decoded).all()
+    assert (codec.cells(decoded) < codec.grid.n_cells).all()
+    assert np.isfinite(codec.log_base(decoded)).all()
+
+
 def drawn_in_cell(codec, cell, n_draws):
     cells = np.full((n_draws, 1), cell)
     return codec.values(cells, FineNoise(np.random.default_rng(1)))[:, 0]

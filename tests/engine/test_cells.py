@@ -187,6 +187,14 @@ def test_frequencies_of_cells(noise, dtype, sampled):
     assert p_value(0.07) < SMALLEST_P  # negative control
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_threshold_gives_the_last_cell(dtype):
+    """Not one of the padding, to which sums of probabilities may round."""
+    natural, out = np.zeros((1, 1, N_UNITS), dtype), np.empty((1, 1, N_UNITS), dtype)
+    FAMILY.decide(natural, np.ones((1, 1, len(SIZES)), dtype), out)
+    np.testing.assert_allclose(out[0, 0], UNITS[-1], rtol=1e-6)
+
+
 # ---------------------------------------------------------------------- groups
 
 

@@ -111,6 +111,58 @@ def test_columns_without_units(kinds, autoregressive):
     np.testing.assert_array_equal(machine.columns.decode(units[:, 0])[:, [0, 3]], 0)
 
 
+@pytest.mark.parametrize("kind", ["categorical", "ordinal", "count", "continuous"])
+def test_tables_of_constant_columns(kind):
+    table = np.where(np.eye(9, 2) > 0, np.nan, 3 * (kind == "continuous"))
+    machine = Machine(Columns.of_table([kind] * 2, table), [3])
+    assert machine.columns.n_units == 0
+    flat = np.random.default_rng(16).normal(size=machine.layout.size)
+    X = with_all_holes(table[5])
+    expected = table_oracle.log_likelihood(machine, flat, X)
+    np.testing.assert_allclose(score(machine, flat, X).log_likelihood, expected, atol=1e-8)
+
+
+# ---------------------------------------------------------------------- inputs
+
+
+@pytest.mark.parametrize("kinds", TABLES.values(), ids=TABLES)
+def test_the_recognition_network_sees_means_and_indicators_of_missing_values(kinds):
+    machine, _, table = table_machine(kinds, (3,), 13)
+    observed = np.where(np.arange(len(table)) % 2, np.nan, table[:, 1])
+    machine = Machine(Columns.of_table(kinds, np.column_stack([table[:, 0], observed, table[:, 2:]])), [3])
+    assert machine.columns.with_holes.tolist() == [1]
+    for some in (with_all_holes(table[3]), table[:5]):
+        batch = Rows(some, machine.columns, np.float64, NumpyBackend()).take(np.arange(len(some)))
+        expected = [table_oracle.root_of(machine.columns, row) for row in some]
+        np.testing.assert_allclose(batch.root[:, 0], expected, atol=1e-12)
+        assert (batch.missing is None) == (not np.isnan(some).any())
+
+
+@pytest.mark.parametrize("autoregressive", [(), ("visible",)], ids=["plain", "autoregressive"])
+def test_missing_units_say_nothing_about_hidden_units(autoregressive):
+    """The log-odds are those of a machine whose missing columns have no weights."""
+    machine, flat, table = table_machine(TABLES["mixed"], (3,), 14, autoregressive=autoregressive)
+    columns = machine.columns
+    missing = columns.of_units(np.array([[True, False, True, False]]))[:, np.newaxis]
+    units = columns.encode(table[5:6].copy())[:, np.newaxis]
+    target = units if autoregressive else np.where(missing, 0, units)
+    parent = np.random.default_rng(15).integers(2, size=(1, 7, 3)).astype(float)
+
+    def log_odds(missing):
+        of_parent, of_target = np.zeros_like(parent), np.zeros((1, 7, columns.n_units))
+        layer = machine.bind(flat, NumpyBackend()).generative.layers[-1]
+        log_prob = layer.add_log_odds(parent, target, of_parent, of_target if autoregressive else None, missing)
+        np.testing.assert_allclose(log_prob, layer.log_prob(parent, target, missing), rtol=1e-12)
+        np.testing.assert_allclose(log_prob, layer.evaluate(parent, target, missing).log_prob, rtol=1e-12)
+        return of_parent
+
+    actual = log_odds(missing)
+    visible = machine.views(flat).generative[-1]
+    visible["weights"][:, missing[0, 0]] = 0
+    assert np.abs(actual).min() > 1e-3
+    np.testing.assert_allclose(actual, log_odds(None), atol=1e-12)
+
+
 # ---------------------------------------------------------------------- estimates
 
 

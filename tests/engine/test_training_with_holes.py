@@ -94,6 +94,7 @@ def test_the_generative_gradient_is_the_slope_of_the_likelihood_of_observed_valu
     gradients, bounds = sampled_gradients(machine, flat, X, "wake", 3000)
     assert largest_z(gradients[:, part], expected) < THRESHOLD
     assert largest_z(gradients[:, part], 1.1 * expected) > THRESHOLD  # negative control
+    assert (gradients[:, ~free_parameters(machine, flat)] == 0).all()
     assert bounds.mean() == pytest.approx(likelihood(flat), abs=0.03)
 
 

@@ -78,7 +78,7 @@ class Columns:
     blocks : dict of str to Block
         Blocks by the name of their kind. Each column is in one of them.
     with_holes : sequence of int, default=()
-        Columns with missing values, for which the recognition network has indicators.
+        Columns with missing values, for which the recognition network has indicators if they have units.
 
     Attributes
     ----------
@@ -98,7 +98,6 @@ class Columns:
 
     def __init__(self, blocks: dict[str, Block], with_holes: Sequence[int] | NDArray = ()) -> None:
         self.blocks = blocks
-        self.with_holes = np.asarray(with_holes, np.intp)
         self.runs: list[Run] = []
         start = 0
         for kind, block in blocks.items():
@@ -111,6 +110,8 @@ class Columns:
         self.order = np.concatenate([run.columns for run in self.runs])
         self.log_volume = float(np.concatenate([run.codec.log_volume for run in self.runs]).sum())
         self.uses_natural = any(run.family.uses_natural for run in self.runs)
+        # A column without units has no indicator: it always has the same value.
+        self.with_holes = np.intersect1d(np.asarray(with_holes, np.intp), self._column_of_unit)
         self.are_units = np.array_equal(self._column_of_unit, np.arange(self.n_columns))
 
     @classmethod
@@ -243,7 +244,7 @@ class Columns:
 
     @cached_property
     def _first_unit(self) -> NDArray:
-        """A unit of each column; columns with one cell have none and get any."""
+        """A unit of each column that has one."""
         units = np.zeros(self.n_columns, np.intp)
         units[self._column_of_unit[::-1]] = np.arange(self.n_units)[::-1]
         return units

@@ -86,7 +86,7 @@ class Conditional(NamedTuple):
         if units is not None:
             drawn = units[row, chosen]
         elif missing is None:
-            drawn = np.broadcast_to(self.rows.units, (*chosen.shape, self.rows.units.shape[-1]))
+            drawn = np.repeat(self.rows.units, n_draws, axis=1)
         else:
             parents = states[row if len(states) > 1 else 0, chosen]
             drawn = self.visible.complete(parents, self.rows.units, missing, noise)
