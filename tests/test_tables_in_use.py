@@ -14,7 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 
 from skwakesleep import HelmholtzMachine
+from skwakesleep._adapters.sklearn_compat import HAS_CALLBACKS
 from skwakesleep._adapters.table_format import TableFormat
+from skwakesleep.callbacks import ScoreMonitor
 
 N = 30
 RNG = np.random.default_rng(0)
@@ -172,6 +174,17 @@ def test_machine_in_a_pipeline_reads_the_frames_of_a_column_transformer(library)
     assert list(features.columns) == ["helmholtzmachine0", "helmholtzmachine1"]
 
 
+@pytest.mark.skipif(not HAS_CALLBACKS, reason="scikit-learn has no callbacks before version 1.9")
+def test_callbacks_get_the_table_of_the_user():
+    class TrainingScores(ScoreMonitor):
+        def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+            self.scores_.append(fitted_estimator.score(X))
+
+    monitor = TrainingScores(None)
+    fitted = machine().set_callbacks(monitor).fit(frame())
+    assert monitor.scores_[-1] == fitted.score(frame())
+
+
 # ---------------------------------------------------------------------- tables given back
 
 
@@ -194,6 +207,18 @@ def test_the_index_of_hidden_values_is_kept():
     hidden = fitted.transform(X)
     assert fitted.inverse_transform(hidden).index.equals(X.index)
     assert fitted.inverse_transform(hidden.to_numpy()).index.equals(frame().index)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_imputed_tables_are_given_back_as_they_came_in(library):
+    holes = {"n": [None, *COUNTS[1:].tolist()], "word": [*WORDS[:-1], None]}
+    X = frame(library, **holes)
+    fitted = machine().fit(X)
+    for filled in (fitted.impute(X), *fitted.impute_draws(X, 2, random_state=0)):
+        assert list(filled.dtypes) == list(X.dtypes)
+        assert filled[:-1][1:].equals(X[:-1][1:])
+        assert filled["word"].to_list()[-1] in ("yes", "no")
+        assert 0 <= filled["n"][0] <= COUNTS.max() + 1
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
