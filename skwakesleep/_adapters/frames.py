@@ -129,7 +129,7 @@ def _of_pandas(name: Any, series: Any) -> Column:
     if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
         kind = "bool" if types.is_bool_dtype(dtype) else "int" if types.is_integer_dtype(dtype) else "float"
         return Column(name, str(dtype), kind, series.to_numpy(dtype=np.float64, na_value=np.nan))
-    cells = [None if missing else cell for cell, missing in zip(series, series.isna(), strict=True)]
+    cells = np.where(series.isna(), None, series.to_numpy(dtype=object)).tolist()
     if isinstance(dtype, pandas.CategoricalDtype):
         return _of_cells(name, "category", cells, dtype.categories.tolist(), is_ordered=bool(dtype.ordered))
     return _of_cells(name, f"{STRING}{dtype.storage}" if str(dtype) == "string" else str(dtype), cells)
@@ -149,7 +149,7 @@ def _of_cells(
 ) -> Column:
     """Return the column of a list of Python objects."""
     cells = [None if is_missing(cell) else cell for cell in cells]
-    present = [cell for cell in cells if cell is not None]
+    present = [cell for cell in _distinct(cells) if cell is not None]
     _check_cells(present, place_of(name), may_mix=levels is not None)
     if levels is not None or all(isinstance(cell, str) for cell in present):
         return Column(name, dtype, "word", _array_of(cells), levels, is_ordered)
@@ -173,6 +173,14 @@ def _check_cells(cells: list[Any], place: str, *, may_mix: bool) -> None:
             f"Expected numbers or words, but {place} holds both: {shown(word)} and {shown(other)}. Convert all its "
             "cells to words, for instance by astype(str), or all to numbers."
         )
+
+
+def _distinct(cells: list[Any]) -> list[Any]:
+    """Return the cells without repetitions, if they can be compared; equal numbers of other types may be missing."""
+    try:
+        return list(dict.fromkeys(cells))
+    except TypeError:  # lists, for instance
+        return cells
 
 
 def _array_of(cells: list[Any]) -> NDArray:
