@@ -176,7 +176,7 @@ def _check_cells(cells: list[Any], place: str, *, may_mix: bool) -> None:
 
 
 def _distinct(cells: list[Any]) -> list[Any]:
-    """Return the cells without repetitions, if they can be compared; equal numbers of other types may be missing."""
+    """Return the cells without repetitions, if they can be compared: one of those that are equal, such as 1 and 1.0."""
     try:
         return list(dict.fromkeys(cells))
     except TypeError:  # lists, for instance
