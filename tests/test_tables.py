@@ -41,7 +41,16 @@ def polars_frame(columns):
 
 def levels(*categories, ordered=False):
     """Return a function that makes a dtype of pandas."""
-    return lambda: pytest.importorskip("pandas").CategoricalDtype(categories, ordered)
+
+    def dtype_with_levels():
+        return pytest.importorskip("pandas").CategoricalDtype(categories, ordered)
+
+    return dtype_with_levels
+
+
+def arrow_strings():
+    """Return Arrow's dtype of strings, whose name is also that of a dtype of pandas."""
+    return pytest.importorskip("pandas").ArrowDtype(pytest.importorskip("pyarrow").string())
 
 
 FLAGS, HOLEY_FLAGS = [True, False] * (N // 2), [True, None, False, True] * (N // 4)
@@ -75,6 +84,7 @@ PANDAS = [
     (HOLEY_WORDS, "string[python]", "categorical"),
     (HOLEY_WORDS, "string[pyarrow]", "categorical"),
     (HOLEY_WORDS, "large_string[pyarrow]", "categorical"),
+    (HOLEY_WORDS, arrow_strings, "categorical"),
     (HOLEY_WORDS, "category", "categorical"),
     (HOLEY_WORDS, levels("b", "unused", "a"), "categorical"),
     (HOLEY_WORDS, levels("b", "unused", "a", ordered=True), "ordinal"),
@@ -113,7 +123,9 @@ def assert_domain_is_kept(given_back, X):
 @pytest.mark.parametrize(
     ("library", "values", "dtype", "kind"),
     CASES,
-    ids=[f"{library}, {dtype if isinstance(dtype, str) else 'levels'}, {kind}" for library, _, dtype, kind in CASES],
+    ids=[
+        f"{library}, {dtype if isinstance(dtype, str) else dtype.__name__}, {kind}" for library, _, dtype, kind in CASES
+    ],
 )
 def test_columns_are_read_and_given_back(library, values, dtype, kind):
     make = {"pandas": pandas_frame, "polars": polars_frame}[library]
