@@ -59,37 +59,43 @@ def cell_of(column: Column, value: float) -> int:
     """Return the cell of a value; the first or the last one of a value beyond the data."""
     if column.kind in ("categorical", "ordinal"):
         return int(value)
-    edges = inner_edges(column)
-    return sum(value > edge for edge in edges[1:-1])
+    return int(column.codec.cell_of[column.number, interval_of(column, value)])
+
+
+def interval_of(column: Column, value: float) -> int:
+    """Return the interval of a value; the first or the last one of a value beyond the data."""
+    return sum(value > edge for edge in inner_edges(column)[1:-1])
 
 
 def inner_edges(column: Column) -> np.ndarray:
     """Return the edges of a column's own intervals."""
-    return column.codec.edges[column.number, : len(cell_table(column.codec, column.number)[0]) + 1]
+    edges = column.codec.edges[column.number]
+    return edges[np.isfinite(edges)]
 
 
 def log_within(column: Column, value: float) -> float:
     """Return the log-density (of counts the log-probability) of a value given its cell."""
     if column.kind in ("categorical", "ordinal"):
         return 0.0
-    edges, tail = inner_edges(column), column.codec.tail[column.number]
+    edges, tail, interval = inner_edges(column), column.codec.tail[column.number], interval_of(column, value)
+    shares, cells = column.codec.shares[column.number], column.codec.cell_of[column.number]
+    log_share = np.log(shares[interval] / shares[cells == cells[interval]].sum())
     lowest, highest = edges[0], edges[-1]
     half_range = (highest - lowest) / 2
     whole = column.kind == "count"
     if value > highest and whole:
         ratio = np.exp(-1 / half_range)
-        return np.log(tail * (1 - ratio) * ratio ** (value - highest - 0.5))
+        return log_share + np.log(tail * (1 - ratio) * ratio ** (value - highest - 0.5))
     if value < lowest and whole:
-        return np.log(tail / (lowest + 0.5))  # each whole number from zero on has the same probability
+        return log_share + np.log(tail / (lowest + 0.5))  # each whole number from zero on has the same probability
     if value > highest or value < lowest:
-        return np.log(tail / half_range) - max(value - highest, lowest - value) / half_range
-    cell = cell_of(column, value)
+        return log_share + np.log(tail / half_range) - max(value - highest, lowest - value) / half_range
     kept = 1.0
-    if cell == len(edges) - 2:
+    if interval == len(edges) - 2:
         kept -= tail
-    if cell == 0 and not (whole and lowest < 0):
+    if interval == 0 and not (whole and lowest < 0):
         kept -= tail
-    return np.log(kept / (edges[cell + 1] - edges[cell]))
+    return log_share + np.log(kept / (edges[interval + 1] - edges[interval]))
 
 
 # ---------------------------------------------------------------------- one column of any kind

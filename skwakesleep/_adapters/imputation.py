@@ -18,7 +18,7 @@ def without_value(X: Any, missing: Any) -> Any:
         return X
     if not is_frame(X):
         table = objects(X) if isinstance(X, Sequence) else np.asarray(X)
-        blank = None if table.dtype == object else np.nan
+        blank: Any = None if table.dtype == object else np.nan
         return np.where(table == missing, blank, table)
     if hasattr(X, "mask"):
         return X.mask(missing == X)

@@ -30,8 +30,8 @@ CLASS = "skwakesleep class"
 CONSTRUCTED = {
     "amortised-fit": "skwakesleep._engine.amortised.state.Fit",
     "categories": "skwakesleep._engine.machine.cell_codecs.Categories",
-    "counts": "skwakesleep._engine.machine.cell_codecs.Counts",
-    "intervals": "skwakesleep._engine.machine.cell_codecs.Intervals",
+    "counts": "skwakesleep._engine.machine.interval_codecs.Counts",
+    "intervals": "skwakesleep._engine.machine.interval_codecs.Intervals",
     "levels": "skwakesleep._engine.machine.cell_codecs.Levels",
     "block": "skwakesleep._engine.machine.columns.Block",
     "blowfly-dynamics": "skwakesleep.simulators._blowfly.BlowflyDynamics",

@@ -12,8 +12,9 @@ from scipy.special import ndtri
 from scipy.stats import kstest
 
 from skwakesleep._engine.arrays.random import FineNoise
-from skwakesleep._engine.machine.cell_codecs import PSEUDO_COUNT, Intervals
+from skwakesleep._engine.machine.cell_codecs import PSEUDO_COUNT
 from skwakesleep._engine.machine.columns import KINDS
+from skwakesleep._engine.machine.interval_codecs import Intervals
 from tests.oracle import frequency_p_value
 
 RNG = np.random.default_rng(4)
@@ -183,7 +184,7 @@ def test_the_density_falls_off_beyond_the_data():
 
 def test_tails_weigh_as_much_as_one_of_the_rows_and_two_more():
     codec = alone("continuous", "normal")
-    shares = codec.probabilities[0]
+    shares = codec.shares[0]
     edges = edges_of(codec)
     half_range = (edges[-1] - edges[0]) / 2
     above = np.exp(log_base(codec, np.array([edges[-1] + 1e-9 * half_range]))) * half_range
@@ -203,13 +204,14 @@ def test_a_common_value_has_an_interval_as_wide_as_the_resolution():
     assert numbers[0] == 0 < numbers[1]
 
 
-def test_intervals_have_about_equally_many_rows():
+def test_cells_have_about_equally_many_rows():
     values = RNG.normal(size=6400)
     codec = codec_of("continuous", values)
+    assert len(np.unique(codec._intervals(values[:, np.newaxis]))) > 400
     n_rows = np.bincount(cells_of(codec, values))
-    np.testing.assert_allclose(codec.probabilities[0], (n_rows + PSEUDO_COUNT) / (n_rows + PSEUDO_COUNT).sum())
-    assert len(n_rows) == 32
-    np.testing.assert_array_equal(n_rows, 200)
+    np.testing.assert_allclose(codec.probabilities[0], n_rows / 6400)
+    assert len(n_rows) <= 32
+    assert n_rows.min() > 150
 
 
 @pytest.mark.parametrize("name", ["count", "continuous"])
@@ -219,8 +221,16 @@ def test_the_rows_of_each_interval_are_counted(name):
         values = values[~np.isnan(values)]
         if len(values):
             codec = codec_of(name, values)
-            n_rows = np.bincount(cells_of(codec, values), minlength=codec.grid.n_cells[0]) + PSEUDO_COUNT
-            np.testing.assert_allclose(codec.probabilities[0], n_rows / n_rows.sum())
+            n_intervals = (codec.shares[0] > 0).sum()
+            n_rows = np.bincount(codec._intervals(values[:, np.newaxis])[:, 0], minlength=n_intervals)
+            n_rows = np.maximum(n_rows, PSEUDO_COUNT)  # of an empty interval between common values
+            np.testing.assert_allclose(codec.shares[0, :n_intervals], n_rows / n_rows.sum())
+
+
+def test_an_empty_interval_is_between_common_values():
+    codec = codec_of("count", [0, 6] * 50)
+    assert np.exp(log_base(codec, np.array([6.0])))[0] == pytest.approx(0.5, abs=0.02)
+    assert np.exp(log_base(codec, np.array([3.0])))[0] < 0.002
 
 
 def test_values_that_differ_by_rounding_errors_are_one_value():
@@ -356,8 +366,9 @@ def drawn_in_cell(codec, cell, n_draws):
 
 def test_values_are_drawn_uniformly_in_their_interval():
     codec = alone("continuous", "normal")
-    low, high = edges_of(codec)[4:6]
     draws = drawn_in_cell(codec, 4, 20_000)
+    low, high = codec.extents[:, 0, np.flatnonzero(codec.cell_of[0] == 4)[0]]
+    draws = draws[draws <= high]
     assert kstest((draws - low) / (high - low), "uniform").pvalue > 1e-3
     assert kstest((draws - low) / (high - low) * 1.03, "uniform").pvalue < 1e-3  # negative control
 
@@ -367,10 +378,25 @@ def test_whole_numbers_are_drawn_uniformly_in_their_interval():
     low, high = edges_of(codec)[3:5]
     numbers = np.arange(low + 0.5, high)
     assert len(numbers) > 2
-    draws = drawn_in_cell(codec, 3, 40_000)
-    assert frequency_p_value((draws - numbers[0]).astype(int), np.full(len(numbers), 1 / len(numbers))) > 1e-3
+    draws = drawn_in_cell(codec, codec.cell_of[0, 3], 80_000)
+    draws = (draws[(draws > low) & (draws < high)] - numbers[0]).astype(int)
+    assert frequency_p_value(draws, np.full(len(numbers), 1 / len(numbers))) > 1e-3
     skewed = np.linspace(0.97, 1.03, len(numbers)) / len(numbers)  # negative control
-    assert frequency_p_value((draws - numbers[0]).astype(int), skewed) < 1e-3
+    assert frequency_p_value(draws, skewed) < 1e-3
+
+
+def test_intervals_of_a_cell_are_drawn_by_their_shares():
+    values = RNG.choice(
+        [0.0, 1.0, 2.0, 5.0, 9.0, *range(20, 80)], p=[0.5, 0.1, 0.05, 0.03, 0.02, *[0.3 / 60] * 60], size=4000
+    )
+    codec = codec_of("count", values)
+    cell = int(np.argmax(np.bincount(codec.cell_of[0])))
+    intervals = np.flatnonzero((codec.cell_of[0] == cell) & (codec.shares[0] > 0))
+    assert len(intervals) > 1
+    drawn = codec._intervals(drawn_in_cell(codec, cell, 20_000)[:, np.newaxis])[:, 0]
+    shares = codec.shares[0, intervals] / codec.shares[0, intervals].sum()
+    assert frequency_p_value(drawn - intervals[0], shares) > 1e-3
+    assert frequency_p_value(drawn - intervals[0], shares[::-1] * 0.9 + 0.1 * shares) < 1e-3  # negative control
 
 
 def test_the_cells_of_the_first_rows_serve_all():

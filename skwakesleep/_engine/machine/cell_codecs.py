@@ -9,20 +9,12 @@ from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.codecs import AffineMap, Examples, States
 from skwakesleep._engine.machine.families import Domain, Grid
 from skwakesleep._engine.machine.holes import observed_values
-from skwakesleep._engine.machine.moments import ROUNDING_ULPS
 
 # Added to the number of rows in each cell (Jeffreys' prior), so that no cell is impossible.
 PSEUDO_COUNT = 0.5
 # Degree of the polynomials by which a machine changes the distribution of an ordered column. With 2 to 4, held-out
 # scores of six tables differed by less than .1 nats; with 6 and more, small tables overfit.
 DEGREE = 3
-# Largest number of intervals of a column, and smallest number of rows in one.
-MAX_INTERVALS, MIN_ROWS = 32, 10
-# A value with at least this multiple of the rows of an interval has an interval of its own, as wide as the resolution
-# of the column: zeros among positive amounts, say.
-COMMON = 3
-# Distance from the data, in half ranges, at which the log-density ends to fall: it stays finite in single precision.
-LARGEST_DISTANCE = 1e9
 
 
 class CellCodec:
@@ -197,140 +189,6 @@ class Levels(Categories):
         return cls(category_shares(table), DEGREE)
 
 
-class Intervals(CellCodec):
-    """Real values, in intervals with about equally many rows. Units are polynomials of normal scores.
-
-    The density within an interval is constant. Beyond the values in the data it falls off exponentially; samples stay
-    within the range of the data.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_columns, n_intervals)
-        Share of the rows in each interval.
-    degree : int
-        Degree of the polynomials.
-    edges : ndarray of shape (n_columns, n_intervals + 1)
-        Bounds of the intervals; infinite for those that a column does not have.
-    centers : ndarray of shape (n_columns, n_intervals)
-        Means of the values in each interval.
-    tail : ndarray of shape (n_columns,)
-        Probability, given the first or the last interval, of values beyond the data.
-    """
-
-    domain = Domain(-np.inf, np.inf)
-    is_density = True
-    is_whole = False
-
-    def __init__(self, probabilities: NDArray, degree: int, edges: NDArray, centers: NDArray, tail: NDArray) -> None:
-        self.degree = degree
-        super().__init__(probabilities, polynomials(probabilities, degree))
-        self.edges = edges
-        self.centers = centers
-        self.tail = tail
-        self._last_cell = self.grid.n_cells - 1
-        self._lowest, self._highest = edges[:, 0], edges[self._column, self._last_cell + 1]
-
-    @classmethod
-    def of_table(cls, table: NDArray | sparse.csr_array) -> "Intervals":
-        """Return the codec for the columns of a table, whose missing values are NaN.
-
-        Raises
-        ------
-        OverflowError
-            If the values of a column are too far apart for float64; the argument is the number of the column.
-        """
-        present = [_finite(observed_values(table, column), column) for column in range(table.shape[1])]
-        parts = [intervals(values, is_whole=cls.is_whole) for values in present]
-        counts, centers = np.zeros((2, len(parts), max(len(counts) for _, counts, _ in parts)))
-        edges = np.full((len(parts), counts.shape[1] + 1), np.inf)
-        for column, (own_edges, own_counts, own_centers) in enumerate(parts):
-            edges[column, : len(own_edges)] = own_edges
-            counts[column, : len(own_counts)] = own_counts + PSEUDO_COUNT
-            centers[column, : len(own_centers)] = own_centers
-        tail = np.array([1 / (max(len(values), 1) + 2) for values in present])
-        return cls(counts / counts.sum(axis=1, keepdims=True), DEGREE, edges, centers, tail)
-
-    def cells(self, columns: NDArray) -> NDArray:
-        """Return the interval of each value, or the nearest one."""
-        cells = (np.nan_to_num(columns)[..., np.newaxis] > self.edges[:, 1:-1]).sum(axis=-1)
-        return np.minimum(cells, self._last_cell)
-
-    def log_density(self, columns: NDArray, cells: NDArray) -> NDArray:
-        """Return the log-density of each value given its interval."""
-        width = self.edges[self._column, cells + 1] - self.edges[self._column, cells]
-        n_tails = np.add((cells == 0) & self._has_lower_tail, cells == self._last_cell, dtype=int)
-        scale = (self._highest - self._lowest) / 2
-        with np.errstate(over="ignore"):
-            largest = LARGEST_DISTANCE * scale
-            below, above = (
-                np.clip(beyond, -largest, largest) for beyond in (self._lowest - columns, columns - self._highest)
-            )
-        inside = np.log1p(-n_tails * self.tail) - np.log(width)
-        return np.where(
-            below > 0, self._log_below(below, scale), np.where(above > 0, self._log_above(above, scale), inside)
-        )
-
-    @property
-    def _has_lower_tail(self) -> NDArray | bool:
-        return True
-
-    def _log_below(self, distance: NDArray, scale: NDArray) -> NDArray:
-        """Return the log-density at a distance below the first interval."""
-        return np.log(self.tail) - np.log(scale) - distance / scale
-
-    def _log_above(self, distance: NDArray, scale: NDArray) -> NDArray:
-        """Return the log-density at a distance above the last interval."""
-        return np.log(self.tail) - np.log(scale) - distance / scale
-
-    def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
-        """Return a value in each interval: drawn, or without noise the middle."""
-        low, high = self.edges[self._column, cells], self.edges[self._column, cells + 1]
-        place = 0.5 if noise is None else noise.uniform(cells.shape, np.dtype(np.float64))
-        return low + place * (high - low)
-
-    def best(self, probabilities: NDArray) -> NDArray:
-        """Return the mean."""
-        return (probabilities * self.centers).sum(axis=-1)
-
-    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
-        """Return the quantile, by linear interpolation within an interval."""
-        cumulative = np.cumsum(probabilities, axis=-1)
-        cells = cell_of_level(cumulative, level)
-        above, own = (
-            np.take_along_axis(part, cells[..., np.newaxis], axis=-1)[..., 0] for part in (cumulative, probabilities)
-        )
-        low, high = self.edges[self._column, cells], self.edges[self._column, cells + 1]
-        return high - np.clip((above - level) / own, 0, 1) * (high - low)
-
-
-class Counts(Intervals):
-    """Whole numbers from zero on, in intervals with about equally many rows."""
-
-    domain = Domain(0.0, np.inf)
-    is_density = False
-    is_whole = True
-
-    @property
-    def _has_lower_tail(self) -> NDArray:
-        return self._lowest > 0
-
-    def _log_below(self, distance: NDArray, scale: NDArray) -> NDArray:
-        with np.errstate(divide="ignore"):  # no whole number is below the first interval
-            return np.broadcast_to(np.log(self.tail) - np.log(np.maximum(self._lowest + 0.5, 0)), distance.shape)
-
-    def _log_above(self, distance: NDArray, scale: NDArray) -> NDArray:
-        # Geometric, with the same scale.
-        return np.log(self.tail) + np.log(-np.expm1(-1 / scale)) - (distance - 0.5) / scale
-
-    def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
-        """Return a whole number in each interval: drawn, or without noise the middle."""
-        return np.floor(super().values(cells, noise) + 0.5)
-
-    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
-        """Return the quantile, a whole number."""
-        return np.floor(super().quantile(probabilities, level) + 0.5)
-
-
 def cell_of_level(cumulative: NDArray, level: float) -> NDArray:
     """Return the first cell whose cumulative probability reaches a level of the total."""
     return (cumulative < level * cumulative[..., -1:]).sum(axis=-1)
@@ -344,56 +202,6 @@ def category_shares(table: NDArray | sparse.csr_array) -> NDArray:
     for own, n_rows in zip(counts, n_rows_by_number, strict=True):
         own[: len(n_rows)] = n_rows + PSEUDO_COUNT
     return counts / counts.sum(axis=1, keepdims=True)
-
-
-def intervals(values: NDArray, *, is_whole: bool) -> tuple[NDArray, NDArray, NDArray]:
-    """Return the edges of intervals with about equally many values each, their numbers of values, and the means.
-
-    Edges are halfway between neighboring values. The resolution of a column is the median gap between them.
-    """
-    if not len(values):
-        return np.array([-0.5, 0.5]), np.ones(1), np.zeros(1)
-    distinct, counts = _distinct(values)
-    half = np.maximum(0.5, ROUNDING_ULPS * np.spacing(np.abs(distinct).max()))
-    if len(distinct) > 1 and not is_whole:
-        half = np.median(np.diff(distinct)) / 2
-    share = max(len(values) / MAX_INTERVALS, MIN_ROWS)
-    starts = _starts(counts, share)
-    n_values, n_distinct = np.add.reduceat(counts, starts), np.diff([*starts, len(distinct)])
-    is_common = (n_distinct == 1) & (n_values >= COMMON * share)
-    left, right = distinct[starts[1:] - 1], distinct[starts[1:]]
-    middle = left + (right - left) / 2
-    middle = np.floor(middle) + 0.5 if is_whole else middle
-    edges = np.where(is_common[:-1], np.minimum(middle, left + half), middle)
-    edges = np.where(is_common[1:] & ~is_common[:-1], np.maximum(middle, right - half), edges)
-    means = np.add.reduceat(distinct * (counts / len(values)), starts) / (n_values / len(values))
-    return np.array([distinct[0] - half, *edges, distinct[-1] + half]), n_values, means
-
-
-def _finite(values: NDArray, column: int) -> NDArray:
-    """Return values whose distances are finite; raise OverflowError with the number of the column otherwise."""
-    if len(values) and not np.isfinite(float(values.max()) - float(values.min())):
-        raise OverflowError(column)
-    return values
-
-
-def _distinct(values: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the values that differ by more than rounding errors, and their numbers."""
-    distinct, counts = np.unique(values.astype(np.float64), return_counts=True)
-    ulps = np.spacing(np.abs(distinct).astype(values.dtype)).astype(np.float64)
-    first = np.flatnonzero(np.diff(distinct, prepend=-np.inf) > ROUNDING_ULPS * ulps)
-    return distinct[first], np.add.reduceat(counts, first)
-
-
-def _starts(counts: NDArray, share: float) -> NDArray:
-    """Return the first of each group of neighboring values that together have the share of the rows of an interval."""
-    starts, total = [0], 0
-    for number, count in enumerate(counts):
-        if total and (count >= share or total >= share):
-            starts.append(number)
-            total = 0
-        total += count
-    return np.array(starts)
 
 
 def polynomials(probabilities: NDArray, degree: int) -> NDArray:

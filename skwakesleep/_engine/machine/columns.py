@@ -10,10 +10,11 @@ from scipy import sparse
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
-from skwakesleep._engine.machine.cell_codecs import Categories, Counts, Intervals, Levels
+from skwakesleep._engine.machine.cell_codecs import Categories, Levels
 from skwakesleep._engine.machine.codecs import Codec, Standardization, States, UnitInterval
 from skwakesleep._engine.machine.families import Bernoulli, Cells, ColumnFamily, Domain, Gaussian, Group
 from skwakesleep._engine.machine.holes import columns_with_holes
+from skwakesleep._engine.machine.interval_codecs import Counts, Intervals
 from skwakesleep._engine.training.layout import Shapes, Views
 
 
