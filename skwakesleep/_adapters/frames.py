@@ -129,7 +129,7 @@ def _of_pandas(name: Any, series: Any) -> Column:
     if types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype):
         kind = "bool" if types.is_bool_dtype(dtype) else "int" if types.is_integer_dtype(dtype) else "float"
         return Column(name, str(dtype), kind, series.to_numpy(dtype=np.float64, na_value=np.nan))
-    cells = np.where(series.isna(), None, series.to_numpy(dtype=object)).tolist()
+    cells: Any = np.where(series.isna(), None, series.to_numpy(dtype=object))
     if isinstance(dtype, pandas.CategoricalDtype):
         return _of_cells(name, "category", cells, dtype.categories.tolist(), is_ordered=bool(dtype.ordered))
     return _of_cells(name, f"{STRING}{dtype.storage}" if str(dtype) == "string" else str(dtype), cells)
