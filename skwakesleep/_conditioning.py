@@ -210,7 +210,7 @@ class ConditioningMixin:
     def _filled(self, X, fill):
         """Return tables with missing values replaced by those that `fill` gives for some rows of the engine."""
         check_is_fitted(self)
-        X = self._dense_rows(X)
+        given, X = X, self._dense_rows(X)
         machine, parameters = self._scoring()
         backend = default_backend()
         rows = Rows(X, machine.columns, parameters.dtype, backend)
@@ -220,10 +220,7 @@ class ConditioningMixin:
                 parts.append(fill(some))
                 sizes.append(some.effective_sizes)
         self._warn_of_few_particles(np.concatenate(sizes))
-        return [self._given_back(np.where(np.isnan(X), each, X)) for each in np.concatenate(parts, axis=1)]
-
-    def _given_back(self, values):
-        return values
+        return [self._given_back(np.where(np.isnan(X), each, X), given) for each in np.concatenate(parts, axis=1)]
 
     def _dense_rows(self, X):
         return dense(read_machine_table(self, X, reset=False).values)

@@ -1,14 +1,17 @@
 """What a fitted Helmholtz machine offers: its parameters, features, densities and samples."""
 
 import warnings
+from copy import copy
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skwakesleep._adapters.frames import library_of
 from skwakesleep._adapters.machine_tables import read_machine_table
 from skwakesleep._adapters.parameters import check_certification, check_n_samples, entropy
-from skwakesleep._adapters.tables import check_matrix
+from skwakesleep._adapters.sklearn_compat import output_library
+from skwakesleep._adapters.tables import check_matrix, is_frame
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._conditioning import ConditioningMixin
 from skwakesleep._engine.arrays.backend import default_backend
@@ -87,8 +90,8 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data. NaN, None and what the library of a data frame takes for them are missing values.
 
         Returns
         -------
@@ -134,8 +137,9 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
         Returns
         -------
-        X_original : ndarray of shape (n_samples, n_features)
-            Expected columns, in the units of the training data. Means are passed downwards through the layers.
+        X_original : ndarray or data frame of shape (n_samples, n_features)
+            Expected columns, in the units of the training data. Means are passed downwards through the layers. The
+            table is of the type that `sample` returns; in a data frame, whole numbers and booleans are rounded.
 
         Raises
         ------
@@ -161,11 +165,12 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
                 f"X has {H.shape[1]} columns, but the top hidden layer of HelmholtzMachine has "
                 f"{self._n_features_out} units."
             )
-        fitted = self._fitted
+        learned = copy(self)  # another thread may fit the machine meanwhile
+        fitted = learned._fitted
         networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
         with limited_threads(len(H) * fitted.machine.largest_matrix):
             means = networks.generative.means(H[:, np.newaxis], first=1)
-        return fitted.machine.columns.decode(means[:, 0])
+        return learned._given_back(fitted.machine.columns.decode(means[:, 0]), X)
 
     def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
@@ -177,8 +182,8 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data. NaN, None and what the library of a data frame takes for them are missing values.
 
         return_std : bool, default=False
             Whether to return the Monte-Carlo standard error as well.
@@ -186,8 +191,9 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         log_likelihood : ndarray of shape (n_samples,), float64
-            Log-likelihood of each row under the generative network, in nats. For Gaussian columns it is a log-density
-            in the units of the data.
+            Log-likelihood of each row under the generative network, in nats. For "gaussian" and "continuous" columns it
+            is a log-density in the units of the data. With missing values it is that of the observed values, zero if
+            there are none: scores of rows with other missing values are not comparable.
 
         std : ndarray of shape (n_samples,), float64
             Monte-Carlo standard error in nats, by the jackknife over the particles: zero if the log-likelihood is
@@ -234,8 +240,8 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Data.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Data. NaN, None and what the library of a data frame takes for them are missing values.
 
         y : None
             Ignored.
@@ -354,8 +360,10 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Samples, in the units and dtype of the training data.
+        X : ndarray or data frame of shape (n_samples, n_features)
+            Samples, in the units of the training data. If the first fit was to a data frame with words or categories,
+            or if `set_output` asks for one, a data frame with the names, dtypes and categories of the training data;
+            else an array.
 
         Raises
         ------
@@ -379,12 +387,18 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         """
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
-        fitted, backend = self._fitted, default_backend()
+        learned, backend = copy(self), default_backend()  # another thread may fit the machine meanwhile
+        fitted = learned._fitted
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
         with limited_threads(n_samples * fitted.machine.largest_matrix):
             networks = fitted.machine.bind(fitted.parameters, backend)
             states = networks.generative.sample(None, (n_samples, 1), noise)
-        return fitted.machine.columns.decode(states[-1][:, 0])
+        return learned._given_back(fitted.machine.columns.decode(states[-1][:, 0], noise))
+
+    def _given_back(self, values, rows=None):
+        """Return decoded values as the table of the first fit came in; `rows` is the table that they are made from."""
+        index = rows.index if is_frame(rows) and library_of(rows) == "pandas" else None
+        return self._format.table(values, self.categories_, output_library(self), index)
 
     def _check_X(self, X):
         check_is_fitted(self)

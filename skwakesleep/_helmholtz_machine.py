@@ -10,11 +10,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep._adapters import kinds
 from skwakesleep._adapters.fitting import FitMonitor, FittingMixin, hold_out, identify_rows
-from skwakesleep._adapters.kinds import asked_kinds
-from skwakesleep._adapters.machine_tables import read_machine_table
+from skwakesleep._adapters.frames import NOMINAL
+from skwakesleep._adapters.kinds import NON_NEGATIVE, asked_kinds, check_kinds, is_auto, named_kinds
+from skwakesleep._adapters.machine_tables import check_descriptions, read_machine_table
 from skwakesleep._adapters.parameters import AUTOREGRESSIVE_LAYERS, check_autoregressive, check_layer_sizes, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
+from skwakesleep._adapters.table_format import TableFormat
+from skwakesleep._adapters.tables import is_frame
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.numerics import bounded_mean
@@ -165,9 +168,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         weight from unit ``i`` to unit ``j``. Layers are called "prior", "generative.0" (the columns), "recognition.0"
         and so on.
 
-    components_ : ndarray of shape (n_hidden, n_features)
-        The bottom generative weights, ``generative_coefs_[0]``. With Gaussian columns they, like the bottom
-        recognition weights, refer to standardized columns.
+    components_ : ndarray of shape (n_hidden, n_visible)
+        The bottom generative weights, ``generative_coefs_[0]``. "bernoulli" and "gaussian" columns have one weight
+        each, others one for each feature of their categories or intervals, and columns of one kind are neighbors. With
+        Gaussian columns they, like the bottom recognition weights, refer to standardized columns.
 
     visible_ : ndarray of str of shape (n_features,)
         Kinds of the columns.
@@ -312,8 +316,9 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. float32 is trained in float32, anything else in float64.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Training data. float32 is trained in float32, anything else in float64. NaN, None and what the library of a
+            data frame takes for them are missing values.
 
         y : None
             Ignored.
@@ -326,7 +331,11 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         Raises
         ------
         ValueError
-            If training diverges; the estimator then keeps the last finite parameters.
+            If training diverges; the estimator then keeps the last finite parameters. For values outside the domain of
+            their kind, unknown categories in a warm start, and kinds that do not name each column once.
+
+        TypeError
+            For dates, for words and numbers in one column, and for other objects in cells.
 
         KeyboardInterrupt
             If interrupted; completed epochs are kept. If no epoch is complete, the earlier fit stays.
@@ -338,7 +347,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
         UserWarning
             If "auto" takes whole numbers, columns of two values, or a table with few values outside [0, 1] for real
-            values; if Gaussian columns hold extreme values; if `batch_size` is larger than the table.
+            values; if Gaussian columns hold extreme values; if a column has no value; if `batch_size` is larger than
+            the table.
 
         Examples
         --------
@@ -359,7 +369,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Training data, one part of a stream or of a table larger than memory.
 
         y : None
@@ -394,8 +404,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         sizes = self._check_parameters()
         table = read_machine_table(self, X, reset=fresh)
         if not fresh:
-            self._check_unchanged(sizes, X)
-        X = table.values
+            self._check_unchanged(sizes, X if is_frame(X) else table.values)
+        given, X = X, table.values
         # Scores of the same rows, held out alike, are comparable with those of an earlier fit.
         rows_id = "" if partial else identify_rows(X, self.early_stopping and self.validation_fraction)
         machine, state = self._initialized(table, sizes) if fresh else self._resumable(table, rows_id)
@@ -412,7 +422,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             advice = f"Lower learning_rate_init, which is {self.learning_rate_init!r}."
             return state, f"{error}. {advice} The last finite parameters are kept."
 
-        monitor = FitMonitor(self, X, 1 if partial else self.max_iter, attributes)
+        monitor = FitMonitor(self, given, 1 if partial else self.max_iter, attributes)
         keeping = self._keeping(attributes, trained, diverged, replace=not (fresh or partial))
         largest_product = self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
         with keeping, limited_threads(largest_product):
@@ -494,6 +504,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     def _check_parameters(self):
         """Check the constructor's parameters, each and together; return the widths of the hidden layers."""
         self._validate_params()
+        check_kinds(self.visible)
         if self.n_particles < 2 and self.recognition_update != "sleep":
             raise ValueError(
                 f"recognition_update={self.recognition_update!r} compares particles with each other and needs "
@@ -506,7 +517,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         machine, kinds = self._fitted.machine, self.visible_.tolist()
         asked = {
             "hidden_layer_sizes": (sizes, machine.hidden_sizes),
-            "visible": (kinds if self.visible == "auto" else asked_kinds(self.visible, X).tolist(), kinds),
+            "visible": (kinds if is_auto(self.visible) else asked_kinds(self.visible, X).tolist(), kinds),
             "autoregressive": (check_autoregressive(self.autoregressive), machine.autoregressive),
         }
         for name, (new, old) in asked.items():
@@ -559,16 +570,17 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         if isinstance(self.visible_, str):  # of version 0.2, in which all columns were of one kind
             self.visible_ = np.full(n_columns, self.visible_, object)
             self.categories_ = [None] * n_columns
-        if len(self.visible_) != n_columns or len(self.categories_) != n_columns:
-            raise ValueError(f"visible_ and categories_ are not of {n_columns} columns")
+            self._format = TableFormat()
+        check_descriptions(self.visible_, self.categories_, n_columns)
+        self._format.check(n_columns)
         self._fitted.check()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        named = set(named_kinds(self.visible))
+        tags.input_tags.sparse = named.isdisjoint(NOMINAL)
         tags.input_tags.allow_nan = True
-        one_kind = isinstance(self.visible, str) and self.visible != "auto"
-        tags.input_tags.positive_only = one_kind and KINDS[self.visible].domain.lowest >= 0
+        tags.input_tags.positive_only = not NON_NEGATIVE.isdisjoint(named)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

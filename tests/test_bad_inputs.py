@@ -61,7 +61,8 @@ INVALID_PARAMETERS = {
         [0, -1, 2.0, "8", True, (), (8, 0), ("a",), (8, True), (8, 2.0), [(8, 4), (2,)], None],
         "int in the range [1, inf)",
     ),
-    "visible": (["binomial", "", None, 3, ["bernoulli"] * 6], "a str among {"),
+    "visible": (["binomial", "", None, 3], "a str among {"),
+    "handle_unknown": (["ignore", None], "a str among {"),
     "n_particles": ([0, -1, 2.5, "5"], "an int in the range [1, inf)"),
     "recognition_update": (["dream", None, ("wake", "sleep")], "a str among {"),
     "alpha": ([-1e-3, np.nan, np.inf, "0"], "a float in the range [0.0, inf)"),
@@ -243,30 +244,6 @@ BAD_TABLES = {
     "-inf": (with_value(-np.inf), ValueError, "Input X contains infinity"),
     "sparse inf": (sparse.csr_array(with_value(np.inf)), ValueError, "Input X contains infinity"),
     "float32 inf": (with_value(np.inf, np.float32), ValueError, "Input X contains infinity"),
-    "NaN": (
-        with_value(np.nan),
-        ValueError,
-        "Input X contains NaN: column 2 of X has 1 missing value. Drop the rows or fill them, for instance with "
-        "sklearn.impute.SimpleImputer.",
-    ),
-    "NaNs": (
-        np.where(BINARY, BINARY, np.nan),
-        ValueError,
-        f"column 0 of X has {40 - BINARY[:, 0].sum():.0f} missing values",
-    ),
-    "NaN and inf": ([[np.inf] * 5 + [np.nan]], ValueError, "Input X contains NaN: column 5 of X"),
-    "sparse NaN": (
-        sparse.csr_array(with_value(np.nan)),
-        ValueError,
-        "Input X contains NaN: column 2 of X has 1 missing",
-    ),
-    "None in a cell": (
-        with_value(None, object),
-        ValueError,
-        "Input X contains NaN: column 2 of X has 1 missing value.",
-    ),
-    "nan as a string": ([["1.5", "nan"]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
-    "None in a list": ([[1.0, None]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
     "complex": (BINARY + 1j, ValueError, "Complex data not supported"),
     "sparse complex": (sparse.csr_array(BINARY + 1j), ValueError, "Complex data not supported"),
     "dict": ({"a": 1}, TypeError, "got an object of type 'dict'. Pass pandas.DataFrame(X)."),
@@ -299,6 +276,34 @@ BAD_TABLES = {
 }
 
 
+# Missing values, which only a machine accepts, and only in its columns.
+MISSING = {
+    "NaN": (
+        with_value(np.nan),
+        ValueError,
+        "Input X contains NaN: column 2 of X has 1 missing value. Drop the rows or fill them, for instance with "
+        "sklearn.impute.SimpleImputer.",
+    ),
+    "NaNs": (
+        np.where(BINARY, BINARY, np.nan),
+        ValueError,
+        f"column 0 of X has {40 - BINARY[:, 0].sum():.0f} missing values",
+    ),
+    "sparse NaN": (
+        sparse.csr_array(with_value(np.nan)),
+        ValueError,
+        "Input X contains NaN: column 2 of X has 1 missing",
+    ),
+    "None in a cell": (
+        with_value(None, object),
+        ValueError,
+        "Input X contains NaN: column 2 of X has 1 missing value.",
+    ),
+    "nan as a string": ([["1.5", "nan"]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
+    "None in a list": ([[1.0, None]], ValueError, "Input X contains NaN: column 1 of X has 1 missing value."),
+}
+
+
 @pytest.mark.parametrize("method", TABLE_METHODS)
 @pytest.mark.parametrize("name", BAD_TABLES)
 def test_bad_table_is_rejected(name, method, small):
@@ -323,7 +328,7 @@ def test_failed_first_fit_leaves_the_machine_unfitted(name, fit, small):
 @pytest.mark.parametrize("kind", ["datetime64[ms]", "timedelta64[ms]"])
 def test_column_of_dates_is_rejected(kind, library, method, small):
     machine = small(batch_size="auto").fit(frame(library, when=[1.0, 2.0]))
-    with rejected(machine, TypeError, "Expected numeric data", "column 'when'", "Convert dates"):
+    with rejected(machine, TypeError, "Expected numbers or words", "column 'when' of X holds the", "Convert dates"):
         getattr(machine, method)(frame(library, when=np.array([1, 2]).astype(kind)))
 
 
@@ -346,31 +351,62 @@ STRING_COLUMNS = [
 ]
 
 
+OTHERS = {
+    "amortised": AmortisedWakeSleep(),
+    "density": IndependentBernoulli(),
+    "mixture": BernoulliMixture(2),
+    "machine with real columns": HelmholtzMachine(2, visible="gaussian"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize(("column", "dtype"), STRING_COLUMNS)
-def test_column_of_strings_is_rejected(column, dtype, small):
+def test_column_of_strings_is_rejected_where_numbers_are_expected(column, dtype, name):
     advice = "column 'city' of X holds the string 'Paris'. Encode it first, for instance with sklearn.preprocessing."
-    with rejected(machine := small(), ValueError, advice):
-        machine.fit(column(["Paris", "Rome"], dtype))
-    with rejected(machine, ValueError, advice):
-        machine.fit(column([None, "Paris"], dtype))
+    for cells in (["Paris", "Rome"], [None, "Paris"]):
+        with rejected(OTHERS[name], ValueError, "" if cells[0] is None else advice):
+            OTHERS[name].fit(column(cells, dtype))
 
 
+NOT_MACHINES = [name for name in OTHERS if "machine" not in name]
 MISSING_COLUMNS = [
     *((pandas_column, dtype) for dtype in ["object", "float", "Float64", "Int64", "boolean", "double[pyarrow]"]),
     *((polars_column, dtype) for dtype in ["Float32", "Int64", "Boolean", "Decimal"]),
 ]
 
 
+@pytest.mark.parametrize("name", NOT_MACHINES)
 @pytest.mark.parametrize(("column", "dtype"), MISSING_COLUMNS)
-def test_column_with_missing_values_is_rejected(column, dtype, small):
-    with rejected(machine := small(), ValueError, "Input X contains NaN: column 'city' of X has 1 missing value."):
-        machine.fit(column([dtype == "Boolean" or 1, None], dtype))
+def test_column_with_missing_values_is_rejected(column, dtype, name):
+    with rejected(OTHERS[name], ValueError, "Input X contains NaN: column 'city' of X has 1 missing value."):
+        OTHERS[name].fit(column([dtype == "Boolean" or 1, None], dtype))
 
 
-def test_pandas_missing_value_in_an_object_array_is_rejected(small):
+def test_infinity_beside_a_missing_value_is_rejected(small):
+    with rejected(machine := small(), ValueError, "Input X contains infinity", "column 5 of X has 1 such value"):
+        machine.fit([[np.nan] + [0.0] * 4 + [np.inf]])
+    with rejected(density := IndependentBernoulli(), ValueError, "Input X contains NaN: column 0 of X"):
+        density.fit([[np.nan] + [0.0] * 4 + [np.inf]])
+
+
+@pytest.mark.filterwarnings("ignore:X holds no value")
+@pytest.mark.parametrize("name", MISSING)
+def test_missing_values_are_accepted_by_a_machine_alone(name, small):
+    table, error, words = MISSING[name]
+    machine = small(batch_size="auto", visible="gaussian").fit(table)
+    assert np.isfinite(machine.score_samples(table)).all()
+    for estimator, method in [(machine, "inverse_transform"), *((OTHERS[name], "fit") for name in NOT_MACHINES)]:
+        dense = sparse.issparse(table) and (method != "fit" or isinstance(estimator, AmortisedWakeSleep))
+        with rejected(estimator, error, words):
+            getattr(estimator, method)(table.toarray() if dense else table)
+
+
+def test_pandas_missing_value_in_an_object_array_is_missing(small):
     pandas = pytest.importorskip("pandas")
-    with rejected(machine := small(), ValueError, "Input X contains NaN: column 2 of X has 1 missing value."):
-        machine.fit(with_value(pandas.NA, object))
+    X, plain = with_value(pandas.NA, object), with_value(np.nan)
+    with rejected(density := IndependentBernoulli(), ValueError, "column 2 of X has 1 missing value."):
+        density.fit(X)
+    assert_array_equal(small().fit(X).score_samples(X), small().fit(plain).score_samples(plain))
 
 
 @pytest.mark.parametrize(("names", "repeated"), [("abca", "'a'"), ("abab", "'a', 'b'"), ([0, 1, 0, 2], "0")])
@@ -390,17 +426,12 @@ def test_inverse_transform_rejects_bad_hidden_values(name, small):
         machine.inverse_transform(table)
 
 
-ESTIMATORS = {
-    "machine": HelmholtzMachine(2),
-    "amortised": AmortisedWakeSleep(),
-    "density": IndependentBernoulli(),
-    "mixture": BernoulliMixture(2),
-}
+ESTIMATORS = {"machine": HelmholtzMachine(2), **OTHERS}
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_all_estimators_reject_bad_tables(name):
-    for table in ("strings", "zip", "NaN", "large int", "dict in a cell"):
+    for table in ("strings", "zip", "large int", "dict in a cell"):
         X, error, words = BAD_TABLES[table]
         with rejected(ESTIMATORS[name], error, words):
             ESTIMATORS[name].fit(X)

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -49,6 +50,9 @@ CONFIGURATIONS = [
         shuffle=False,
         n_score_particles=7,
     ),
+    # Intervals, in part of the columns. Kinds that are named by slices suit tables of every width.
+    machine(visible={"continuous": slice(0, 1), "gaussian": slice(1, None)}),
+    machine(visible="continuous", autoregressive=("prior", "visible")),
     # The sleep-phase update with one particle, early stopping before `max_iter`, mini-batches of one row.
     machine(
         n_particles=1,
@@ -73,6 +77,15 @@ UNIT_INTERVAL_CONFIGURATIONS = [
     machine(early_stopping=True),
     # Bernoulli columns by request, two layers, the sleep-phase update, SGD.
     machine((4, 3), visible="bernoulli", n_particles=1, recognition_update="sleep", solver="sgd"),
+]
+
+WHOLE_NUMBER_CONFIGURATIONS = [
+    # Cells of whole numbers, alone and beside real columns.
+    machine(visible="count"),
+    machine(visible={"count": slice(0, None, 2), "continuous": slice(1, None, 2)}),
+    # Categories, of which some are unknown in later tables.
+    machine(visible="categorical", handle_unknown="missing"),
+    machine(visible={"ordinal": slice(0, 1), "gaussian": slice(1, None)}, handle_unknown="missing"),
 ]
 
 FLOAT32_CONFIGURATIONS = [machine((4, 3), early_stopping=True), amortised()]
@@ -144,6 +157,13 @@ def test_checks_pass_with_array_api_support():
     assert finished.stdout == "{'passed'}\n"
 
 
+def whole_numbers(X):
+    """Return the data of a check as whole numbers from zero on, of the same container."""
+    if sparse.issparse(X):
+        return abs(X).floor()
+    return X if X.dtype == object else np.floor(abs(np.asarray(X)))
+
+
 @every_check(CONFIGURATIONS)
 def test_configuration_passes(estimator, check):
     check(estimator)
@@ -152,6 +172,12 @@ def test_configuration_passes(estimator, check):
 @every_check(UNIT_INTERVAL_CONFIGURATIONS)
 def test_configuration_passes_with_values_between_zero_and_one(estimator, check, monkeypatch):
     convert_check_data(monkeypatch, lambda X: (X - X.min()) / max(X.max() - X.min(), 1))
+    check(estimator)
+
+
+@every_check(WHOLE_NUMBER_CONFIGURATIONS)
+def test_configuration_passes_with_whole_numbers(estimator, check, monkeypatch):
+    convert_check_data(monkeypatch, whole_numbers)
     check(estimator)
 
 

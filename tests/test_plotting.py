@@ -1,6 +1,7 @@
 """The displays show what the estimators compute. How figures look is not tested."""
 
 import sys
+from copy import copy
 
 import numpy as np
 import pytest
@@ -199,3 +200,18 @@ def test_message_without_matplotlib_gives_the_install_command(monkeypatch):
         monkeypatch.setitem(sys.modules, module, None)  # makes the import fail
     with pytest.raises(ImportError, match=r"pip install 'skwakesleep\[plot\]'"):
         plotting.TrainingDisplay([1.0]).plot()
+
+
+@pytest.mark.parametrize("visible", ["count", ["gaussian", *["bernoulli"] * 11]])
+def test_weights_of_columns_without_one_weight_each_are_not_drawn(visible):
+    fitted = HelmholtzMachine(2, visible=visible, max_iter=1, tol=None).fit(X)
+    with pytest.raises(ValueError, match=f"Got columns of kind '{fitted.visible_[0]}'"):
+        plotting.ComponentsDisplay.from_estimator(fitted)
+
+
+def test_samples_in_a_data_frame_are_drawn(machine):
+    pytest.importorskip("pandas")
+    framed = copy(machine).set_output(transform="pandas")
+    for display in (plotting.SamplesDisplay, plotting.ReconstructionDisplay):
+        expected, shown = (display.from_estimator(each, X).samples for each in (machine, framed))
+        np.testing.assert_array_equal(shown, expected)

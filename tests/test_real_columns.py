@@ -259,6 +259,27 @@ def test_columns_of_other_kinds_give_a_warning(container):
 
 def test_warnings_name_the_columns():
     pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(load_digits().data[:200, 18:22], columns=list("abcd"))
-    with pytest.warns(UserWarning, match="also columns 'a', 'b', 'c', 'd' with whole numbers"):
-        HelmholtzMachine(2, max_iter=1, tol=None).fit(frame)
+    frame = pandas.DataFrame(correlated(100, 0), columns=list("abc"))
+    frame.loc[17, "b"] = 1e6
+    with pytest.warns(UserWarning, match="1 extreme values, .* in column 'b'"):
+        machine(2, max_iter=1).fit(frame)
+    with pytest.warns(UserWarning, match="X holds no value in column 'c': nothing can be learned of it"):
+        machine(2, max_iter=1).fit(frame.assign(b=0.0, c=np.nan))
+
+
+def test_the_kinds_of_a_frame_give_no_warning():
+    """Each column has its own kind, so that zeros and ones, counts and real values are not mistaken for each other."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(load_digits().data[:200, 18:22], columns=list("abcd")).assign(b=0.5, c=[0, 1] * 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted = HelmholtzMachine(2, max_iter=1, tol=None).fit(frame)
+    assert fitted.visible_.tolist() == ["count", "continuous", "bernoulli", "count"]
+
+
+def test_missing_values_are_not_counted_as_zeros_in_warnings():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    X[:, 1] = np.where(X[:, 1] > 0, 5.0, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        HelmholtzMachine(2, max_iter=1, tol=None).fit(X)

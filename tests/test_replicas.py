@@ -164,3 +164,14 @@ def test_averaging_replicas_with_unequal_numbers_of_epochs_raises(machine):
     one, other = replicate(machine, 2)
     with pytest.raises(ValueError, match=r"as many epochs as each other\. Got 2 and 3"):
         average([one.partial_fit(PARTS[0]), other.partial_fit(PARTS[0]).partial_fit(PARTS[0])])
+
+
+def test_replicas_of_a_table_with_words_and_missing_values():
+    pandas = pytest.importorskip("pandas")
+    words = np.where(X[:, 0] > 0, "yes", "no").astype(object)
+    frame = pandas.DataFrame({"word": np.where(X[:, 1] > 0, words, None), "n": X[:, :6].sum(axis=1), "x": CAUSES[:, 0]})
+    machine = HelmholtzMachine(4, batch_size=25, random_state=0).partial_fit(frame)
+    assert_allclose(average(replicate(machine, 2)).transform(frame), machine.transform(frame))
+    averaged = average(trained(machine, [frame[:300], frame[300:]]))
+    assert averaged.score(frame) > machine.score(frame)
+    assert averaged.sample(3, random_state=0).dtypes.equals(frame.dtypes)

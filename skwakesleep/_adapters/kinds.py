@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._adapters.sklearn_compat import column_indices
+from skwakesleep._adapters.sklearn_compat import InvalidParameterError, column_indices
 from skwakesleep._adapters.tables import dense, entries, first_column, is_frame
 from skwakesleep._engine.machine.columns import KINDS
 from skwakesleep._engine.machine.families import Domain
@@ -26,44 +26,72 @@ MAX_NAMED = 5
 UNIT_INTERVAL = Domain(0.0, 1.0)
 # Kinds that "auto" gives to all columns of an array, the first whose domain holds all values.
 ARRAY_KINDS = ("bernoulli", "gaussian")
+# Kinds of numbers from zero on.
+NON_NEGATIVE = frozenset({"bernoulli", "count"})
+
+
+def is_auto(visible: Any) -> bool:
+    """Return whether the parameter `visible` is "auto"; it may be an array."""
+    return isinstance(visible, str) and visible == "auto"
+
+
+def named_kinds(visible: Any) -> list[Any]:
+    """Return the kinds that the parameter `visible` names; it may be invalid."""
+    if isinstance(visible, str):
+        return [] if visible == "auto" else [visible]
+    return [kind for kind in visible if isinstance(kind, str)] if isinstance(visible, Iterable) else []
+
+
+def check_kinds(visible: Any) -> None:
+    """Raise ValueError unless the items of the parameter `visible` are kinds of columns."""
+    for kind in [] if isinstance(visible, str) else visible:
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise InvalidParameterError(
+                f"The 'visible' parameter of HelmholtzMachine must name kinds of columns, of {sorted(KINDS)}. Got "
+                f"{kind!r} instead."
+            )
 
 
 def asked_kinds(visible: Any, X: Any) -> NDArray:
-    """Return the kind of each column of `X` that the parameter `visible`, other than "auto", asks for.
+    """Return the kind of each column of an array or data frame that the parameter `visible`, not "auto", asks for.
 
     Raises
     ------
     ValueError
-        For an unknown kind, and naming columns without a kind or with several.
+        Naming columns without a kind or with several, and those that `X` does not have.
     """
-    names = list(X.columns) if is_frame(X) else None
-    n_columns = np.shape(X)[1] if names is None else len(names)
+    n_columns = X.shape[1]
     if isinstance(visible, str):
         return np.full(n_columns, visible, object)
     if not isinstance(visible, Mapping):
         if len(visible) != n_columns:
             raise ValueError(f"visible names the kinds of {len(visible)} columns, but X has {n_columns} columns.")
-        _check_kinds(visible)
         return np.array(visible, object)
-    _check_kinds(visible)
     kinds: NDArray = np.full(n_columns, None, object)
-    labels = np.array(names, object) if names is not None else None
+    n_kinds = np.zeros(n_columns, int)
     for kind, chosen in visible.items():
-        columns = column_indices(X, chosen(X) if callable(chosen) else chosen)
-        if repeated := [column for column in columns if kinds[column] is not None]:
-            raise ValueError(
-                f"visible must name one kind for each column, but {labels_of(repeated, labels)} has several."
-            )
+        columns = _chosen_columns(X, kind, chosen)
         kinds[columns] = kind
-    if without := [column for column in range(n_columns) if kinds[column] is None]:
-        raise ValueError(f"visible must name one kind for each column. Got none for {labels_of(without, labels)}.")
+        np.add.at(n_kinds, columns, 1)
+    if (n_kinds != 1).any():
+        names = np.array([*X.columns, None], object)[:-1] if is_frame(X) else None
+        wrong = [
+            f"{what} for {labels_of(np.flatnonzero(found), names)}"
+            for what, found in (("several", n_kinds > 1), ("none", n_kinds == 0))
+            if found.any()
+        ]
+        raise ValueError(f"visible must name each column once. Got {' and '.join(wrong)}.")
     return kinds
 
 
-def _check_kinds(kinds: Iterable[Any]) -> None:
-    for kind in kinds:
-        if kind not in KINDS:
-            raise ValueError(f"Kinds of columns are {', '.join(map(repr, KINDS))}. Got visible with {kind!r}.")
+def _chosen_columns(X: Any, kind: str, chosen: Any) -> list[int]:
+    """Return the numbers of the columns that `visible` names for a kind."""
+    try:
+        return column_indices(X, chosen(X) if callable(chosen) else chosen)
+    except ValueError as error:  # a wrong name is in its cause
+        raise ValueError(
+            f"visible names columns of kind {kind!r} that X does not have: {error.__cause__ or error}."
+        ) from error
 
 
 def in_domain(X: Table, columns: NDArray, kind: str, names: NDArray | None, *, found: bool) -> Table:
@@ -74,23 +102,18 @@ def in_domain(X: Table, columns: NDArray, kind: str, names: NDArray | None, *, f
     ValueError
         Naming a column and its value.
     """
-    domain = KINDS[kind].domain
     own = X if columns.all() else _only(X, columns)
-    if kind == "count" and (fractional := first_column(own, lambda values: values != np.floor(values))):
+    inside: Any = clipped(own, KINDS[kind].domain, names, _complaint(kind, found=found))
+    if kind == "count" and (fractional := first_column(inside, lambda values: values % 1 > 0)):
         column, values = fractional
-        if not np.isnan(values).all():
-            value = float(values[~np.isnan(values)][0])
-            raise ValueError(
-                f"Count columns must hold whole numbers, but {labels_of([column], names)} of X holds {value:.7g}. "
-                "Round it, or set visible to 'continuous' for this column."
-            )
-    inside = clipped(own, domain, names, _complaint(kind, found=found))
-    if inside is own or own is X:
-        return X if inside is own else inside
-    return np.where(columns, inside, X) if isinstance(X, np.ndarray) else inside + (X - own)
+        raise ValueError(
+            f"Count columns must hold whole numbers, but {labels_of([column], names)} of X holds {values[0]}. "
+            f"Round it, or set another kind: 'continuous' for real values.{_fixed(found)[1]}"
+        )
+    return X if inside is own else X + (inside - own)
 
 
-def _only(X: Table, columns: NDArray) -> Table:
+def _only(X: Any, columns: NDArray) -> Table:
     """Return `X` with zeros, which are in the domain of every kind, in all but some columns."""
     if isinstance(X, np.ndarray):
         return np.where(columns, X, 0)
@@ -155,16 +178,21 @@ def clipped(X: Table, domain: Domain, names: NDArray | None, complaint: str) -> 
 def _complaint(kind: str, *, found: bool) -> str:
     """Return what to say of values outside the domain of a kind, which the user named or earlier data determined."""
     lowest, highest = KINDS[kind].domain
-    fixed, folds = "", ""
-    if found:
-        fixed = " (found in the data of the first fit or partial_fit)"
-        folds = (
-            " visible='auto' decides on the rows of each fit anew, so that folds of a cross-validation can differ: "
-            "name the kind, visible='bernoulli' or visible='gaussian', to fix it."
-        )
+    fixed, folds = _fixed(found)
+    cure = "Rescale or clip X, for example by MinMaxScaler(clip=True)" if highest < np.inf else "Correct or clip X"
     return (
-        f"{kind.capitalize()} columns must be in [{lowest:g}, {highest:g}]{fixed}, but {{}}. Rescale or clip X, for "
-        f"example by MinMaxScaler(clip=True), or set visible='gaussian'.{folds}"
+        f"{kind.capitalize()} columns must be in [{lowest:g}, {highest:g}]{fixed}, but {{}}. {cure}, or set another "
+        f"kind: visible='gaussian' for all columns, or one for each.{folds}"
+    )
+
+
+def _fixed(found: bool) -> tuple[str, str]:
+    """Return what to say of kinds that earlier data determined, and how to name them instead."""
+    if not found:
+        return "", ""
+    return " (found in the data of the first fit or partial_fit)", (
+        " visible='auto' decides on the rows of each fit anew, so that folds of a cross-validation can differ: name "
+        "the kind, for instance visible='bernoulli' or visible='gaussian', to fix it."
     )
 
 
@@ -216,23 +244,22 @@ def extremes(before: NDArray | int, after: NDArray, names: NDArray | None) -> li
     return [UserWarning(message)]
 
 
-def notices_of(X: Table, kind: str, names: NDArray | None) -> list[UserWarning]:
-    """Return warnings of values that "auto" may have mistaken for real ones."""
+def notices_of(X: Table, kind: str) -> list[UserWarning]:
+    """Return warnings of values of an array that "auto" may have mistaken for real ones."""
     if KINDS[kind].domain.is_bounded:
         return []
     # Zeros that a sparse table omits count as values, but are not outside.
-    X = without_holes(X)
     n_values, values = X.shape[0] * X.shape[1], entries(X)
     count = int(((values < 0) | (values > 1)).sum())
     if count <= FEW_OUTSIDE * n_values and (outside := first_outside(X, UNIT_INTERVAL)):
         column, value = outside
         message = (
             f"visible='auto' takes X for real-valued because of {count} of {n_values} values, which are not in [0, 1]; "
-            f"the first is {value:.7g} in {labels_of([column], names)}. Correct or clip them and set "
+            f"the first is {value:.7g} in {labels_of([column], None)}. Correct or clip them and set "
             "visible='bernoulli', or set visible='gaussian'."
         )
         return [UserWarning(message)]
-    found = [f"{labels_of(columns, names)} with {what}" for what, columns in _discrete(X).items() if columns]
+    found = [f"{labels_of(columns, None)} with {what}" for what, columns in _discrete(X).items() if columns]
     if not found:
         return []
     message = (
@@ -251,8 +278,8 @@ def _discrete(X: Table) -> dict[str, list[int]]:
     all_whole = 2 / np.finfo(X.dtype).eps  # beyond it, all floats are whole numbers
     for number in range(X.shape[1]):
         column = dense(columns[:, [number]])[:, 0]  # one at a time, for the memory of a sparse table
-        low, high = column.min(), column.max()
-        if low == high:
+        column = column[~np.isnan(column)]
+        if not len(column) or (low := column.min()) == (high := column.max()):
             continue
         if ((column == low) | (column == high)).all():
             found["two values"].append(number)

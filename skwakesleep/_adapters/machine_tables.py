@@ -10,14 +10,24 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
-from skwakesleep._adapters.frames import NOMINAL, TableFormat, columns_of
-from skwakesleep._adapters.kinds import asked_kinds, in_domain, kind_of_array, labels_of, measured, notices_of
+from skwakesleep._adapters.frames import NOMINAL, columns_of
+from skwakesleep._adapters.kinds import (
+    asked_kinds,
+    in_domain,
+    is_auto,
+    kind_of_array,
+    labels_of,
+    measured,
+    named_kinds,
+    notices_of,
+)
+from skwakesleep._adapters.table_format import TableFormat
 from skwakesleep._adapters.tables import (
     FITTED,
+    SINGLE,
     check_finite,
     check_table,
     check_type,
-    has_single_precision,
     is_frame,
     objects,
 )
@@ -73,34 +83,34 @@ def read_machine_table(estimator: Any, X: Any, *, reset: bool) -> MachineTable:
     """
     check_type(X)
     values: Table
-    if is_frame(X) or _has_categories(estimator, reset=reset):
+    if is_frame(X) or not NOMINAL.isdisjoint(named_kinds(estimator.visible if reset else estimator.visible_)):
         values, attributes = _read_columns(estimator, X, reset=reset)
     else:
-        values, attributes = check_table(estimator, X, reset=reset, allow_nan=True)
-        attributes |= _kinds_of_array(estimator, values, reset=reset)
-    names, kinds, found = attributes.get("feature_names_in_"), attributes["visible_"], estimator.visible == "auto"
-    notices = notices_of(values, kinds[0], names) if reset and found and not is_frame(X) else []
+        values, attributes = _read_numbers(estimator, X, reset=reset)
+    names, kinds, found = attributes.get("feature_names_in_"), attributes["visible_"], is_auto(estimator.visible)
+    notices = notices_of(values, kinds[0]) if reset and found and not is_frame(X) else []
     for kind in dict.fromkeys(kinds):
         values = in_domain(values, kinds == kind, kind, names, found=found)
     return MachineTable(values, attributes, notices + (_unobserved(values, names) if reset else []))
 
 
-def _has_categories(estimator: Any, *, reset: bool) -> bool:
-    """Return whether columns of an array are categories."""
-    kinds = estimator.visible if reset else estimator.visible_
-    return not set([kinds] if isinstance(kinds, str) else kinds).isdisjoint(NOMINAL)
+def check_descriptions(kinds: NDArray, categories: list[Any], n_columns: int) -> None:
+    """Raise ValueError unless there is a kind for each column, and categories for those of a kind that has some."""
+    if len(kinds) != n_columns or len(categories) != n_columns:
+        raise ValueError(f"visible_ and categories_ are not of {n_columns} columns")
+    if any(isinstance(own, np.ndarray) != (kind in NOMINAL) for kind, own in zip(kinds, categories, strict=True)):
+        raise ValueError("there are categories_ of other columns than visible_ says")
 
 
-def _kinds_of_array(estimator: Any, values: Table, *, reset: bool) -> dict[str, Any]:
-    """Return the fitted attributes that tell the kinds of the columns of an array, all numbers."""
-    n_columns = values.shape[1]
+def _read_numbers(estimator: Any, X: Any, *, reset: bool) -> tuple[Table, dict[str, Any]]:
+    """Return an array of numbers without categories, and the fitted attributes that describe it."""
+    values, attributes = check_table(estimator, X, reset=reset, allow_nan=True)
     if not reset:
-        kinds = estimator.visible_
-    elif estimator.visible == "auto":
-        kinds = np.full(n_columns, kind_of_array(values), object)
-    else:
-        kinds = asked_kinds(estimator.visible, values)
-    return {"visible_": kinds, "categories_": [None] * n_columns}
+        return values, {**attributes, "visible_": estimator.visible_}
+    n_columns = values.shape[1]
+    auto = is_auto(estimator.visible)
+    kinds = np.full(n_columns, kind_of_array(values), object) if auto else asked_kinds(estimator.visible, values)
+    return values, {**attributes, "visible_": kinds, "categories_": [None] * n_columns, "_format": TableFormat()}
 
 
 def _read_columns(estimator: Any, X: Any, *, reset: bool) -> tuple[NDArray, dict[str, Any]]:
@@ -111,20 +121,19 @@ def _read_columns(estimator: Any, X: Any, *, reset: bool) -> tuple[NDArray, dict
     if not reset:
         kinds, categories = estimator.visible_, estimator.categories_
     else:
-        auto = estimator.visible == "auto"
+        auto = is_auto(estimator.visible)
         kinds = np.array([column.kind() for column in columns], object) if auto else asked_kinds(estimator.visible, X)
-        categories = [
-            column.categories() if kind in NOMINAL else None for column, kind in zip(columns, kinds, strict=True)
-        ]
+        described = zip(columns, kinds, strict=True)
+        categories = [column.categories() if kind in NOMINAL else None for column, kind in described]
     encoded = [column.encoded(own, estimator.handle_unknown) for column, own in zip(columns, categories, strict=True)]
     values = np.stack(encoded, axis=1) if encoded else np.empty((len(X), 0))
-    single = is_frame(X) and has_single_precision(X)
-    values = check_array(values, dtype=np.float32 if single else np.float64, ensure_all_finite=False, order="C")
+    dtype = np.float32 if all(column.dtype in SINGLE for column in columns) else np.float64
+    values = check_array(values, dtype=dtype, ensure_all_finite=False, order="C")
     check_finite(values, [column.name for column in columns], allow_nan=True)
-    described = {name: value for name, value in vars(draft).items() if name in FITTED}
+    attributes = {name: value for name, value in vars(draft).items() if name in FITTED}
     if reset:
-        described["_format"] = TableFormat.of(X, columns)
-    return values, {**described, "visible_": kinds, "categories_": categories}
+        attributes |= {"categories_": categories, "_format": TableFormat.of(X, columns)}
+    return values, {**attributes, "visible_": kinds}
 
 
 def _objects_of(draft: Any, X: Any, reset: bool) -> NDArray:

@@ -48,7 +48,7 @@ CONSTRUCTED = {
     "neural-decoder": "skwakesleep.models._binary_networks.NeuralDecoder",
     "pinwheel": "skwakesleep.simulators._pinwheel.Pinwheel",
     "sgd": "skwakesleep._engine.training.optimizers.SGD",
-    "table-format": "skwakesleep._adapters.frames.TableFormat",
+    "table-format": "skwakesleep._adapters.table_format.TableFormat",
     "standardization": "skwakesleep._engine.machine.codecs.Standardization",
     "unit-interval": "skwakesleep._engine.machine.codecs.UnitInterval",
     "sigmoid-belief-network": "skwakesleep.models._binary_networks.SigmoidBeliefNetwork",

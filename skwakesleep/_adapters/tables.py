@@ -20,8 +20,8 @@ from skwakesleep._engine.machine.rows import Table
 
 # Tables of these dtypes keep their precision, others become float64. The byte order is made native afterwards.
 FLOAT_DTYPES = tuple(map(np.dtype, ("=f8", "=f4", "<f8", "<f4", ">f8", ">f4")))
-# The single precision of NumPy, pandas and polars, and Arrow.
-SINGLE = {"float32", "Float32", "float[pyarrow]"}
+# The single precision of NumPy in each byte order, of pandas and polars, and of Arrow.
+SINGLE = {"float32", "<f4", ">f4", "Float32", "float[pyarrow]"}
 # The attributes that scikit-learn's `validate_data` sets.
 FITTED = ("n_features_in_", "feature_names_in_")
 # NumPy would turn dates into numbers that depend on their unit.
@@ -58,10 +58,14 @@ def check_matrix(X: Any, *, accept_sparse: Any = False) -> Any:
 
 def _read(X: Any, convert: Callable[..., Table], dtype: Any = None, *, allow_nan: bool = False) -> Any:
     check_type(X)
+    has_missing = False
     for place, cells in _columns_of_objects(X):
         n_missing = sum(bool(np.isnan(to_number(cell, place))) for cell in cells)
         if n_missing and not allow_nan:
             raise _missing_values(place, n_missing)
+        has_missing |= n_missing > 0
+    if has_missing:
+        X = _with_nan(X)
     # Finiteness is checked below, with the name of the column. C order, because sums depend on the order in memory.
     with np.errstate(over="ignore"):  # a long double too large for float64 is reported as infinity
         table = convert(X, dtype=dtype or _precision(X), ensure_all_finite=False, order="C")
@@ -71,6 +75,19 @@ def _read(X: Any, convert: Callable[..., Table], dtype: Any = None, *, allow_nan
         table.sum_duplicates()
     check_finite(table, list(X.columns) if is_frame(X) else range(table.shape[1]), allow_nan=allow_nan)
     return table
+
+
+def is_missing(cell: Any) -> bool:
+    """Return whether a Python object stands for a missing value."""
+    if isinstance(cell, str):  # the most frequent objects; the test for pandas' missing value takes a microsecond
+        return False
+    return cell is None or is_pandas_na(cell) or (isinstance(cell, Number) and cell != cell)
+
+
+def _with_nan(X: Any) -> NDArray:
+    """Return an array of objects with NaN for missing values: NumPy cannot convert those of pandas."""
+    cells = objects(X) if isinstance(X, Sequence) else X
+    return np.where(np.frompyfunc(is_missing, 1, 1)(cells).astype(bool), np.nan, cells.astype(object))
 
 
 def is_frame(X: Any) -> bool:
@@ -180,18 +197,22 @@ def to_number(cell: Any, place: str) -> float:
     except (TypeError, ValueError) as error:
         if is_pandas_na(value):
             return np.nan
-        raise not_a_number(value, place, error) from None
+        raise _not_a_number(value, place, error) from None
 
 
-def not_a_number(value: Any, place: str, error: Exception) -> Exception:
+def _not_a_number(value: Any, place: str, error: Exception) -> Exception:
     """Return the error for a cell that is not a number, of the type of another."""
-    kind = "string" if isinstance(value, str) else type(value).__name__
     advice = (
         f"Every cell must be a number ({error})."
         if isinstance(error, TypeError)
         else "Encode it first, for instance with sklearn.preprocessing.OneHotEncoder."
     )
-    return type(error)(f"Expected numeric data, but {place} holds the {kind} {shortened(value)}. {advice}")
+    return type(error)(f"Expected numeric data, but {place} holds {shown(value)}. {advice}")
+
+
+def shown(value: Any) -> str:
+    """Return how messages show the value of a cell."""
+    return f"the {'string' if isinstance(value, str) else type(value).__name__} {shortened(value)}"
 
 
 def check_finite(table: Table, names: Sequence[Any], *, allow_nan: bool) -> None:

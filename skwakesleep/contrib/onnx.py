@@ -19,6 +19,9 @@ def register() -> None:
     The graph computes `transform`, the means of the top hidden layer, in the precision of its input: double for
     ``DoubleTensorType``, single for others. It does not check whether Bernoulli columns are in [0, 1].
 
+    The conversion of a machine with columns of other kinds than "bernoulli" and "gaussian", or that was fitted to
+    missing values, raises `NotImplementedError`.
+
     Raises
     ------
     ImportError
@@ -66,10 +69,23 @@ def _declare_output(operator: Any) -> None:
     """Declare the type and shape of the output."""
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
+    _check_columns(operator.raw_operator)
     rows = operator.inputs[0]
     kind = DoubleTensorType if isinstance(rows.type, DoubleTensorType) else FloatTensorType
     n_units = len(operator.raw_operator.prior_intercept_)
     operator.outputs[0].type = kind([rows.get_first_dimension(), n_units])
+
+
+def _check_columns(machine: Any) -> None:
+    """Raise an error for columns that the graph cannot encode."""
+    columns = machine._fitted.machine.columns
+    wrong = [f"columns of kind {kind!r}" for kind, block in columns.blocks.items() if block.codec.has_base]
+    wrong += ["missing values in the data of the first fit"] if len(columns.with_holes) else []
+    if wrong:
+        raise NotImplementedError(
+            f"A HelmholtzMachine with {' and '.join(wrong)} cannot be exported to ONNX, only one with complete "
+            "columns of the kinds 'bernoulli' and 'gaussian'."
+        )
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:

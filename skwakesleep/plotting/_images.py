@@ -76,7 +76,8 @@ class ComponentsDisplay:
         Raises
         ------
         ValueError
-            If the number of columns is not that of the pixels of an image.
+            If the number of columns is not that of the pixels of an image, or if the columns are not all of the kind
+            "bernoulli" or all of the kind "gaussian": other columns have not one weight each.
 
         Examples
         --------
@@ -91,7 +92,7 @@ class ComponentsDisplay:
         check_is_fitted(estimator)
         components = np.asarray(estimator.components_)
         largest = np.argsort(-np.linalg.norm(components, axis=1), kind="stable")[:max_components]
-        unit = KINDS[getattr(estimator, "visible_", ["bernoulli"])[0]].family.natural_unit
+        unit = _unit_of_weights(getattr(estimator, "visible_", ["bernoulli"]))
         return cls(components[largest], _shape_of_images(components.shape[1], image_shape), unit).plot(ax=ax)
 
     def plot(self, *, ax=None) -> Self:
@@ -128,6 +129,17 @@ class ComponentsDisplay:
         n_units = len(self.components)
         self.ax_.set_title(f"Generative weights of {n_units} hidden unit{'s' if n_units > 1 else ''}")
         return self
+
+
+def _unit_of_weights(kinds: Any) -> str:
+    """Return the unit of the weights; raise ValueError unless columns are of one kind and have one weight each."""
+    first, *others = dict.fromkeys(kinds)
+    if others or KINDS[first].codec.has_base:
+        raise ValueError(
+            "Components can be drawn if all columns are of the kind 'bernoulli' or all of the kind 'gaussian'. Got "
+            f"columns of kind {', '.join(map(repr, (first, *others)))}."
+        )
+    return KINDS[first].family.natural_unit
 
 
 class SamplesDisplay:
@@ -211,7 +223,7 @@ class SamplesDisplay:
         check_is_fitted(estimator)
         # Only the rows shown are converted: the table may be large or sparse.
         data = dense(check_matrix(_head(X, n_images), accept_sparse="csr"))
-        samples = estimator.sample(len(data), random_state=random_state)
+        samples = check_matrix(estimator.sample(len(data), random_state=random_state))
         return cls(data, samples, _shape_of_images(data.shape[1], image_shape)).plot(axes=axes)
 
     def plot(self, *, axes=None) -> Self:
@@ -322,7 +334,7 @@ class ReconstructionDisplay(SamplesDisplay):
         check_is_fitted(estimator)
         rows = _head(X, n_images)
         data = dense(check_matrix(rows, accept_sparse="csr"))
-        reconstructions = estimator.inverse_transform(np.asarray(estimator.transform(rows)))
+        reconstructions = check_matrix(estimator.inverse_transform(np.asarray(estimator.transform(rows))))
         return cls(data, reconstructions, _shape_of_images(data.shape[1], image_shape)).plot(axes=axes)
 
 

@@ -124,3 +124,16 @@ def test_columns_of_several_kinds_are_put_in_the_order_of_the_units(export, dtyp
     machine._fitted = FittedMachine(mixed, state)
     (features,) = export(machine, X)(X)
     assert_allclose(features, machine.transform(X), atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("kind", ["categorical", "ordinal", "count", "continuous"])
+def test_columns_with_cells_are_refused(kind, export):
+    machine = fitted({"visible": kind}, BINARY)
+    with pytest.raises(NotImplementedError, match=f"columns of kind '{kind}' cannot be exported"):
+        export(machine, BINARY)
+
+
+def test_machines_fitted_to_missing_values_are_refused(export):
+    machine = fitted({"visible": "bernoulli"}, np.where(np.eye(60, 12), np.nan, BINARY))
+    with pytest.raises(NotImplementedError, match="missing values in the data of the first fit cannot be exported"):
+        export(machine, BINARY)

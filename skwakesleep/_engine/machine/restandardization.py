@@ -46,7 +46,7 @@ def unified(replicas: Sequence[FittedMachine]) -> tuple[Machine, list[TrainingSt
         codecs: list[Any] = [replica.machine.columns.blocks[kind].codec for replica in replicas]
         shared: Any = _with_all_rows(codecs) if codecs[0].follows_rows else codecs[0]
         blocks[kind] = Block(shared, block.columns)
-    return first.machine.with_columns(Columns(blocks)), states
+    return first.machine.with_columns(Columns(blocks, columns.with_holes)), states
 
 
 def _with_all_rows(codecs: Sequence[Standardization]) -> Standardization:
@@ -107,7 +107,7 @@ class ChangeOfUnits:
         visible["intercept"] += self._shift
         if "triangle" in visible:
             visible["intercept"] -= self._shift @ visible["triangle"]
-        recognition["intercept"] -= self._shift @ recognition["weights"]
+        recognition["intercept"] -= self._shift @ recognition["weights"][: len(self._shift)]
 
     def widen_noise(self, flat: NDArray) -> None:
         """Add the growth of each column's variance, which is not explained yet, to its noise."""
@@ -133,4 +133,4 @@ class ChangeOfUnits:
         visible["intercept"] *= self._ratio
         if "triangle" in visible:
             visible["triangle"] *= self._ratio / self._ratio[:, np.newaxis]
-        recognition["weights"] /= self._ratio[:, np.newaxis]
+        recognition["weights"][: len(self._ratio)] /= self._ratio[:, np.newaxis]  # indicators of holes follow
