@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.special import logsumexp, xlogy
 from sklearn.utils import gen_batches
 
+from skwakesleep._adapters.frames import NOMINAL
 from skwakesleep._adapters.machine_tables import read_machine_table
 from skwakesleep._adapters.sklearn_compat import Interval, StrOptions
 from skwakesleep._adapters.tables import dense
@@ -187,10 +188,10 @@ class IndependentColumns(Density):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        kinds = {self.visible} if isinstance(self.visible, str) else set(self.visible)
+        tags.input_tags.sparse = kinds.isdisjoint(NOMINAL)
         tags.input_tags.allow_nan = True
-        one_kind = isinstance(self.visible, str) and self.visible != "auto"
-        tags.input_tags.positive_only = one_kind and KINDS[self.visible].domain.lowest >= 0
+        tags.input_tags.positive_only = not kinds.isdisjoint(("bernoulli", "count"))
         return tags
 
 

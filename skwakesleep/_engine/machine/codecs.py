@@ -73,8 +73,6 @@ class Codec(Protocol):
     """Mean of each unit in the data, which the untrained machine reproduces."""
     n_active: float
     """Mean squared norm of a row of units; for binary units the mean number of ones."""
-    location: NDArray
-    scale: NDArray
     n_extreme: NDArray
     """Number of extreme values in each column so far."""
 
