@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_html_repr
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
-from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli
+from skwakesleep.reference import BernoulliMixture, ChowLiuTree, IndependentBernoulli, IndependentColumns, LatentClasses
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -18,6 +18,8 @@ PAGES = {
     IndependentBernoulli: "skwakesleep.reference.IndependentBernoulli",
     ChowLiuTree: "skwakesleep.reference.ChowLiuTree",
     BernoulliMixture: "skwakesleep.reference.BernoulliMixture",
+    IndependentColumns: "skwakesleep.reference.IndependentColumns",
+    LatentClasses: "skwakesleep.reference.LatentClasses",
 }
 
 

@@ -29,67 +29,20 @@ OUT_OF_RANGE_MESSAGE = (
 )
 
 
-class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
-    """Base class of densities of binary rows with an exact likelihood.
-
-    A subclass implements `_fitted_attributes`, `_log_prob` and `_draw`.
-    """
-
-    _parameter_constraints: dict = {
-        "smoothing": [Interval(Real, 0, None, closed="neither")],
-        "binarize": [Interval(Real, None, None, closed="neither"), None],
-    }
-
-    def __init__(self, *, smoothing=1.0, binarize=None):
-        self.smoothing = smoothing
-        self.binarize = binarize
+class Density(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base class of densities with an exact likelihood."""
 
     @abstractmethod
-    def _fitted_attributes(self, X: Table) -> dict[str, Any]:
-        """Return the fitted attributes, from values in [0, 1]."""
+    def _check_X(self, X: Any, *, reset: bool) -> tuple[Table, dict[str, Any]]:
+        """Return the values in float64, and the fitted attributes that describe the columns."""
 
     @abstractmethod
     def _log_prob(self, X: NDArray) -> NDArray:
-        """Return the log-probability of each row in nats; for fractions, the cross-entropy."""
+        """Return the log-likelihood of each row in nats."""
 
     @abstractmethod
-    def _draw(self, n_samples: int, generator: np.random.Generator) -> NDArray:
-        """Return rows of zeros and ones."""
-
-    def fit(self, X, y=None):
-        """Fit the density to the rows of `X`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data.
-
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        self : estimator
-            The fitted density.
-
-        Raises
-        ------
-        ValueError
-            If a parameter or `X` is invalid. With ``binarize=None``, values of `X` must be in [0, 1].
-
-        Examples
-        --------
-        >>> from skwakesleep.datasets import make_bars
-        >>> from skwakesleep.reference import IndependentBernoulli
-        >>> X, _ = make_bars(100, random_state=0)
-        >>> density = IndependentBernoulli().fit(X)
-        >>> density.n_features_in_
-        16
-        """
-        self._validate_params()
-        X, header = self._check_X(X, reset=True)
-        self._adopt({**header, **self._fitted_attributes(X)})
-        return self
+    def _draw(self, n_samples: int, generator: np.random.Generator) -> Any:
+        """Return rows as `sample` gives them back."""
 
     def score_samples(self, X):
         """Compute the exact log-likelihood of each row; for fractions, the cross-entropy.
@@ -110,7 +63,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
             If the density has not been fitted.
 
         ValueError
-            If `X` has other columns than the training data, or if ``binarize=None`` and a value is outside [0, 1].
+            If `X` has other columns than the training data, or a value is outside the domain of its column.
 
         Examples
         --------
@@ -148,7 +101,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
             If the density has not been fitted.
 
         ValueError
-            If `X` has other columns than the training data, or if ``binarize=None`` and a value is outside [0, 1].
+            If `X` has other columns than the training data, or a value is outside the domain of its column.
 
         Examples
         --------
@@ -175,7 +128,7 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), float64
-            Zeros and ones.
+            The rows. Categories are given by their numbers.
 
         Raises
         ------
@@ -200,7 +153,62 @@ class BinaryDensity(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, 
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
         generator = np.random.default_rng(entropy(random_state))
-        return copy(self)._draw(n_samples, generator).astype(np.float64)
+        return copy(self)._draw(n_samples, generator)
+
+
+class BinaryDensity(Density):
+    """Base class of densities of binary rows.
+
+    A subclass implements `_fitted_attributes`, `_log_prob` and `_draw`.
+    """
+
+    _parameter_constraints: dict = {
+        "smoothing": [Interval(Real, 0, None, closed="neither")],
+        "binarize": [Interval(Real, None, None, closed="neither"), None],
+    }
+
+    def __init__(self, *, smoothing=1.0, binarize=None):
+        self.smoothing = smoothing
+        self.binarize = binarize
+
+    @abstractmethod
+    def _fitted_attributes(self, X: Table) -> dict[str, Any]:
+        """Return the fitted attributes, from values in [0, 1]."""
+
+    def fit(self, X, y=None):
+        """Fit the density to the rows of `X`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
+
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : estimator
+            The fitted density.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or `X` is invalid. With ``binarize=None``, values of `X` must be in [0, 1].
+
+        Examples
+        --------
+        >>> from skwakesleep.datasets import make_bars
+        >>> from skwakesleep.reference import IndependentBernoulli
+        >>> X, _ = make_bars(100, random_state=0)
+        >>> density = IndependentBernoulli().fit(X)
+        >>> density.n_features_in_
+        16
+        """
+        self._validate_params()
+        X, header = self._check_X(X, reset=True)
+        self._adopt({**header, **self._fitted_attributes(X)})
+        return self
 
     def _check_X(self, X, *, reset):
         """Return values in [0, 1] in float64, and the fitted attributes that describe the columns."""

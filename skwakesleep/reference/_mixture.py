@@ -1,19 +1,16 @@
 """Independent binary columns, and mixtures of them."""
 
 import warnings
-from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import gen_batches
 
-from skwakesleep._adapters.parameters import entropy
-from skwakesleep._adapters.sklearn_compat import Interval
 from skwakesleep._adapters.tables import dense
 from skwakesleep.reference._base import BATCH_SIZE, MIN_PROBABILITY, BinaryDensity, probabilities, smoothed_means
+from skwakesleep.reference._expectation_maximization import MIXTURE_CONSTRAINTS, convergence_notices, maximized
 
 
 class IndependentBernoulli(BinaryDensity):
@@ -62,7 +59,7 @@ class IndependentBernoulli(BinaryDensity):
         return joint_log_prob(X, self.means_)
 
     def _draw(self, n_samples, generator):
-        return generator.random((n_samples, len(self.means_))) < self.means_
+        return (generator.random((n_samples, len(self.means_))) < self.means_).astype(np.float64)
 
 
 class BernoulliMixture(BinaryDensity):
@@ -133,14 +130,7 @@ class BernoulliMixture(BinaryDensity):
     array([0.5, 0.5])
     """
 
-    _parameter_constraints: dict = {
-        **BinaryDensity._parameter_constraints,
-        "n_components": [Interval(Integral, 1, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints: dict = {**BinaryDensity._parameter_constraints, **MIXTURE_CONSTRAINTS}
 
     def __init__(
         self, n_components=10, *, n_init=1, max_iter=100, tol=1e-3, smoothing=1.0, binarize=None, random_state=None
@@ -187,29 +177,23 @@ class BernoulliMixture(BinaryDensity):
         (2, 16)
         """
         super().fit(X)
-        if not self.converged_:
-            warnings.warn(
-                f"BernoulliMixture did not converge: after max_iter={self.max_iter} iterations its improvement is not "
-                f"below tol={self.tol}. Increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        for notice in convergence_notices(self):
+            warnings.warn(notice, stacklevel=2)
         return self
 
     def _fitted_attributes(self, X):
-        # Expectation maximization finds local maxima, so that the best of several starts is kept.
-        generator = np.random.default_rng(entropy(self.random_state))
         prior = smoothed_means(X, self.smoothing)
-        runs = [self._maximize(X, prior, self._initialize(X, prior, generator)) for _ in range(self.n_init)]
-        components, lower_bounds, converged = max(runs, key=lambda run: run[1][-1])
-        return {
-            "weights_": np.exp(components.log_weights),
-            "means_": components.means,
-            "lower_bound_": lower_bounds[-1],
-            "lower_bounds_": lower_bounds,
-            "converged_": converged,
-            "n_iter_": len(lower_bounds),
-        }
+
+        def start(generator):
+            return self._initialize(X, prior, generator)
+
+        def iterate(components):
+            log_likelihood, counts, ones = _e_step(X, components)
+            objective = (log_likelihood + self._log_prior(prior, components)) / X.shape[0]
+            return objective, self._m_step(counts, ones, prior)
+
+        components, attributes = maximized(self, start, iterate)
+        return {"weights_": np.exp(components.log_weights), "means_": components.means, **attributes}
 
     def _initialize(self, X, prior, generator):
         """Return components with means halfway between a random row and the mean of all rows."""
@@ -217,17 +201,6 @@ class BernoulliMixture(BinaryDensity):
         rows = generator.choice(X.shape[0], self.n_components, replace=self.n_components > X.shape[0])
         log_weights = np.full(self.n_components, -np.log(self.n_components))
         return Components(log_weights, (dense(X[np.sort(rows)]) + prior) / 2)
-
-    def _maximize(self, X, prior, components):
-        """Return the components after the last iteration, the objective in each iteration, and whether it converged."""
-        lower_bounds = []
-        for _ in range(self.max_iter):
-            log_likelihood, counts, ones = _e_step(X, components)
-            lower_bounds.append((log_likelihood + self._log_prior(prior, components)) / X.shape[0])
-            components = self._m_step(counts, ones, prior)
-            if len(lower_bounds) > 1 and lower_bounds[-1] - lower_bounds[-2] < self.tol:
-                return components, lower_bounds, True
-        return components, lower_bounds, False
 
     def _log_prior(self, prior, components):
         """Return the log-density of the pseudo-rows."""
@@ -247,7 +220,7 @@ class BernoulliMixture(BinaryDensity):
 
     def _draw(self, n_samples, generator):
         components = generator.choice(len(self.weights_), n_samples, p=self.weights_ / self.weights_.sum())
-        return generator.random((n_samples, self.means_.shape[1])) < self.means_[components]
+        return (generator.random((n_samples, self.means_.shape[1])) < self.means_[components]).astype(np.float64)
 
 
 class Components(NamedTuple):
