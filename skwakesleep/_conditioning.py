@@ -57,7 +57,7 @@ class ConditioningMixin:
         >>> np.isnan(machine.impute(X)).any()
         np.False_
         """
-        return self._filled(X, lambda some: some.best()[np.newaxis])[0]
+        return self._given_back(self._filled(X, lambda some: some.best()[np.newaxis])[0], X)
 
     def impute_draws(self, X, n_draws=5, random_state=None):
         """Draw missing values from their distribution given the rest of their row.
@@ -103,7 +103,7 @@ class ConditioningMixin:
         check_is_fitted(self)
         n_draws = check_n_samples(n_draws, "n_draws")
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
-        return self._filled(X, lambda some: some.draw(n_draws, noise))
+        return [self._given_back(table, X) for table in self._filled(X, lambda some: some.draw(n_draws, noise))]
 
     def conditional(self, X, column, quantiles=None):
         """Compute the distribution of a column given the rest of each row.
@@ -208,9 +208,9 @@ class ConditioningMixin:
         return scores
 
     def _filled(self, X, fill):
-        """Return tables with missing values replaced by those that `fill` gives for some rows of the engine."""
+        """Return values ``(n_tables, n_rows, n_columns)`` in which those missing are what `fill` gives for some rows."""
         check_is_fitted(self)
-        given, X = X, self._dense_rows(X)
+        X = self._dense_rows(X)
         machine, parameters = self._scoring()
         backend = default_backend()
         rows = Rows(X, machine.columns, parameters.dtype, backend)
@@ -220,7 +220,7 @@ class ConditioningMixin:
                 parts.append(fill(some))
                 sizes.append(some.effective_sizes)
         self._warn_of_few_particles(np.concatenate(sizes))
-        return [self._given_back(np.where(np.isnan(X), each, X), given) for each in np.concatenate(parts, axis=1)]
+        return np.where(np.isnan(X), np.concatenate(parts, axis=1), X)
 
     def _dense_rows(self, X):
         return dense(read_machine_table(self, X, reset=False).values)

@@ -18,6 +18,7 @@ from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.certification import certify
+from skwakesleep._engine.posterior.conditioning import expected_columns
 from skwakesleep._engine.posterior.likelihood import estimate
 
 # Rows computed at a time by `transform`: a few megabytes of scratch arrays.
@@ -169,8 +170,8 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         fitted = learned._fitted
         networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
         with limited_threads(len(H) * fitted.machine.largest_matrix):
-            means = networks.generative.means(H[:, np.newaxis], first=1)
-        return learned._given_back(fitted.machine.columns.decode(means[:, 0]), X)
+            expected = expected_columns(fitted.machine, networks.generative, H)
+        return learned._given_back(expected, X)
 
     def score_samples(self, X, return_std=False):
         """Compute the log-likelihood of each row.
@@ -347,21 +348,25 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
             stacklevel=3,
         )
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples=1, random_state=None, given=None):
         """Draw independent samples from the generative network.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of rows to draw.
+            Number of rows to draw, with `given` for each of its rows.
 
         random_state : int, RandomState instance or None, default=None
             Seed of the samples. With None, each call draws anew.
 
+        given : {array-like, sparse matrix, data frame} of shape (n_rows, n_features), default=None
+            Rows whose missing values are drawn given those observed, see `impute_draws`.
+
         Returns
         -------
-        X : ndarray or data frame of shape (n_samples, n_features)
-            Samples, in the units of the training data. If the first fit was to a data frame with words or categories,
+        X : ndarray or data frame of shape (n_samples, n_features) or (n_rows * n_samples, n_features)
+            Samples, in the units of the training data; with `given` the samples of its first row, then those of the
+            second, and so on. If the first fit was to a data frame with words or categories,
             or if `set_output` asks for one, a data frame with the names, dtypes and categories of the training data;
             else an array.
 
@@ -390,6 +395,9 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         learned, backend = copy(self), default_backend()  # another thread may fit the machine meanwhile
         fitted = learned._fitted
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
+        if given is not None:
+            drawn = self._filled(given, lambda some: some.draw(n_samples, noise))
+            return learned._given_back(drawn.swapaxes(0, 1).reshape(-1, drawn.shape[-1]))
         with limited_threads(n_samples * fitted.machine.largest_matrix):
             networks = fitted.machine.bind(fitted.parameters, backend)
             states = networks.generative.sample(None, (n_samples, 1), noise)

@@ -167,6 +167,10 @@ class BoundLayer:
 
         return self._in_turn(natural, natural.shape[:-1], expected)
 
+    def expected_natural(self, parent: NDArray | None) -> NDArray:
+        """Return the natural parameters given the parents; in an autoregressive layer, given the means of the units."""
+        return self._natural_of(parent, self.mean(parent)) if self.autoregressive else self.natural(parent)
+
     def sample(self, parent: NDArray | None, shape: tuple[int, ...], noise: Noise) -> NDArray:
         """Draw units of shape ``(*shape, N)`` given the parents."""
         natural = self.natural(parent)

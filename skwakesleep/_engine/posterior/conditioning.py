@@ -10,7 +10,7 @@ from skwakesleep._engine.arrays.numerics import log_sum_exp
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.layers import BoundLayer
-from skwakesleep._engine.machine.networks import Machine
+from skwakesleep._engine.machine.networks import BeliefNetwork, Machine
 from skwakesleep._engine.machine.predictions import CellPrediction, DrawsPrediction, Prediction
 from skwakesleep._engine.machine.rows import Rows, Visible
 from skwakesleep._engine.posterior.likelihood import estimate, posterior_of
@@ -113,6 +113,22 @@ def conditionals(
     visible = machine.bind(parameters, backend.new(by_row=True)).generative.layers[-1]
     for block, some in rows.blocks(posterior.n_rows):
         yield Conditional(machine, visible, block, some, posterior(some))
+
+
+def expected_columns(machine: Machine, generative: BeliefNetwork, top: NDArray) -> NDArray:
+    """Return the best guess of the columns ``(B, n_columns)`` given values of the top hidden layer ``(B, n)``.
+
+    Means are passed downwards through the layers.
+    """
+    *above, visible = generative.layers
+    parents = BeliefNetwork(above).means(top[:, np.newaxis], first=1)
+    natural = visible.expected_natural(parents)
+    weights = np.ones((len(top), 1), top.dtype)
+    values = np.empty((len(top), machine.columns.n_columns), top.dtype)
+    for run in machine.columns.runs:
+        prediction = run.family.predict(run.codec, visible.params, weights, natural[..., run.units])
+        values[:, run.columns] = prediction.best()
+    return values
 
 
 class ColumnGivenRest:
