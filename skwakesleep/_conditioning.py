@@ -208,7 +208,7 @@ class ConditioningMixin:
         return scores
 
     def _filled(self, X, fill):
-        """Return values ``(n_tables, n_rows, n_columns)`` in which those missing are what `fill` gives for some rows."""
+        """Return values ``(n_tables, n_rows, n_columns)`` in which `fill` has filled the missing ones."""
         check_is_fitted(self)
         X = self._dense_rows(X)
         machine, parameters = self._scoring()
