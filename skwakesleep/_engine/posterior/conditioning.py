@@ -13,7 +13,7 @@ from skwakesleep._engine.machine.layers import BoundLayer
 from skwakesleep._engine.machine.networks import BeliefNetwork, Machine
 from skwakesleep._engine.machine.predictions import CellPrediction, DrawsPrediction, Prediction
 from skwakesleep._engine.machine.rows import Rows, Visible
-from skwakesleep._engine.posterior.likelihood import estimate, posterior_of
+from skwakesleep._engine.posterior.likelihood import estimate, posteriors
 from skwakesleep._engine.posterior.particles import Estimate, Particles, estimate_of
 
 
@@ -109,10 +109,9 @@ def conditionals(
     machine, parameters, rows, backend, n_particles, n_steps
         See `estimate`.
     """
-    posterior = posterior_of(machine, parameters, backend, n_particles, n_steps)
     visible = machine.bind(parameters, backend.new(by_row=True)).generative.layers[-1]
-    for block, some in rows.blocks(posterior.n_rows):
-        yield Conditional(machine, visible, block, some, posterior(some))
+    for block, some, particles in posteriors(machine, parameters, rows, backend, n_particles, n_steps):
+        yield Conditional(machine, visible, block, some, particles)
 
 
 def expected_columns(machine: Machine, generative: BeliefNetwork, top: NDArray) -> NDArray:

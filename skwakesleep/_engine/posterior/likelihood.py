@@ -1,6 +1,6 @@
 """The log-likelihood of rows: exact with few hidden units, otherwise estimated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.networks import Machine
-from skwakesleep._engine.machine.rows import Rows
+from skwakesleep._engine.machine.rows import Rows, Visible
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.posterior.enumeration import Enumeration
-from skwakesleep._engine.posterior.particles import Estimate, Posterior, estimate_of
+from skwakesleep._engine.posterior.particles import Estimate, Particles, Posterior, estimate_of
 
 # Largest number of hidden units to enumerate: all 2^14 states take less time than 1000 importance samples.
 ENUMERABLE_LATENTS = 14
@@ -71,13 +71,24 @@ def estimate(
     estimate : Estimate
         Arrays of shape (n_rows,), in nats and in the units of the user's columns.
     """
-    posterior = posterior_of(machine, parameters, backend, n_particles, n_steps)
     result = Estimate(*(np.empty(len(rows), parameters.dtype) for _ in Estimate._fields))
-    for block, batch in rows.blocks(posterior.n_rows):
-        if not isinstance(batch.root, np.ndarray):  # products with dense rows, so that containers do not differ
-            batch = batch._replace(root=batch.units)
-        for values, some in zip(result, estimate_of(posterior(batch)), strict=True):
-            values[block] = some[: block.stop - block.start]
-        if batch.log_base is not None:
-            result.log_likelihood[block] += batch.log_base[: block.stop - block.start]
+    for block, some, particles in posteriors(machine, parameters, rows, backend, n_particles, n_steps):
+        for values, own in zip(result, estimate_of(particles), strict=True):
+            values[block] = own[: block.stop - block.start]
+        if some.log_base is not None:
+            result.log_likelihood[block] += some.log_base[: block.stop - block.start]
     return result
+
+
+def posteriors(
+    machine: Machine, parameters: NDArray, rows: Rows, backend: NumpyBackend, n_particles: int, n_steps: int = 0
+) -> Iterator[tuple[slice, Visible, Particles]]:
+    """Yield the posterior of a few rows at a time: their places, the rows filled up to a fixed number, the particles.
+
+    Parameters are those of `estimate`.
+    """
+    posterior = posterior_of(machine, parameters, backend, n_particles, n_steps)
+    for block, some in rows.blocks(posterior.n_rows):
+        # Inputs of the recognition network are dense, so that containers do not differ.
+        some = some._replace(root=machine.columns.root(some.units, some.missing))
+        yield block, some, posterior(some)
