@@ -1,6 +1,7 @@
 """The rows of the user's table as units, a few at a time."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -14,6 +15,8 @@ Table = NDArray | sparse.csr_array
 
 # Share of nonzero entries up to which a product with a sparse matrix is faster than one with a dense matrix.
 MAX_SPARSE_SHARE = 0.02
+# Largest number of units of a table that are kept: 128 MB in double precision.
+MAX_ENCODED = 2**24
 
 
 class Visible(NamedTuple):
@@ -41,7 +44,7 @@ class Visible(NamedTuple):
         """Return units ``(B, N)`` that are all observed."""
         return cls(units[:, np.newaxis], units[:, np.newaxis])
 
-    def rows(self, some: slice) -> "Visible":
+    def rows(self, some: slice | NDArray) -> "Visible":
         """Return some of the rows."""
         units, root, missing, log_base = (None if part is None else part[some] for part in self)
         return Visible(units, root, missing, log_base)  # type: ignore[arg-type]
@@ -81,6 +84,17 @@ class Rows:
     def take(self, indices: NDArray) -> Visible:
         """Return the rows at `indices`, in arrays that the next call overwrites."""
         indices = indices if self._subset is None else self._subset[indices]
+        if self._columns.are_units or self._table.shape[0] * self._columns.n_units > MAX_ENCODED:
+            return self._encoded(indices)
+        return self._whole.rows(indices)
+
+    @cached_property
+    def _whole(self) -> Visible:
+        """All rows of the table: finding the cells of values takes longer than a step's products with their units."""
+        return self._encoded(np.arange(self._table.shape[0]))
+
+    def _encoded(self, indices: NDArray) -> Visible:
+        """Return rows of the table as units, in arrays that the next call overwrites."""
         columns = self._columns
         values = self._backend.empty("values", (len(indices), self._table.shape[1]), self.dtype)
         if not isinstance(self._table, np.ndarray):
