@@ -306,6 +306,7 @@ class LatentClasses(IndependentColumns):
     def _fitted_classes(self, X, layout):
         batches = list(layout.batches(X))
         prior = independent(layout, batches)
+        smoothing = max(self.smoothing, MIN_PROBABILITY)  # so that no probability is rounded to zero
 
         def start(generator):
             # Halfway between a random row and all rows: a row alone would be a fixed point. Different shares of the
@@ -318,8 +319,8 @@ class LatentClasses(IndependentColumns):
 
         def iterate(classes):
             log_likelihood, sums = _e_step(batches, classes)
-            objective = (log_likelihood + self.smoothing * log_pseudo_row(prior, classes)) / X.shape[0]
-            return objective, maximizing(layout, sums, prior, classes.means, self.smoothing)
+            objective = (log_likelihood + smoothing * log_pseudo_row(prior, classes)) / X.shape[0]
+            return objective, maximizing(layout, sums, prior, classes.means, smoothing)
 
         return maximized(self, start, iterate)
 
@@ -484,9 +485,9 @@ def log_joint(rows: Rows, classes: Classes) -> NDArray:
         joint = rows.cells @ np.log(classes.cells).T
     joint += classes.log_weights + rows.log_base[:, np.newaxis]
     # Differences first: the difference of the squares would be lost in rounding errors.
+    joint -= rows.observed @ (np.log(classes.variances) + LOG_2PI).T / 2
     for own, mean, variance in zip(joint.T, classes.means, classes.variances, strict=True):
-        squares = np.square(rows.units - mean) / variance + (np.log(variance) + LOG_2PI)
-        own -= (squares * rows.observed).sum(axis=1) / 2
+        own -= np.square((rows.units - mean) * rows.observed) @ (0.5 / variance)
     return joint
 
 
@@ -513,13 +514,12 @@ def maximizing(layout: Layout, sums: Sums, prior: Classes, means: NDArray, smoot
     # The pseudo-rows are conjugate priors: Dirichlet for weights and cells, normal and inverse gamma for the others.
     weights = (sums.rows + smoothing / len(sums.rows)) / (sums.rows.sum() + smoothing)
     cells = layout.normalized(sums.cells + smoothing * prior.cells)
-    cells = np.where(prior.cells > 0, np.maximum(cells, MIN_PROBABILITY), 0)
     n_values = sums.observed + smoothing
     shift = prior.means - means
     deviations = (sums.deviations + smoothing * shift) / n_values
     squares = (sums.squares + smoothing * (prior.variances + np.square(shift))) / n_values
     variances = np.maximum(squares - np.square(deviations), layout.smallest_variance)
-    return Classes(np.log(np.maximum(weights, MIN_PROBABILITY)), cells, means + deviations, variances)
+    return Classes(np.log(weights), cells, means + deviations, variances)
 
 
 def log_pseudo_row(prior: Classes, classes: Classes) -> float:

@@ -5,7 +5,7 @@ tests of samples, with fixed seeds and another density as negative control; for 
 """
 
 import pickle
-from copy import copy
+from copy import copy, deepcopy
 from itertools import permutations
 
 import numpy as np
@@ -187,6 +187,12 @@ def test_one_class_with_many_pseudo_rows_is_independent_columns(kinds):
     assert_allclose(one.score_samples(X), expected, rtol=0, atol=1e-6)
     few = LatentClasses(1, visible=kinds).fit(X)
     assert few.score(X) == pytest.approx(expected.mean(), abs=0.01 * len(kinds))
+
+
+def test_one_iteration_fits_one_class(kinds):
+    X = table_of(kinds)
+    one, many = (LatentClasses(1, visible=kinds, smoothing=0.1, tol=0, max_iter=n).fit(X) for n in (1, 20))
+    assert_allclose(one.score_samples(X), many.score_samples(X), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("values", ["binary", "fractions"])
@@ -419,7 +425,7 @@ DEGENERATE = {
 }
 
 
-@pytest.mark.parametrize("smoothing", [1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("smoothing", [5e-324, 1.0, 1e300])
 @pytest.mark.parametrize("kind", ["gaussian", "continuous", "count", "categorical"])
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_table_gives_a_density(name, kind, smoothing):
@@ -525,6 +531,19 @@ def test_damaged_files_are_rejected(damage):
     state = LatentClasses(3, visible=ALL_KINDS, random_state=0).fit(table_of(ALL_KINDS)).__getstate__()
     with pytest.raises(ValueError, match="A saved LatentClasses is damaged"):
         LatentClasses().__setstate__(state | damage)
+
+
+def test_a_damaged_description_of_the_columns_is_rejected():
+    state = deepcopy(IndependentColumns(visible=ALL_KINDS).fit(table_of(ALL_KINDS)).__getstate__())
+    state["_columns"]["blocks"]["count"]["columns"] = np.array([0])  # also in another block
+    with pytest.raises(ValueError, match="A saved IndependentColumns is damaged: the blocks are not of 6 columns"):
+        IndependentColumns().__setstate__(state)
+
+
+def test_a_column_without_values_is_reported(density):
+    X = np.column_stack([table_of(["count"] * 2), np.full(300, np.nan)])
+    with pytest.warns(UserWarning, match="X holds no value in column 2"):
+        density.set_params(visible="count").fit(X)
 
 
 def test_comparison_with_machines():
