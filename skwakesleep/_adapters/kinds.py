@@ -47,8 +47,7 @@ def check_kinds(visible: Any) -> None:
     for kind in [] if isinstance(visible, str) else visible:
         if not isinstance(kind, str) or kind not in KINDS:
             raise InvalidParameterError(
-                f"The 'visible' parameter of HelmholtzMachine must name kinds of columns, of {sorted(KINDS)}. Got "
-                f"{kind!r} instead."
+                f"The 'visible' parameter must name kinds of columns, of {sorted(KINDS)}. Got {kind!r} instead."
             )
 
 
@@ -60,6 +59,7 @@ def asked_kinds(visible: Any, X: Any) -> NDArray:
     ValueError
         Naming columns without a kind or with several, and those that `X` does not have.
     """
+    check_kinds(visible)
     n_columns = X.shape[1]
     if isinstance(visible, str):
         return np.full(n_columns, visible, object)

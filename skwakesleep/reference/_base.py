@@ -127,8 +127,8 @@ class Density(DocumentationLinkMixin, VersionedPickleMixin, DensityMixin, BaseEs
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features), float64
-            The rows. Categories are given by their numbers.
+        X : ndarray or data frame of shape (n_samples, n_features)
+            The rows: a data frame like that in `fit` if it held words, otherwise an array of float64.
 
         Raises
         ------

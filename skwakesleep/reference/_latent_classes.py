@@ -13,8 +13,9 @@ from scipy.special import logsumexp, xlogy
 from sklearn.utils import gen_batches
 
 from skwakesleep._adapters.frames import NOMINAL
+from skwakesleep._adapters.kinds import NON_NEGATIVE, named_kinds
 from skwakesleep._adapters.machine_tables import read_machine_table
-from skwakesleep._adapters.sklearn_compat import Interval, StrOptions
+from skwakesleep._adapters.sklearn_compat import Interval, StrOptions, output_library
 from skwakesleep._adapters.tables import dense
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.cell_codecs import PSEUDO_COUNT, CellCodec
@@ -170,7 +171,8 @@ class IndependentColumns(Density):
         return logsumexp(log_joint(Layout(self._columns).rows(X), self._classes()), axis=1)
 
     def _draw(self, n_samples, generator):
-        return Layout(self._columns).draw(n_samples, self._classes(), generator)
+        values = Layout(self._columns).draw(n_samples, self._classes(), generator)
+        return self._format.table(values, self.categories_, output_library(self))
 
     _LEARNED = ("_columns", "_cells", "_means", "_variances", "weights_", "visible_", "n_features_in_")
 
@@ -188,10 +190,10 @@ class IndependentColumns(Density):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        kinds = {self.visible} if isinstance(self.visible, str) else set(self.visible)
-        tags.input_tags.sparse = kinds.isdisjoint(NOMINAL)
+        named = set(named_kinds(self.visible))
+        tags.input_tags.sparse = named.isdisjoint(NOMINAL)
         tags.input_tags.allow_nan = True
-        tags.input_tags.positive_only = not kinds.isdisjoint(("bernoulli", "count"))
+        tags.input_tags.positive_only = not NON_NEGATIVE.isdisjoint(named)
         return tags
 
 

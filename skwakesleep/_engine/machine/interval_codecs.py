@@ -261,8 +261,9 @@ def intervals(values: NDArray, *, is_whole: bool) -> list[Interval]:
 
 def _n_decimals(values: NDArray) -> int:
     """Return the number of decimals of values; -1 if there are more than `MAX_DECIMALS`."""
-    exact = (n for n in range(MAX_DECIMALS + 1) if np.array_equal(np.round(values, n), values))
-    return next(exact, -1)
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge values, which are whole numbers
+        exact = [n for n in range(MAX_DECIMALS + 1) if np.array_equal(np.round(values, n), values)]
+    return exact[0] if exact else -1
 
 
 def _finite(values: NDArray, column: int) -> NDArray:
