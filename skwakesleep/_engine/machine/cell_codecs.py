@@ -44,7 +44,6 @@ class CellCodec:
     """
 
     is_density = False
-    is_nominal = False
     has_base = True
     keeps_zeros = False
     follows_rows = False
@@ -98,13 +97,17 @@ class CellCodec:
 
     def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
         """Return values in the cells whose features are nearest to the units."""
+        return self.values(self.nearest(units), noise)
+
+    def nearest(self, units: NDArray) -> NDArray:
+        """Return the cells whose features are nearest to the units."""
         n_columns, _, n_features = self.grid.features.shape
         padded = np.zeros((*units.shape[:-1], self._used.size))
         padded[..., self._used] = units
         by_column = padded.reshape(*units.shape[:-1], n_columns, 1, n_features)
         distances = np.square(by_column - self.grid.features).sum(axis=-1)
         distances[..., self.probabilities == 0] = np.inf
-        return self.values(distances.argmin(axis=-1), noise)
+        return distances.argmin(axis=-1)
 
     def states(self, column: int) -> States:
         """Return the cells of a column."""
@@ -147,7 +150,6 @@ class Categories(CellCodec):
     """Categories without order, by number. Units are indicators minus the share of the category in the data."""
 
     domain = Domain(0.0, np.inf)
-    is_nominal = True
 
     def __init__(self, probabilities: NDArray) -> None:
         present = probabilities > 0
@@ -308,8 +310,12 @@ class Intervals(CellCodec):
 
     def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
         """Return a value in each interval: drawn, or without noise the middle."""
+        return self._at(cells, 0.5 if noise is None else noise.uniform(cells.shape, np.float64))
+
+    def _at(self, cells: NDArray, places: NDArray | float) -> NDArray:
+        """Return the values of samples at places in [0, 1] of their intervals."""
         low, high = self.extents[:, self._column, cells]
-        values = low + _places(cells, noise) * (high - low)
+        values = low + places * (high - low)
         factor = 10.0 ** np.maximum(self.decimals, 0)
         return np.where(self.decimals < 0, values, np.rint(values * factor) / factor)
 
@@ -318,14 +324,13 @@ class Intervals(CellCodec):
         return (probabilities * self.centers).sum(axis=-1)
 
     def quantile(self, probabilities: NDArray, level: float) -> NDArray:
-        """Return the quantile, by linear interpolation within an interval."""
+        """Return the quantile of samples."""
         cumulative = np.cumsum(probabilities, axis=-1)
         cells = cell_of_level(cumulative, level)
         above, own = (
             np.take_along_axis(part, cells[..., np.newaxis], axis=-1)[..., 0] for part in (cumulative, probabilities)
         )
-        low, high = self.extents[:, self._column, cells]
-        return high - np.clip((above - level) / own, 0, 1) * (high - low)
+        return self._at(cells, 1 - np.clip((above - level) / own, 0, 1))
 
 
 class Counts(Intervals):
@@ -347,14 +352,9 @@ class Counts(Intervals):
         # Geometric, with the same scale.
         return np.log(self.tail) + np.log(-np.expm1(-1 / scale)) - (distance - 0.5) / scale
 
-    def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
-        """Return a whole number in each interval: drawn, or without noise the middle."""
+    def _at(self, cells: NDArray, places: NDArray | float) -> NDArray:
         low, high = self.extents[:, self._column, cells]
-        return np.floor(low + _places(cells, noise) * (high - low + 1))
-
-    def quantile(self, probabilities: NDArray, level: float) -> NDArray:
-        """Return the quantile, a whole number."""
-        return np.floor(super().quantile(probabilities, level) + 0.5)
+        return np.minimum(np.floor(low + places * (high - low + 1)), high)
 
 
 def cell_of_level(cumulative: NDArray, level: float) -> NDArray:
@@ -421,11 +421,6 @@ def _n_decimals(values: NDArray) -> int:
     """Return the number of decimals of values; -1 if there are more than `MAX_DECIMALS`."""
     exact = (n for n in range(MAX_DECIMALS + 1) if np.array_equal(np.round(values, n), values))
     return next(exact, -1)
-
-
-def _places(cells: NDArray, noise: Noise | None) -> NDArray | float:
-    """Return the places of values within their cells, in [0, 1): drawn, or without noise the middle."""
-    return 0.5 if noise is None else noise.uniform(cells.shape, np.float64)
 
 
 def _finite(values: NDArray, column: int) -> NDArray:
