@@ -6,6 +6,7 @@ from scipy.stats import kstest
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import FineNoise
+from skwakesleep._engine.machine.columns import Columns
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.conditioning import column_given_rest, column_scores, conditionals
 from tests import table_oracle
@@ -91,6 +92,23 @@ def test_a_column_given_the_rest(name, autoregressive, hidden):
                 np.testing.assert_allclose(actual.probabilities[number], shares, rtol=0, atol=1e-8)
             np.testing.assert_allclose(actual.best[number], best_of(machine, law, place), rtol=0, atol=1e-8)
             check_quantiles(machine, actual.quantiles[number], law, place)
+
+
+@pytest.mark.parametrize("kind", ["continuous", "count", "categorical", "ordinal", "bernoulli"])
+def test_examples_are_in_their_cells(kind):
+    """Between two common values is an empty cell; its middle, rounded as the data are, can be outside."""
+    table = np.repeat([0.0, 2, 33, 36, 38, 40], [12, 12, 40, 40, 12, 12])[:, np.newaxis]
+    table = np.unique(table, return_inverse=True)[1].astype(float) if kind in ("categorical", "ordinal") else table
+    table = (table > 35).astype(float) if kind == "bernoulli" else table
+    columns = Columns.of_table([kind] * 2, np.column_stack([table, table[::-1] + (kind == "count")]))
+    for place in range(2):
+        codec = columns.place(place)[0].codec
+        examples = codec.examples(place)
+        whole = np.zeros((len(examples.values), 2))
+        whole[:, place] = examples.values
+        states = codec.nearest(columns.encode(whole))[:, place]
+        np.testing.assert_array_equal(states, np.arange(len(states)))
+        assert len(states) == len(codec.states(place).units)
 
 
 @pytest.mark.parametrize("autoregressive", [(), EVERYWHERE], ids=["plain", "everywhere"])

@@ -76,6 +76,10 @@ class CellCodec:
         """Return a value in each cell: drawn, or without noise the middle."""
         raise NotImplementedError
 
+    def inside(self, cells: NDArray) -> NDArray:
+        """Return a number that falls into each cell, not always one that a value can have."""
+        raise NotImplementedError
+
     def best(self, probabilities: NDArray) -> NDArray:
         """Return the best guess ``(B, C)`` given the probabilities of the cells ``(B, C, G)``."""
         raise NotImplementedError
@@ -120,7 +124,7 @@ class CellCodec:
         cells = np.arange(self.grid.n_cells[column])
         every = np.repeat(cells[:, np.newaxis], len(self.probabilities), axis=1)
         every = np.minimum(every, self.grid.n_cells - 1)
-        values = self.values(every, None).astype(np.float64)
+        values = self.inside(every)
         log_density = np.broadcast_to(self.log_density(values, every), values.shape)
         return Examples(values[:, column], log_density[:, column])
 
@@ -172,6 +176,10 @@ class Categories(CellCodec):
     def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
         """Return the numbers of the categories."""
         return cells
+
+    def inside(self, cells: NDArray) -> NDArray:
+        """Return the numbers of the categories."""
+        return cells.astype(np.float64)
 
     def best(self, probabilities: NDArray) -> NDArray:
         """Return the most probable category."""
@@ -318,6 +326,10 @@ class Intervals(CellCodec):
         values = low + places * (high - low)
         factor = 10.0 ** np.maximum(self.decimals, 0)
         return np.where(self.decimals < 0, values, np.rint(values * factor) / factor)
+
+    def inside(self, cells: NDArray) -> NDArray:
+        """Return the middle between the bounds, which unlike that of the values is not rounded."""
+        return (self.edges[self._column, cells] + self.edges[self._column, cells + 1]) / 2
 
     def best(self, probabilities: NDArray) -> NDArray:
         """Return the mean."""
