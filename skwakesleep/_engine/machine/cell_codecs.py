@@ -404,7 +404,8 @@ def intervals(values: NDArray, *, is_whole: bool) -> list[Interval]:
     if not len(values):
         return [Interval(-0.5, 0.5, 1, 0, 0, 0)]
     distinct, counts = _distinct(values)
-    half = np.maximum(0.5, ROUNDING_ULPS * np.spacing(np.abs(distinct).max()))
+    rounding = ROUNDING_ULPS * np.spacing(np.abs(distinct).max())
+    half = np.maximum(0.5, rounding)
     if len(distinct) > 1 and not is_whole:
         half = np.median(np.diff(distinct)) / 2
     share = max(len(values) / MAX_INTERVALS, MIN_ROWS)
@@ -422,7 +423,7 @@ def intervals(values: NDArray, *, is_whole: bool) -> list[Interval]:
             high = high if is_common[number] else start
         mean = (own * (n / n.sum())).sum()
         found.append(Interval(low, high, n.sum(), own[0], own[-1], mean))
-        if start > high:
+        if start - high > rounding:
             inside = 0.5 if is_whole else 0.0
             found.append(Interval(high, start, 0, high + inside, start - inside, high + (start - high) / 2))
         low = start
