@@ -231,6 +231,16 @@ def test_draws_differ_between_rows_draws_and_seeds(fitted, X):
     assert (anew[:, 0] != again[:, 0]).all()
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "count"])
+def test_tables_that_share_memory_with_the_users_stay(kind):
+    X = with_holes(np.abs(np.rint(mixed_table(30))))
+    numeric = machine(visible=kind).fit(X)
+    before = X.copy()
+    for result in (numeric.impute(X), *numeric.impute_draws(X, 2), numeric.conditional(X, 0), numeric.score_columns(X)):
+        assert not np.shares_memory(result, X)
+        np.testing.assert_array_equal(X, before)
+
+
 # ---------------------------------------------------------------------- containers
 
 

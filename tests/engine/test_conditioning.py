@@ -9,6 +9,7 @@ from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.columns import Columns
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.conditioning import column_given_rest, column_scores, conditionals
+from skwakesleep._engine.posterior.likelihood import estimate
 from tests import table_oracle
 from tests.engine.machines import EVERYWHERE, table_machine
 from tests.oracle import frequency_p_value
@@ -214,10 +215,11 @@ def cells_of(machine, draws, places):
 
 
 def drawn(machine, flat, row, n_particles=10):
-    """Return draws of a row, ``(N_DRAWS, n_columns)``."""
+    """Return draws of a row after another one, ``(N_DRAWS, n_columns)``."""
     noise = FineNoise(np.random.default_rng(27))
-    (draws,) = given_observed(machine, flat, row[np.newaxis], lambda one: one.draw(N_DRAWS, noise), n_particles)
-    return draws[:, 0]
+    X = np.stack([np.where(np.isnan(row), np.nan, row[::-1] > 1), row])
+    draws = given_observed(machine, flat, X, lambda one: one.draw(N_DRAWS, noise), n_particles)
+    return np.concatenate(draws, axis=1)[:, 1]
 
 
 @pytest.mark.statistical
@@ -288,6 +290,18 @@ def z_of_probabilities(actual, expected, effective_size):
     return np.max(np.abs(actual - expected) / (errors + 1e-4))
 
 
+def effective_sizes_of_cells(machine, flat, X, place):
+    """Return the effective sizes of the log-likelihoods of rows with a value in each cell, ``(n_cells, n_rows)``."""
+    column = next(each for each in table_oracle.columns_of(machine.columns) if each.place == place)
+    sizes = []
+    for cell in range(table_oracle.n_cells(column)):
+        filled = X.copy()
+        filled[:, place] = table_oracle.value_in_cell(column, cell)
+        rows = Rows(filled, machine.columns, flat.dtype, NumpyBackend())
+        sizes.append(estimate(machine, flat, rows, NumpyBackend(), 4000).effective_size)
+    return np.array(sizes)
+
+
 @pytest.mark.usefixtures("sampled")
 @pytest.mark.statistical
 @pytest.mark.parametrize("autoregressive", [(), ABOVE, EVERYWHERE], ids=["plain", "above", "everywhere"])
@@ -303,6 +317,7 @@ def test_estimates_of_a_column_given_the_rest(autoregressive):
             for each in zip(actual.probabilities, expected, actual.effective_sizes, strict=True)
         ]
         assert max(largest) < 4
+        assert (actual.effective_sizes <= effective_sizes_of_cells(machine, flat, X, place).min(axis=0) + 1e-9).all()
         # Negative control: the probabilities of other cells.
         assert z_of_probabilities(actual.probabilities[0], expected[0][::-1], actual.effective_sizes[0]) > 8
 
