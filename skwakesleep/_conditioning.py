@@ -10,7 +10,7 @@ from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.rows import Rows
-from skwakesleep._engine.posterior.conditioning import ColumnGivenRest, column_scores, conditionals
+from skwakesleep._engine.posterior.conditioning import column_given_rest, column_scores, conditionals
 
 
 class ConditioningMixin:
@@ -57,7 +57,9 @@ class ConditioningMixin:
         >>> np.isnan(machine.impute(X)).any()
         np.False_
         """
-        return self._given_back(self._filled(X, lambda some: some.best()[np.newaxis])[0], X)
+        values, effective_sizes = self._filled(X, lambda some: some.best()[np.newaxis])
+        self._warn_of_few_particles(effective_sizes)
+        return self._given_back(values[0], X)
 
     def impute_draws(self, X, n_draws=5, random_state=None):
         """Draw missing values from their distribution given the rest of their row.
@@ -103,7 +105,9 @@ class ConditioningMixin:
         check_is_fitted(self)
         n_draws = check_n_samples(n_draws, "n_draws")
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
-        return [self._given_back(table, X) for table in self._filled(X, lambda some: some.draw(n_draws, noise))]
+        values, effective_sizes = self._filled(X, lambda some: some.draw(n_draws, noise))
+        self._warn_of_few_particles(effective_sizes)
+        return [self._given_back(each, X) for each in values]
 
     def conditional(self, X, column, quantiles=None):
         """Compute the distribution of a column given the rest of each row.
@@ -156,11 +160,13 @@ class ConditioningMixin:
         levels = check_levels(quantiles, column, is_numeric=is_numeric)
         X = self._dense_rows(X)
         with self._limited_threads():
-            given_rest = ColumnGivenRest(*self._scoring(), X, number, default_backend(), **self._effort())
+            given_rest = column_given_rest(
+                *self._scoring(), X, number, default_backend(), levels or (), **self._effort()
+            )
         self._warn_of_few_particles(given_rest.effective_sizes)
         if not is_numeric:
             return given_rest.probabilities
-        return given_rest.best() if levels is None else given_rest.quantiles(levels)
+        return given_rest.best if levels is None else given_rest.quantiles
 
     def score_columns(self, X):
         """Compute the log-probability of each value given the rest of its row.
@@ -208,7 +214,7 @@ class ConditioningMixin:
         return scores
 
     def _filled(self, X, fill):
-        """Return values ``(n_tables, n_rows, n_columns)`` in which `fill` has filled the missing ones."""
+        """Return values ``(n_tables, n_rows, n_columns)`` with missing ones filled, and effective sizes."""
         check_is_fitted(self)
         X = self._dense_rows(X)
         machine, parameters = self._scoring()
@@ -219,8 +225,7 @@ class ConditioningMixin:
             for some in conditionals(machine, parameters, rows, backend, **self._effort()):
                 parts.append(fill(some))
                 sizes.append(some.effective_sizes)
-        self._warn_of_few_particles(np.concatenate(sizes))
-        return np.where(np.isnan(X), np.concatenate(parts, axis=1), X)
+        return np.where(np.isnan(X), np.concatenate(parts, axis=1).astype(X.dtype), X), np.concatenate(sizes)
 
     def _dense_rows(self, X):
         return dense(read_machine_table(self, X, reset=False).values)

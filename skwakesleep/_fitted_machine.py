@@ -396,7 +396,8 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         fitted = learned._fitted
         noise = FineNoise(np.random.default_rng(entropy(random_state)))
         if given is not None:
-            drawn = self._filled(given, lambda some: some.draw(n_samples, noise))
+            drawn, effective_sizes = self._filled(given, lambda some: some.draw(n_samples, noise))
+            self._warn_of_few_particles(effective_sizes)
             return learned._given_back(drawn.swapaxes(0, 1).reshape(-1, drawn.shape[-1]))
         with limited_threads(n_samples * fitted.machine.largest_matrix):
             networks = fitted.machine.bind(fitted.parameters, backend)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skwakesleep._adapters.imputation import with_columns, without_value
+from skwakesleep._adapters.imputation import with_columns, with_values, without_value
 from skwakesleep._adapters.machine_tables import read_machine_table
 from skwakesleep._adapters.sklearn_compat import (
     DocumentationLinkMixin,
@@ -76,10 +76,11 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> import numpy as np
-    >>> from skwakesleep import HelmholtzImputer
+    >>> from skwakesleep import HelmholtzImputer, HelmholtzMachine
     >>> X = np.repeat([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], 60, axis=0)
     >>> X[0, 0] = X[100, 2] = np.nan
-    >>> X_filled = HelmholtzImputer(random_state=0).fit_transform(X)
+    >>> machine = HelmholtzMachine(2, max_iter=50, tol=None, random_state=0)
+    >>> X_filled = HelmholtzImputer(machine).fit_transform(X)
     >>> X_filled[0, 0] < 0.1, X_filled[100, 2] > 0.9
     (np.True_, np.True_)
     """
@@ -128,15 +129,31 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
 
         Raises
         ------
+        TypeError
+            If `X` is sparse, and as `HelmholtzMachine.fit`.
+
         ValueError
             As `HelmholtzMachine.fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep import HelmholtzImputer, HelmholtzMachine
+        >>> X = np.random.default_rng(0).normal(size=(120, 2))
+        >>> X[0, 0] = np.nan
+        >>> machine = HelmholtzMachine(2, max_iter=5, tol=None, random_state=0)
+        >>> imputer = HelmholtzImputer(machine).fit(X)
+        >>> imputer.n_features_in_
+        2
         """
         self._validate_params()
         X = without_value(X, self.missing_values)
         machine = self._machine(num_samples(X)).fit(X)
         missing = self._missing(machine, X)
         self.estimator_ = machine
-        self._kept = np.flatnonzero(self.keep_empty_features | ~missing.all(axis=0))
+        is_empty = missing.all(axis=0)
+        self._kept = np.flatnonzero(self.keep_empty_features | ~is_empty)
+        self._zeros = np.flatnonzero(self.keep_empty_features & is_empty)
         self._indicated = np.flatnonzero(missing.any(axis=0)) if self.add_indicator else np.zeros(0, int)
         return self
 
@@ -161,6 +178,17 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
 
         ValueError
             If `X` has other columns than in `fit`, or values outside their domain.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep import HelmholtzImputer, HelmholtzMachine
+        >>> X = np.random.default_rng(0).normal(size=(120, 2))
+        >>> X[0, 0] = np.nan
+        >>> machine = HelmholtzMachine(2, max_iter=5, tol=None, random_state=0)
+        >>> imputer = HelmholtzImputer(machine).fit(X)
+        >>> np.isnan(imputer.transform(X)).any()
+        np.False_
         """
         check_is_fitted(self)
         X = without_value(X, self.missing_values)
@@ -200,10 +228,11 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         Examples
         --------
         >>> import numpy as np
-        >>> from skwakesleep import HelmholtzImputer
+        >>> from skwakesleep import HelmholtzImputer, HelmholtzMachine
         >>> X = np.random.default_rng(0).normal(size=(120, 2))
         >>> X[0, 0] = np.nan
-        >>> tables = HelmholtzImputer(random_state=0).fit(X).draw(X, n_draws=3)
+        >>> machine = HelmholtzMachine(2, max_iter=5, tol=None, random_state=0)
+        >>> tables = HelmholtzImputer(machine, random_state=0).fit(X).draw(X, n_draws=3)
         >>> len({table[0, 0] for table in tables})
         3
         """
@@ -223,6 +252,22 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         -------
         names : ndarray of str
             The names, with those of the indicators last.
+
+        Raises
+        ------
+        NotFittedError
+            If the imputer has not been fitted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep import HelmholtzImputer, HelmholtzMachine
+        >>> X = np.random.default_rng(0).normal(size=(120, 2))
+        >>> X[0, 0] = np.nan
+        >>> machine = HelmholtzMachine(2, max_iter=5, tol=None, random_state=0)
+        >>> imputer = HelmholtzImputer(machine, add_indicator=True).fit(X)
+        >>> imputer.get_feature_names_out()
+        array(['x0', 'x1', 'missingindicator_x0'], dtype=object)
         """
         check_is_fitted(self)
         names = check_feature_names_in(self, input_features)
@@ -250,10 +295,15 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
 
     def _missing(self, machine, X):
         """Return which values are missing."""
-        return np.isnan(dense(read_machine_table(machine, X, reset=False).values))
+        return np.isnan(self._values(machine, X))
+
+    def _values(self, machine, X):
+        return dense(read_machine_table(machine, X, reset=False).values)
 
     def _completed(self, X, table):
-        """Return a filled table without the columns to drop, and with indicators."""
+        """Return a filled table without the columns to drop, with zeros in empty ones, and with indicators."""
+        if self._zeros.size:
+            table = with_values(table, self._zeros, np.nan_to_num(self._values(self.estimator_, X)[:, self._zeros]))
         table = select_columns(table, self._kept, axis=1)
         if not self._indicated.size:
             return table
@@ -266,4 +316,5 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

@@ -4,10 +4,11 @@ It shares no code with the package: plain loops over the hidden states, the colu
 Of the package's columns it reads the numbers alone: shares and features of cells, edges of intervals, locations.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import log_expit, logsumexp
 from scipy.stats import multivariate_normal, norm
 
@@ -176,16 +177,21 @@ def log_row(columns: list[Column], params: dict, parent: np.ndarray, row: np.nda
 
 
 def log_normal_row(columns: list[Column], params: dict, natural: np.ndarray, row: np.ndarray) -> float:
-    """Return that of Gaussian columns that see those before: ``x = natural + x @ triangle + noise`` is normal."""
-    codec = columns[0].codec
-    inverse = np.linalg.inv(np.eye(len(natural)) - params["triangle"])
-    noise = np.diag(np.exp(params["log_variance"]) + codec.smallest_variance)
-    mean = codec.location + codec.scale * (natural @ inverse)
-    covariance = codec.scale[:, np.newaxis] * (inverse.T @ noise @ inverse) * codec.scale
+    """Return that of Gaussian columns that see those before."""
+    mean, covariance = normal_of_row(columns, params, natural)
     seen = ~np.isnan(row)
     if not seen.any():
         return 0.0
     return multivariate_normal.logpdf(row[seen], mean[seen], covariance[np.ix_(seen, seen)])
+
+
+def normal_of_row(columns: list[Column], params: dict, natural: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the covariance of ``x = natural + x @ triangle + noise``, in the user's units."""
+    codec = columns[0].codec
+    inverse = np.linalg.inv(np.eye(len(natural)) - params["triangle"])
+    noise = np.diag(np.exp(params["log_variance"]) + codec.smallest_variance)
+    mean = codec.location + codec.scale * (natural @ inverse)
+    return mean, codec.scale[:, np.newaxis] * (inverse.T @ noise @ inverse) * codec.scale
 
 
 def _log_rest(columns: list[Column], params: dict, natural: np.ndarray, row: np.ndarray, before: np.ndarray) -> float:
@@ -245,3 +251,130 @@ def slopes(function, flat: np.ndarray, step: float = 1e-5) -> np.ndarray:
         ends[:, index] += step, -step
         result[index] = (function(ends[0]) - function(ends[1])) / (2 * step)
     return result
+
+
+# ---------------------------------------------------------------------- missing columns given the others
+
+
+class Law(NamedTuple):
+    """The distribution of a column: the values of its states, or of points in its cells, in order, and their shares."""
+
+    values: np.ndarray
+    probabilities: np.ndarray
+    mean: float
+
+    def quantile(self, level: float) -> float:
+        """Return the first value up to which the probabilities add up to the level."""
+        return self.values[np.searchsorted(np.cumsum(self.probabilities), level - 1e-12)]
+
+
+def value_in_cell(column: Column, cell: int) -> float:
+    """Return a value in a cell, of a binary column in zero or one."""
+    if column.kind in ("bernoulli", "categorical", "ordinal"):
+        return float(cell)
+    low, high = inner_edges(column)[cell : cell + 2]
+    return float(np.floor(high)) if column.kind == "count" else (low + high) / 2
+
+
+def n_cells(column: Column) -> int:
+    """Return the number of cells of a column; two of a binary one."""
+    return 2 if column.kind == "bernoulli" else len(cell_table(column.codec, column.number)[0])
+
+
+def cell_probabilities(machine, flat: np.ndarray, row: np.ndarray, places: Sequence[int]) -> np.ndarray:
+    """Return the joint probabilities of the cells of some columns given the rest of a row, an axis for each column."""
+    by_place = {column.place: column for column in columns_of(machine.columns)}
+    chosen = [by_place[place] for place in places]
+    log_probs = np.empty([n_cells(column) for column in chosen])
+    for cells in np.ndindex(log_probs.shape):
+        filled = row.copy()
+        within = 0.0
+        for column, cell in zip(chosen, cells, strict=True):
+            filled[column.place] = value_in_cell(column, cell)
+            within += log_within(column, filled[column.place]) if column.kind != "bernoulli" else 0.0
+        log_probs[cells] = log_likelihood(machine, flat, filled[np.newaxis])[0] - within
+    return np.exp(log_probs - logsumexp(log_probs))
+
+
+def law_of_cells(column: Column, probabilities: np.ndarray, n_points: int = 2001) -> Law:
+    """Return the distribution of the values that a machine draws in cells with given probabilities."""
+    if column.kind in ("bernoulli", "categorical", "ordinal"):
+        values = np.arange(len(probabilities), dtype=float)
+        return Law(values, probabilities, (values * probabilities).sum())
+    values, shares = [], []
+    for cell, probability in enumerate(probabilities):
+        low, high = column.codec.extents[:, column.number, cell]
+        inside = np.arange(low, high + 1) if column.kind == "count" else np.linspace(low, high, n_points)
+        values.append(inside)
+        shares.append(np.full(len(inside), probability / len(inside)))
+    mean = (probabilities * column.codec.centers[column.number, : len(probabilities)]).sum()
+    return Law(np.concatenate(values), np.concatenate(shares), mean)
+
+
+class NormalMixture(NamedTuple):
+    """A mixture of normal distributions."""
+
+    weights: np.ndarray
+    means: np.ndarray
+    deviations: np.ndarray
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+        return (self.weights * self.means).sum()
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation."""
+        return np.sqrt((self.weights * (self.deviations**2 + (self.means - self.mean) ** 2)).sum())
+
+    def cdf(self, value: float) -> float:
+        """Return the probability of smaller values."""
+        return (self.weights * norm.cdf(value, self.means, self.deviations)).sum()
+
+    def quantile(self, level: float) -> float:
+        """Return a quantile, as a root."""
+        width = 20 * self.deviations.max()
+        return brentq(
+            lambda value: self.cdf(value) - level, self.means.min() - width, self.means.max() + width, xtol=1e-13
+        )
+
+
+def law_of_gaussian(machine, flat: np.ndarray, row: np.ndarray, column: Column) -> NormalMixture:
+    """Return the distribution of a missing Gaussian column that does not see others, given the rest of a row."""
+    log_weights = log_joint(machine, flat, row)
+    visible = machine.views(flat).generative[-1]
+    unit, number = column.units.start, column.number
+    natural = [hidden[-1] @ visible["weights"][:, unit] + visible["intercept"][unit] for hidden in states(machine)]
+    scale = column.codec.scale[number]
+    deviation = np.sqrt(np.exp(visible["log_variance"][number]) + column.codec.smallest_variance[number])
+    return NormalMixture(
+        np.exp(log_weights - logsumexp(log_weights)),
+        column.codec.location[number] + scale * np.array(natural),
+        np.full(len(natural), scale * deviation),
+    )
+
+
+def law_of_lateral_gaussian(machine, flat: np.ndarray, row: np.ndarray, place: int) -> NormalMixture:
+    """Return that of a missing Gaussian column among others that see those before: given the hidden units, normal."""
+    visible = machine.views(flat).generative[-1]
+    columns = columns_of(machine.columns)
+    log_weights = log_joint(machine, flat, row)
+    seen = ~np.isnan(row)
+    means, deviations = [], []
+    for hidden in states(machine):
+        natural = hidden[-1] @ visible["weights"] + visible["intercept"]
+        mean, covariance = normal_of_row(columns, visible, natural)
+        slope = np.linalg.solve(covariance[np.ix_(seen, seen)], covariance[seen, place])
+        means.append(mean[place] + (row[seen] - mean[seen]) @ slope)
+        deviations.append(np.sqrt(covariance[place, place] - covariance[place, seen] @ slope))
+    return NormalMixture(np.exp(log_weights - logsumexp(log_weights)), np.array(means), np.array(deviations))
+
+
+def law(machine, flat: np.ndarray, row: np.ndarray, place: int) -> Law | NormalMixture:
+    """Return the distribution of a column given the rest of a row."""
+    row = np.where(np.arange(len(row)) == place, np.nan, row)
+    column = next(column for column in columns_of(machine.columns) if column.place == place)
+    if column.kind == "gaussian":
+        return law_of_gaussian(machine, flat, row, column)
+    return law_of_cells(column, cell_probabilities(machine, flat, row, [place]))

@@ -6,20 +6,37 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from skwakesleep._adapters.sklearn_compat import is_pandas_na
 from skwakesleep._adapters.tables import check_type, is_frame, objects
 
 
 def without_value(X: Any, missing: Any) -> Any:
-    """Return a table in which a value that stands for missing ones is replaced by NaN or None."""
+    """Return a table in which a value that stands for missing ones is replaced by NaN or None.
+
+    Raises
+    ------
+    TypeError
+        For a sparse matrix, and what is not a table.
+    """
     check_type(X)
-    if missing is None or is_pandas_na(missing) or missing != missing:
-        return X
-    if not is_frame(X):
-        table = objects(X) if isinstance(X, Sequence) else np.asarray(X)
-        blank: Any = None if table.dtype == object else np.nan
-        return np.where(table == missing, blank, table)
+    if sparse.issparse(X):
+        raise TypeError("Sparse data was passed to an imputer that needs dense data. Pass X.toarray() instead.")
+    is_always_missing = missing is None or is_pandas_na(missing) or missing != missing
+    if is_frame(X):
+        return X if is_always_missing else _frame_without(X, missing)
+    table = objects(X) if isinstance(X, Sequence) else np.asarray(X)
+    if table.dtype.kind not in "OUS":
+        return X if is_always_missing else np.where(table == missing, np.nan, table)
+
+    def cell_without(cell: Any) -> Any:
+        return None if is_pandas_na(cell) or (not is_always_missing and cell == missing) else cell
+
+    return np.frompyfunc(cell_without, 1, 1)(table.astype(object))
+
+
+def _frame_without(X: Any, missing: Any) -> Any:
     if hasattr(X, "mask"):
         return X.mask(missing == X)
     polars = import_module("polars")
@@ -29,8 +46,17 @@ def without_value(X: Any, missing: Any) -> Any:
     )
 
 
-def with_columns(table: Any, names: list[str], values: NDArray) -> Any:
-    """Return a table with more columns, of zeros and ones."""
+def with_values(table: Any, places: NDArray, values: NDArray) -> Any:
+    """Return a table in which some columns are replaced by numbers."""
+    if is_frame(table):
+        return with_columns(table, [table.columns[place] for place in places], values)
+    table = table.copy()
+    table[:, places] = values
+    return table
+
+
+def with_columns(table: Any, names: Sequence[Any], values: NDArray) -> Any:
+    """Return a table with more columns of numbers."""
     if not is_frame(table):
         return np.hstack([table, values.astype(table.dtype)])
     columns = {name: column.astype(float) for name, column in zip(names, values.T, strict=True)}

@@ -26,3 +26,9 @@ def targets(x, rng):
 def x_new(rng):
     """Return other inputs, with a larger spread."""
     return 2 * rng.normal(size=(11, 3))
+
+
+@pytest.fixture
+def sampled(monkeypatch):
+    """Let likelihoods be estimated instead of enumerated."""
+    monkeypatch.setattr("skwakesleep._engine.posterior.likelihood.ENUMERABLE_LATENTS", 0)

@@ -170,12 +170,6 @@ def largest_z(result, expected):
     return (np.abs(result.log_likelihood - expected) / (result.standard_error + 1e-6)).max()
 
 
-@pytest.fixture
-def sampled(monkeypatch):
-    """Let likelihoods be estimated instead of enumerated."""
-    monkeypatch.setattr("skwakesleep._engine.posterior.likelihood.ENUMERABLE_LATENTS", 0)
-
-
 @pytest.mark.usefixtures("sampled")
 @pytest.mark.statistical
 @pytest.mark.parametrize("n_steps", [0, 15], ids=["importance", "annealed"])

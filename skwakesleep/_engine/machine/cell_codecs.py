@@ -35,7 +35,6 @@ class CellCodec:
     """
 
     is_density = False
-    is_nominal = False
     has_base = True
     keeps_zeros = False
     follows_rows = False
@@ -68,6 +67,10 @@ class CellCodec:
         """Return a value in each cell: drawn, or without noise the middle."""
         raise NotImplementedError
 
+    def inside(self, cells: NDArray) -> NDArray:
+        """Return a number that falls into each cell, not always one that a value can have."""
+        raise NotImplementedError
+
     def best(self, probabilities: NDArray) -> NDArray:
         """Return the best guess ``(B, C)`` given the probabilities of the cells ``(B, C, G)``."""
         raise NotImplementedError
@@ -89,14 +92,18 @@ class CellCodec:
 
     def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
         """Return values in the cells whose features are nearest to the units."""
+        return self.values(self.nearest(units), noise)
+
+    def nearest(self, units: NDArray) -> NDArray:
+        """Return the cells whose features are nearest to the units."""
         rows = matrix_rows(units)
         cells = np.empty((len(rows), len(self.probabilities)), np.intp)
         for start in range(0, len(rows), DECODED_ROWS):
             some = slice(start, start + DECODED_ROWS)
-            cells[some] = self._nearest(rows[some])
-        return self.values(cells.reshape(*units.shape[:-1], -1), noise)
+            cells[some] = self._nearest_of(rows[some])
+        return cells.reshape(*units.shape[:-1], -1)
 
-    def _nearest(self, rows: NDArray) -> NDArray:
+    def _nearest_of(self, rows: NDArray) -> NDArray:
         """Return the cells whose features are nearest to rows of units ``(M, N)``."""
         n_columns, _, n_features = self.grid.features.shape
         padded = np.zeros((len(rows), self._used.size))
@@ -118,7 +125,7 @@ class CellCodec:
         cells = np.arange(self.grid.n_cells[column])
         every = np.repeat(cells[:, np.newaxis], len(self.probabilities), axis=1)
         every = np.minimum(every, self.grid.n_cells - 1)
-        values = self.values(every, None).astype(np.float64)
+        values = self.inside(every)
         log_density = np.broadcast_to(self.log_density(values, every), values.shape)
         return Examples(values[:, column], log_density[:, column])
 
@@ -148,7 +155,6 @@ class Categories(CellCodec):
     """Categories without order, by number. Units are indicators minus the share of the category in the data."""
 
     domain = Domain(0.0, np.inf)
-    is_nominal = True
 
     def __init__(self, probabilities: NDArray) -> None:
         present = probabilities > 0
@@ -171,6 +177,10 @@ class Categories(CellCodec):
     def values(self, cells: NDArray, noise: Noise | None) -> NDArray:
         """Return the numbers of the categories."""
         return cells
+
+    def inside(self, cells: NDArray) -> NDArray:
+        """Return the numbers of the categories."""
+        return cells.astype(np.float64)
 
     def best(self, probabilities: NDArray) -> NDArray:
         """Return the most probable category."""

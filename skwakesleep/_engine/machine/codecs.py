@@ -50,8 +50,6 @@ class Codec(Protocol):
 
     domain: Domain
     """Admissible values."""
-    is_nominal: bool
-    """Whether values are numbers of categories."""
     is_density: bool
     """Whether the log-probability of a value is a log-density."""
     has_base: bool
@@ -88,6 +86,9 @@ class Codec(Protocol):
 
         Where units leave a value open, it is drawn, or without noise in the middle.
         """
+
+    def nearest(self, units: NDArray) -> NDArray | None:
+        """Return the state nearest to the units of each column, ``(..., C)``; None if there are infinitely many."""
 
     def log_base(self, columns: NDArray) -> NDArray:
         """Return what the values of each row add to the log-probability, ``(B,)``, in nats."""
@@ -127,7 +128,6 @@ class UnitInterval:
 
     domain = Domain(0.0, 1.0)
     is_density = False
-    is_nominal = False
     has_base = False
     widths = 1
     n_states = 2
@@ -171,6 +171,10 @@ class UnitInterval:
     def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
         """Return the units themselves."""
         return units
+
+    def nearest(self, units: NDArray) -> NDArray:
+        """Return zero or one."""
+        return np.rint(units).astype(np.intp)
 
     def log_base(self, columns: NDArray) -> NDArray:
         """Return zero for each row."""
@@ -228,7 +232,6 @@ class Standardization:
 
     domain = Domain(-np.inf, np.inf)
     is_density = True
-    is_nominal = False
     has_base = False
     widths = 1
     n_states = 0
@@ -298,8 +301,11 @@ class Standardization:
         """Return zero for each row."""
         return np.zeros(len(columns))
 
-    def states(self, column: int) -> None:
+    def nearest(self, units: NDArray) -> None:
         """Return None: values are real."""
+
+    def states(self, column: int) -> None:
+        """Return None, likewise."""
 
     def examples(self, column: int) -> None:
         """Return None, likewise."""

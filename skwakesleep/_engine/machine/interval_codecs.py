@@ -156,6 +156,12 @@ class Intervals(CellCodec):
         """Return a value in each cell: drawn, or without noise the median."""
         return self._quantile(cells, 0.5 if noise is None else noise.uniform(cells.shape, np.float64))
 
+    def inside(self, cells: NDArray) -> NDArray:
+        """Return the middle of the first interval of each cell, which unlike values is not rounded."""
+        first = self._ends[0, self._column, cells]
+        low, high = self.edges[self._column, first], self.edges[self._column, first + 1]
+        return low + (high - low) / 2
+
     def best(self, probabilities: NDArray) -> NDArray:
         """Return the mean."""
         return (probabilities * self._cell_means).sum(axis=-1)

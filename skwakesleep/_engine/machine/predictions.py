@@ -36,19 +36,14 @@ class CellPrediction(NamedTuple):
 
 
 class DrawsPrediction(NamedTuple):
-    """Columns of which there are draws ``values (B, K, C)`` with `weights` ``(B, K)``."""
+    """Real columns of which there are draws ``values (B, K, C)`` with `weights` ``(B, K)``."""
 
-    codec: Any
     weights: NDArray
     values: NDArray
 
     def best(self) -> NDArray:
-        """Return the category with the largest weight, or the mean of a number."""
-        if not self.codec.is_nominal:
-            return np.matmul(self.weights[:, np.newaxis], self.values)[:, 0]
-        n_categories = int(self.values.max()) + 1
-        chosen = self.values[..., np.newaxis] == np.arange(n_categories)
-        return np.einsum("bk,bkcg->bcg", self.weights, chosen).argmax(axis=-1)
+        """Return the mean of each column."""
+        return np.matmul(self.weights[:, np.newaxis], self.values)[:, 0]
 
     def quantile(self, level: float) -> NDArray:
         """Return the quantile of each column."""
@@ -57,6 +52,18 @@ class DrawsPrediction(NamedTuple):
         cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
         first = (cumulative < level).sum(axis=1, keepdims=True).clip(max=self.values.shape[1] - 1)
         return np.take_along_axis(self.values, np.take_along_axis(order, first, axis=1), axis=1)[:, 0]
+
+
+def of_draws(codec: Any, weights: NDArray, units: NDArray) -> Prediction:
+    """Return the distribution of columns of which there are draws ``units (B, K, N)`` with weights ``(B, K)``."""
+    states = codec.nearest(units)
+    if states is None:
+        return DrawsPrediction(weights, codec.decode(units.copy(), None))
+    n_rows, _, n_columns = states.shape
+    probabilities = np.zeros((n_rows, n_columns, codec.n_states))
+    row, column = np.arange(n_rows)[:, np.newaxis, np.newaxis], np.arange(n_columns)
+    np.add.at(probabilities, (row, column, states), weights[..., np.newaxis])
+    return CellPrediction(codec, probabilities)
 
 
 class NormalPrediction(NamedTuple):

@@ -11,7 +11,7 @@ from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.layers import BoundLayer
 from skwakesleep._engine.machine.networks import BeliefNetwork, Machine
-from skwakesleep._engine.machine.predictions import CellPrediction, DrawsPrediction, Prediction
+from skwakesleep._engine.machine.predictions import CellPrediction, Prediction, of_draws
 from skwakesleep._engine.machine.rows import Rows, Visible
 from skwakesleep._engine.posterior.likelihood import estimate, posteriors
 from skwakesleep._engine.posterior.particles import Estimate, Particles, estimate_of
@@ -58,20 +58,23 @@ class Conditional(NamedTuple):
         """
         columns, weights = self.machine.columns, self.particles.weights
         if self.particles.units is not None:
-            values = columns.decode(self.particles.units)
-            return [DrawsPrediction(run.codec, weights, values[..., run.columns]) for run in columns.runs]
+            units = self.particles.units
+            return [of_draws(run.codec, weights, units[..., run.units]) for run in columns.runs]
         natural = self.visible.natural(self.particles.states)
         params = self.visible.params
         return [run.family.predict(run.codec, params, weights, natural[..., run.units]) for run in columns.runs]
 
     def best(self) -> NDArray:
-        """Return the best guess of each column, ``(n_rows, n_columns)``."""
+        """Return the best guess of each missing column, ``(n_rows, n_columns)``; others are any value."""
         return self._by_column([prediction.best() for prediction in self.predictions()])
 
     def quantiles(self, levels: Sequence[float]) -> NDArray:
-        """Return quantiles of each column, ``(n_levels, n_rows, n_columns)``."""
+        """Return quantiles of each missing column, ``(n_levels, n_rows, n_columns)``; others are any value."""
         predictions = self.predictions()
-        return np.stack([self._by_column([each.quantile(level) for each in predictions]) for level in levels])
+        values = np.empty((len(levels), self.n_rows, self.machine.columns.n_columns))
+        for own, level in zip(values, levels, strict=True):
+            own[...] = self._by_column([each.quantile(level) for each in predictions])
+        return values
 
     def draw(self, n_draws: int, noise: Noise) -> NDArray:
         """Draw the missing columns, ``(n_draws, n_rows, n_columns)``; others are any value in their cells.
@@ -80,7 +83,8 @@ class Conditional(NamedTuple):
         """
         shares = np.cumsum(self.particles.weights, axis=1)
         levels = noise.uniform((len(shares), n_draws), np.float64) * shares[:, -1:]
-        chosen = np.minimum((shares[:, np.newaxis] <= levels[..., np.newaxis]).sum(axis=-1), shares.shape[1] - 1)
+        chosen = np.stack([np.searchsorted(*one, side="right") for one in zip(shares, levels, strict=True)])
+        chosen = np.minimum(chosen, shares.shape[1] - 1)
         row = np.arange(len(shares))[:, np.newaxis]
         units, states, missing = self.particles.units, self.particles.states, self.rows.missing
         if units is not None:
@@ -102,7 +106,7 @@ class Conditional(NamedTuple):
 def conditionals(
     machine: Machine, parameters: NDArray, rows: Rows, backend: NumpyBackend, n_particles: int, n_steps: int = 0
 ) -> Iterator[Conditional]:
-    """Yield the posterior of a few rows at a time.
+    """Yield the posterior of a few rows at a time; the next ones overwrite its arrays.
 
     Parameters
     ----------
@@ -130,8 +134,37 @@ def expected_columns(machine: Machine, generative: BeliefNetwork, top: NDArray) 
     return values
 
 
-class ColumnGivenRest:
+class ColumnGivenRest(NamedTuple):
     """The distribution of one column of each row, given the rest of the row.
+
+    Attributes
+    ----------
+    probabilities : ndarray of shape (n_rows, n_states) or None
+        Probability of each state; None if there are infinitely many.
+    best : ndarray of shape (n_rows,)
+        The most probable category, or the mean of a number.
+    quantiles : ndarray of shape (n_rows, n_levels)
+        Quantiles.
+    effective_sizes : ndarray of shape (n_rows,)
+        Effective sample sizes, the smallest over the states.
+    """
+
+    probabilities: NDArray | None
+    best: NDArray
+    quantiles: NDArray
+    effective_sizes: NDArray
+
+
+def column_given_rest(
+    machine: Machine,
+    parameters: NDArray,
+    table: NDArray,
+    column: int,
+    backend: NumpyBackend,
+    levels: Sequence[float] = (),
+    **effort: int,
+) -> ColumnGivenRest:
+    """Return the distribution of one column of each row, given the rest of the row.
 
     If the column has finitely many states, the likelihood of the row is computed with each of them: the posterior of
     complete rows is easier to sample from than that of rows with a missing value. Otherwise the distribution follows
@@ -145,58 +178,37 @@ class ColumnGivenRest:
         The rows; the values of the column are ignored.
     column : int
         The column.
+    levels : sequence of float, default=()
+        Levels of the quantiles.
     **effort
         `n_particles` and `n_steps` of `estimate`.
-
-    Attributes
-    ----------
-    probabilities : ndarray of shape (n_rows, n_states) or None
-        Probability of each state.
-    effective_sizes : ndarray of shape (n_rows,)
-        Effective sample sizes, the smallest over the states.
     """
+    run, place = machine.columns.place(column)
 
-    def __init__(
-        self, machine: Machine, parameters: NDArray, table: NDArray, column: int, backend: NumpyBackend, **effort: int
-    ) -> None:
-        self._run, self._place = machine.columns.place(column)
-        self._column = column
+    def rows_with(value: float) -> Rows:
+        changed = table.copy()
+        changed[:, column] = value
+        return Rows(changed, machine.columns, parameters.dtype, backend)
 
-        def rows_with(value: float) -> Rows:
-            changed = table.copy()
-            changed[:, column] = value
-            return Rows(changed, machine.columns, parameters.dtype, backend)
-
-        examples = self._run.codec.examples(self._place)
-        self.probabilities = None
-        if examples is None:
-            self._rest = list(conditionals(machine, parameters, rows_with(np.nan), backend, **effort))
-            self.effective_sizes = np.concatenate([one.effective_sizes for one in self._rest])
-            return
-        estimates = [estimate(machine, parameters, rows_with(value), backend, **effort) for value in examples.values]
-        self.effective_sizes = np.min([each.effective_size for each in estimates], axis=0)
-        log_joint = np.stack([each.log_likelihood for each in estimates], axis=1) - examples.log_density
-        self.probabilities = np.exp(log_joint - log_sum_exp(log_joint, axis=1)[:, np.newaxis])
-
-    def best(self) -> NDArray:
-        """Return the most probable category, or the mean of a number, ``(n_rows,)``."""
-        if self.probabilities is None:
-            return np.concatenate([one.best()[:, self._column] for one in self._rest])
-        return self._prediction().best()[:, self._place]
-
-    def quantiles(self, levels: Sequence[float]) -> NDArray:
-        """Return quantiles of the column, ``(n_rows, n_levels)``."""
-        if self.probabilities is None:
-            return np.concatenate([one.quantiles(levels)[..., self._column].T for one in self._rest])
-        return np.stack([self._prediction().quantile(level)[:, self._place] for level in levels], axis=1)
-
-    def _prediction(self) -> CellPrediction:
-        """Return the distribution as that of all columns of the block, which the codec expects."""
-        assert self.probabilities is not None
-        n_rows, n_states = self.probabilities.shape
-        whole = np.zeros((n_rows, len(self._run.columns), self._run.codec.n_states))
-        whole[..., :n_states] = self.probabilities[:, np.newaxis]
-        return CellPrediction(self._run.codec, whole)
+    examples = run.codec.examples(place)
+    if examples is None:
+        blocks = conditionals(machine, parameters, rows_with(np.nan), backend, **effort)
+        # Each block is used at once: the next one overwrites it.
+        parts = [(one.best()[:, column], one.quantiles(levels)[..., column].T, one.effective_sizes) for one in blocks]
+        return ColumnGivenRest(None, *map(np.concatenate, zip(*parts, strict=True)))
+    estimates = [estimate(machine, parameters, rows_with(value), backend, **effort) for value in examples.values]
+    log_joint = np.stack([each.log_likelihood for each in estimates], axis=1) - examples.log_density
+    probabilities = np.exp(log_joint - log_sum_exp(log_joint, axis=1)[:, np.newaxis])
+    # The codec expects the probabilities of all columns of the block.
+    whole = np.zeros((len(table), len(run.columns), run.codec.n_states))
+    whole[..., : len(estimates)] = probabilities[:, np.newaxis]
+    prediction = CellPrediction(run.codec, whole)
+    return ColumnGivenRest(
+        probabilities,
+        prediction.best()[:, place],
+        np.array([prediction.quantile(level)[:, place] for level in levels]).reshape(len(levels), len(table)).T,
+        np.min([each.effective_size for each in estimates], axis=0),
+    )
 
 
 def column_scores(

@@ -50,15 +50,16 @@ class Enumeration:
             self._states = states
 
     def __call__(self, x: Visible) -> Particles:
-        """Return all states, with their weights for each row."""
+        """Return all states with their weights for each row, or all ways to complete a row if columns see others."""
         if x.missing is None or not self._visible.autoregressive:
             return Particles(self._states, self._log_joint(self._visible, x.units, x.missing), exact=True)
         completions = self._columns.completions(x.units[0, 0], x.missing[0, 0], MAX_COMPLETIONS)
         if completions is None:
             return self._sampling(x)
         log_joint = self._log_joint(self._visible, completions.units[:, np.newaxis])
-        log_joint = log_sum_exp(log_joint + completions.log_base[:, np.newaxis], axis=0)[np.newaxis]
-        return Particles(self._states, log_joint, exact=True)
+        log_weights = log_sum_exp(log_joint, axis=1) + completions.log_base
+        units = completions.units[np.newaxis]
+        return Particles(units[..., :0], log_weights[np.newaxis], exact=True, units=units)
 
     def bracket(self, x: Visible, causes: list[NDArray]) -> tuple[Particles, Particles]:
         """Return the exact posterior twice: both bounds are the likelihood itself."""

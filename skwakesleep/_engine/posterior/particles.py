@@ -15,7 +15,8 @@ class Particles(NamedTuple):
     ``states (B, K, N)`` or, if they are the same for all rows, ``(1, K, N)``: the units of the bottom hidden layer,
     given which the columns do not depend on the layers above. ``log_weights (B, K)`` in nats add up to ``p(x)`` of the
     row: exactly if the states are all there are, otherwise on average over the draws. ``units (B, K, N)`` are the
-    visible units with missing ones drawn, where later columns depend on them; otherwise None.
+    visible units with missing ones filled in, where later columns depend on them; otherwise None. If the particles are
+    all ways to fill them in, the hidden units are summed out, and N of the states is zero.
     """
 
     states: NDArray
