@@ -7,6 +7,7 @@ from scipy.stats import kstest
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.columns import Columns
+from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.conditioning import column_given_rest, column_scores, conditionals
 from skwakesleep._engine.posterior.likelihood import estimate
@@ -390,3 +391,11 @@ def test_rows_with_too_many_completions_are_sampled(monkeypatch):
     n_completions = [np.prod(np.where(np.isnan(row), n_cells, 1)) for row in X]
     np.testing.assert_array_equal(np.isinf(sizes()), np.array(n_completions) <= limit)
     assert limit in n_completions
+
+
+def test_a_column_with_more_cells_than_others_of_its_block():
+    table = np.column_stack([np.arange(60) % 2, np.arange(60)]).astype(float)
+    machine = Machine(Columns.of_table(["count", "count"], table), [2])
+    parameters = np.zeros(machine.layout.size)
+    given_rest = column_given_rest(machine, parameters, table, 1, NumpyBackend(), [0.5], n_particles=2)
+    np.testing.assert_allclose(given_rest.quantiles, 29.5, atol=1)

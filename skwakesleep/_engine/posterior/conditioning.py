@@ -199,9 +199,10 @@ def column_given_rest(
     estimates = [estimate(machine, parameters, rows_with(value), backend, **effort) for value in examples.values]
     log_joint = np.stack([each.log_likelihood for each in estimates], axis=1) - examples.log_density
     probabilities = np.exp(log_joint - log_sum_exp(log_joint, axis=1)[:, np.newaxis])
-    # The codec expects the probabilities of all columns of the block.
+    # The codec expects the probabilities of all columns of the block. The others get their first state.
     whole = np.zeros((len(table), len(run.columns), run.codec.n_states))
-    whole[..., : len(estimates)] = probabilities[:, np.newaxis]
+    whole[..., 0] = 1
+    whole[:, place, : len(estimates)] = probabilities
     prediction = CellPrediction(run.codec, whole)
     return ColumnGivenRest(
         probabilities,
