@@ -10,14 +10,10 @@ from skwakesleep._adapters.sklearn_compat import (
     DocumentationLinkMixin,
     HasMethods,
     check_feature_names_in,
-    num_samples,
     select_columns,
 )
 from skwakesleep._adapters.tables import dense
 from skwakesleep._helmholtz_machine import HelmholtzMachine
-
-# The default machine stops early on held-out rows if there are at least this number of rows.
-MIN_ROWS_TO_HOLD_OUT = 100
 
 
 class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
@@ -30,8 +26,7 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     estimator : HelmholtzMachine, default=None
-        The machine to fit a clone of. None is ``HelmholtzMachine(early_stopping=True)``, without early stopping for
-        tables of fewer than 100 rows.
+        The machine to fit a clone of. None is one with the default parameters.
 
     missing_values : int, float, str, np.nan, None or pandas.NA, default=np.nan
         What stands for a missing value. NaN, None and `pandas.NA` are always missing.
@@ -148,7 +143,7 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         X = without_value(X, self.missing_values)
-        machine = self._machine(num_samples(X)).fit(X)
+        machine = self._machine().fit(X)
         missing = self._missing(machine, X)
         self.estimator_ = machine
         is_empty = missing.all(axis=0)
@@ -288,10 +283,8 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
             raise AttributeError("This HelmholtzImputer is not fitted yet.")
         return self.estimator_
 
-    def _machine(self, n_rows):
-        if self.estimator is not None:
-            return clone(self.estimator)
-        return HelmholtzMachine(early_stopping=n_rows >= MIN_ROWS_TO_HOLD_OUT, random_state=self.random_state)
+    def _machine(self):
+        return HelmholtzMachine(random_state=self.random_state) if self.estimator is None else clone(self.estimator)
 
     def _missing(self, machine, X):
         """Return which values are missing."""

@@ -39,6 +39,8 @@ DEFAULT_BATCH_SIZE = 100
 # rows has a few steps in an epoch; with 500 steps, held-out scores of three such tables were .5 to 2 nats better.
 PATIENT_EPOCHS = 10
 PATIENT_STEPS = 500
+# Tables with fewer rows are not held out for early_stopping="auto": the score of ten rows says little.
+MIN_ROWS_TO_HOLD_OUT = 100
 
 
 class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixin, FittedMachineMixin, BaseEstimator):
@@ -120,9 +122,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         Number of epochs without improvement before training ends. "auto" is 10 epochs, and with early stopping at least
         500 steps, since ten epochs of few rows are too few steps.
 
-    early_stopping : bool, default=False
+    early_stopping : bool or "auto", default="auto"
         Whether to hold out `validation_fraction` of the rows in `fit`, stop training by their log-likelihood, and keep
-        the parameters with the best score.
+        the parameters with the best score. "auto" does so for tables of at least 100 rows with missing values, or with
+        columns of kinds other than "bernoulli" and "gaussian", unless `tol` is None.
 
     validation_fraction : float, default=0.1
         Fraction of the rows held out, in (0, 1). Only used with early stopping.
@@ -253,7 +256,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         "shuffle": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_score_particles": [Interval(Integral, 1, None, closed="left")],
         "n_score_steps": [Interval(Integral, 0, None, closed="left")],
@@ -279,7 +282,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         shuffle=True,
         tol=1e-4,
         n_iter_no_change="auto",
-        early_stopping=False,
+        early_stopping="auto",
         validation_fraction=0.1,
         n_score_particles=128,
         n_score_steps=0,
@@ -435,7 +438,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         """Train the state in place, and return warnings."""
         training = validate = None
         backend = default_backend()
-        if self.early_stopping and not partial:
+        stops_early = not partial and self._stops_early(machine, X.shape[0])
+        if stops_early:
             training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
             validate = self._validation_score(machine, Rows(X, machine.columns, X.dtype, backend, held_out), backend)
         rows = Rows(X, machine.columns, state.parameters.dtype, backend, training)
@@ -457,7 +461,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             n_epochs=monitor.n_epochs,
             batch_size=batch_size,
             shuffle=self.shuffle,
-            stopping=None if partial else self._stopping(),
+            stopping=None if partial else self._stopping(stops_early),
             validate=validate,
             monitor=monitor,
             backend=backend,
@@ -465,11 +469,16 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         )
         return [] if partial else self._notices(batch_size, exhausted)
 
-    def _stopping(self):
+    def _stops_early(self, machine, n_rows):
+        if self.early_stopping != "auto":
+            return self.early_stopping
+        return self.tol is not None and n_rows >= MIN_ROWS_TO_HOLD_OUT and machine.columns.may_overfit
+
+    def _stopping(self, stops_early):
         if self.tol is None:
             return None
         if self.n_iter_no_change == "auto":
-            return Stopping(self.tol, PATIENT_EPOCHS, PATIENT_STEPS if self.early_stopping else 0)
+            return Stopping(self.tol, PATIENT_EPOCHS, PATIENT_STEPS if stops_early else 0)
         return Stopping(self.tol, self.n_iter_no_change)
 
     def _rows_in_a_batch(self, n_rows):
