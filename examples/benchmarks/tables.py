@@ -3,13 +3,13 @@
     python examples/benchmarks/tables.py --data-dir DIR
     python examples/benchmarks/tables.py --data-dir DIR --parts imputation --tables german wine
 
-A table is a file tables/NAME.csv.gz. Its first column, "split", has the part of the row: train, valid or test. Words are
-categories, and empty fields are missing values. Three arrays are scored as well: the counts of nmes6_counts.npz and
-optdigits_counts.npz, and the real columns of wine_red.npz, whose folds 1 and 2 are for testing and validation. The machine has
-the default parameters of its constructor, but for the seed.
+A table is a file tables/NAME.csv.gz. Its first column, "split", has the part of the row: train, valid or test. Words
+are categories, and empty fields are missing values. Three arrays are scored as well: the counts of nmes6_counts.npz and
+optdigits_counts.npz, and the real columns of wine_red.npz, whose folds 1 and 2 are for testing and validation. The
+machine has the default parameters of its constructor, but for the seed.
 
-Without --max-rows, the largest table takes most of the TIME, which is hours. The quality report of sdmetrics is a part of
-"generation" if that package is installed.
+Without --max-rows, the largest table takes most of the TIME, which is hours. The quality report of sdmetrics is a part
+of "generation" if that package is installed.
 """
 
 import numpy as np
@@ -133,8 +133,9 @@ def mean_and_error(differences):
 def imputation(options):
     """Errors of the values filled in: RMSE / standard deviation of numbers, share of wrong categories, seconds.
 
-    Imputers are fitted to the rows that they fill. "Coverage" is the share of missing numbers within the interval between
-    the quantiles .05 and .95 of draws, and "calibration" the expected calibration error of the most probable category.
+    Imputers are fitted to the rows that they fill. "Coverage" is the share of missing numbers within the interval
+    between the quantiles .05 and .95 of draws, and "calibration" the expected calibration error of the most probable
+    category.
     """
     columns = ("set and imputer", "numbers", "categories", "coverage", "calibration", "seconds")
     report = Table(options, columns, label=32)
@@ -230,9 +231,9 @@ def calibration(fitted, table, holed, holes):
 def generation(options):
     """Quality of synthetic rows of "adult": sdmetrics, trees that detect them, and trees that learn from them.
 
-    Only complete rows are used. "Detected" is the area under the ROC curve of boosted trees that tell synthetic rows from test
-    rows, .5 at best; "learned" the mean accuracy, over the columns of categories, of trees that predict the column and were
-    trained on these rows. "Training rows" is the best to expect.
+    Only complete rows are used. "Detected" is the area under the ROC curve of boosted trees that tell synthetic rows
+    from test rows, .5 at best; "learned" the mean accuracy, over the columns of categories, of trees that predict the
+    column and were trained on these rows. "Training rows" is the best to expect.
     """
     train, _, test = (part.dropna().reset_index(drop=True) for part in read_parts(options, "adult"))
     fitted = {

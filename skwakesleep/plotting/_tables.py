@@ -151,7 +151,8 @@ class TableDisplay:
             sources = {name: values[~np.isnan(values)] for name, values in sources.items()}
             _draw_column(ax, sources, self.categories[column])
             ax.set_title(self.names[column])
-        self.axes_[0].legend()
+        self.axes_[0].margins(y=0.4)  # space for the legend
+        self.axes_[0].legend(loc="upper right", ncols=2)
         return self
 
 
@@ -170,7 +171,7 @@ def _draw_column(ax: Any, sources: dict[str, NDArray], categories: Any | None) -
         shares = [np.mean(values == code) if len(values) else 0.0 for code in codes]
         ax.bar(places + offset, shares, width=0.4, label=name)
     labels = [f"{each:g}" for each in codes] if categories is None else list(map(str, categories))
-    is_long = sum(map(len, labels)) > 20
+    is_long = sum(map(len, labels)) > 24
     ax.set_xticks(places, labels, rotation=45 if is_long else 0, ha="right" if is_long else "center")
     ax.set_ylabel("share")
 
