@@ -104,6 +104,8 @@ def test_explanation_subtracts_the_medians_of_other_rows(machine):
     widths = [bar.get_width() for bar in display.ax_.patches]
     np.testing.assert_allclose(widths, np.sort(machine.score_columns(ROW)[0] - medians))
     assert "median" in display.ax_.get_xlabel()
+    lowest = plotting.ExplanationDisplay.from_estimator(machine, ROW, X=TABLE, max_columns=1)
+    assert [bar.get_width() for bar in lowest.ax_.patches] == widths[:1]
 
 
 def test_explanation_omits_missing_values_and_the_least_surprising_ones(machine):
