@@ -106,11 +106,10 @@ class TableDisplay:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "X does not have valid feature names")  # samples may be arrays
             samples = estimator.sample(num_samples(X), random_state=random_state)
-            values = [dense(read_machine_table(estimator, rows, reset=False).values) for rows in (X, samples)]
+            data, sampled = (dense(read_machine_table(estimator, rows, reset=False).values) for rows in (X, samples))
         shown = slice(max_columns)
         names = list(map(str, check_feature_names_in(estimator)[shown]))
-        display = cls(*(part[:, shown] for part in values), names, estimator.categories_[shown])
-        return display.plot(axes=axes)
+        return cls(data[:, shown], sampled[:, shown], names, estimator.categories_[shown]).plot(axes=axes)
 
     def plot(self, *, axes=None) -> Self:
         """Draw the columns.
