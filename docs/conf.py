@@ -40,7 +40,7 @@ autodoc_typehints = "none"  # the docstrings have types, with shapes
 numpydoc_show_class_members = False  # the template lists them
 suppress_warnings = ["config.cache"]  # of autosummary_context, which holds a function
 # Attributes, which are described on the page of their class, and what a class has from scikit-learn.
-nitpick_ignore_regex = [("py:obj", r"[a-z_]+_|n_features|n_params|set_params")]
+nitpick_ignore_regex = [("py:obj", r"[a-z_]+_|n_features|n_params|set_output|set_params")]
 # Names of other packages, which only the network could resolve.
 foreign = [("py:.*", r"(numpy|scipy|sklearn|matplotlib|pandas|joblib|dask|ray|optuna|mlflow|onnx|skl2onnx)\..*")]
 

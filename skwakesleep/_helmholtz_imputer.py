@@ -52,7 +52,7 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
     n_features_in_ : int
         Number of columns in `fit`.
 
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (`n_features_in_`,)
         Names of these columns, if they have names.
 
     See Also

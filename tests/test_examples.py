@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
-NEEDS = {"plot_features_few_labels": ["pandas"]}
+NEEDS = {
+    "plot_explain_anomalies": ["pandas"],
+    "plot_features_few_labels": ["pandas"],
+    "plot_incomplete_table": ["pandas"],
+}
 NO_DISPLAY = "ignore:FigureCanvasAgg is non-interactive:UserWarning"
 
 

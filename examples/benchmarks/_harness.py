@@ -161,9 +161,9 @@ class Table:
         return cell if isinstance(cell, str) else f"{cell:.{0 if isinstance(cell, Integral) else self._digits}f}"
 
 
-def print_tables(tables, options):
-    """Print the tables that were asked for; a table is a function of the arguments, in a dict by name."""
-    for name in options.tables:
+def print_tables(tables, options, names=None):
+    """Print the tables of some names, those of ``--tables`` by default; a table is a function of the arguments."""
+    for name in names or options.tables:
         print(f"\n{name}: {tables[name].__doc__.strip()}", flush=True)
         try:
             print(f"({timed(tables[name], options)[1]:.0f} s)", flush=True)

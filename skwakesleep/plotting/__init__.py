@@ -6,14 +6,17 @@
 
 from skwakesleep.plotting._images import ComponentsDisplay, ReconstructionDisplay, SamplesDisplay
 from skwakesleep.plotting._scores import ComparisonDisplay, ScoreDisplay
+from skwakesleep.plotting._tables import ExplanationDisplay, TableDisplay
 from skwakesleep.plotting._training import ActivityDisplay, TrainingDisplay
 
 __all__ = [
     "ActivityDisplay",
     "ComparisonDisplay",
     "ComponentsDisplay",
+    "ExplanationDisplay",
     "ReconstructionDisplay",
     "SamplesDisplay",
     "ScoreDisplay",
+    "TableDisplay",
     "TrainingDisplay",
 ]
