@@ -98,23 +98,20 @@ def machine(options, **parameters):
 def likelihood(options):
     """Test log-likelihood in nats per row; paired differences to the better reference, with standard errors.
 
-    The number of latent classes is chosen on validation rows. "Stopped": with early_stopping=True.
+    The number of latent classes is chosen on validation rows.
     """
-    columns = ("set", "independent", "classes", "number", "machine", "difference", "error")
-    table = Table(options, (*columns, "stopped", "difference", "error", "seconds"), label=16)
+    columns = ("set", "independent", "classes", "number", "machine", "difference", "error", "seconds")
+    table = Table(options, columns, label=16)
     for name in options.tables:
         train, valid, test = read_parts(options, name)
         domain = {"visible": ARRAYS.get(name, "auto"), "handle_unknown": "missing"}
         references = [IndependentColumns(**domain).fit(train), chosen_classes(train, valid, domain)]
         independent, classes = (reference.score_samples(test) for reference in references)
         best = max(independent, classes, key=np.mean)
-        default, seconds = timed(machine(options, **domain).fit, train)
-        stopped = machine(options, early_stopping=True, **domain).fit(train)
-        cells = []
-        for fitted in (default, stopped):
-            scores = fitted.score_samples(test)
-            cells += [scores.mean(), *mean_and_error(scores - best)]
-        table.row(name, independent.mean(), classes.mean(), len(references[1].weights_), *cells, f"{seconds:.0f}")
+        fitted, seconds = timed(machine(options, **domain).fit, train)
+        scores = fitted.score_samples(test)
+        cells = scores.mean(), *mean_and_error(scores - best), f"{seconds:.0f}"
+        table.row(name, independent.mean(), classes.mean(), len(references[1].weights_), *cells)
 
 
 def chosen_classes(train, valid, domain):
@@ -236,13 +233,9 @@ def generation(options):
     column and were trained on these rows. "Training rows" is the best to expect.
     """
     train, _, test = (part.dropna().reset_index(drop=True) for part in read_parts(options, "adult"))
-    fitted = {
-        "HelmholtzMachine": machine(options).fit(train),
-        "with early stopping": machine(options, early_stopping=True).fit(train),
-    }
-    sets = {name: one.sample(len(train), random_state=0) for name, one in fitted.items()}
+    synthetic = machine(options).fit(train).sample(len(train), random_state=0)
     report = Table(options, ("rows", "shapes", "pairs", "detected", "learned"))
-    for name, rows in {"training rows": train, **sets}.items():
+    for name, rows in {"training rows": train, "HelmholtzMachine": synthetic}.items():
         report.row(name, *quality(rows, test), detected(rows, test), learned(rows, test))
 
 

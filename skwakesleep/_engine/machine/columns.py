@@ -245,7 +245,8 @@ class Columns:
             return units
         indicators = np.zeros((*units.shape[:-1], len(self.with_holes)), units.dtype)
         if missing is not None:
-            indicators[...] = missing[..., self._first_unit[self.with_holes]]
+            # Together they weigh as much as one unit: hundreds of them would drown the others.
+            indicators[...] = missing[..., self._first_unit[self.with_holes]] / np.sqrt(len(self.with_holes))
         return np.concatenate([units, indicators], axis=-1)
 
     @cached_property
