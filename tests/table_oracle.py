@@ -146,7 +146,8 @@ def root_of(columns, row: np.ndarray) -> np.ndarray:
             units.append(column.codec.means[column.number])
         else:
             units.extend(np.zeros(column.units.stop - column.units.start))
-    return np.array([*units, *(float(np.isnan(row[place])) for place in columns.with_holes)])
+    n_indicators = max(1, len(columns.with_holes))
+    return np.array([*units, *(np.isnan(row[place]) / np.sqrt(n_indicators) for place in columns.with_holes)])
 
 
 def log_proposal(machine, flat: np.ndarray, hidden: list[np.ndarray], row: np.ndarray) -> float:

@@ -360,3 +360,8 @@ def test_holes_are_found():
         for column in range(5):
             own = HOLES[:, column]
             np.testing.assert_array_equal(observed_values(table, column), own[~np.isnan(own)])
+
+
+def test_columns_without_values_have_no_indicator():
+    table = np.array([[0.0, np.nan, np.nan], [1.0, 1.0, np.nan]])
+    assert Columns.of_table(["bernoulli"] * 3, table).with_holes.tolist() == [1]

@@ -13,7 +13,7 @@ from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.cell_codecs import Categories, Levels
 from skwakesleep._engine.machine.codecs import Codec, Standardization, States, UnitInterval
 from skwakesleep._engine.machine.families import Bernoulli, Cells, ColumnFamily, Domain, Gaussian, Group
-from skwakesleep._engine.machine.holes import columns_with_holes
+from skwakesleep._engine.machine.holes import columns_with_holes, observed_values
 from skwakesleep._engine.machine.interval_codecs import Counts, Intervals
 from skwakesleep._engine.training.layout import Shapes, Views
 
@@ -132,7 +132,9 @@ class Columns:
                 blocks[kind] = Block(KINDS[kind].codec.of_table(own), columns)
             except OverflowError as error:
                 raise OverflowError(int(columns[error.args[0]])) from None
-        return cls(blocks, columns_with_holes(table))
+        # An indicator of a column without any value would be a second intercept.
+        with_holes = [column for column in columns_with_holes(table) if len(observed_values(table, column))]
+        return cls(blocks, with_holes)
 
     # ------------------------------------------------------------------ columns
 
