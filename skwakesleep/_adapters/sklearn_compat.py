@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import StrOptions as StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints as validate_parameter_constraints
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in as check_feature_names_in  # noqa: F401
+from sklearn.utils.validation import _num_samples as num_samples  # noqa: F401
 
 HAS_CALLBACKS = find_spec("sklearn.callback") is not None
 
