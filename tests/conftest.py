@@ -11,6 +11,7 @@ from skwakesleep import HelmholtzMachine
 REQUIRED_BY_DOCTESTS = {
     "skwakesleep.callbacks": "sklearn.callback",
     "skwakesleep.contrib.onnx": "skl2onnx",
+    "skwakesleep.plotting._tables": "pandas",
 }
 
 

@@ -1,13 +1,13 @@
 """The methods of a machine that fill in missing values and describe columns given the others."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 
 from skwakesleep import HelmholtzMachine
 
+pd = pytest.importorskip("pandas")
 KINDS = ["gaussian", "bernoulli", "categorical", "count", "continuous", "ordinal"]
 NAMES = ["length", "open", "color", "visits", "amount", "grade"]
 

@@ -21,6 +21,8 @@ PARSERS = {
     ".md": [markdown.PythonCodeBlockParser()],
     ".rst": [rest.PythonCodeBlockParser(), rest.DocTestParser()],
 }
+# Optional packages that all examples of a page need.
+NEEDED_BY_PAGES = {"tables": "pandas"}
 # These packages emit warnings of their own, for example about ports that are in use.
 IMPORTS_WARNING_PACKAGE = re.compile(r"^ *(import|from) (dask|mlflow|optuna|ray)\b", re.MULTILINE)
 
@@ -57,6 +59,8 @@ def clean_directory(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("clean_directory")
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_examples_of_page_run(page):
+    if page.stem in NEEDED_BY_PAGES:
+        pytest.importorskip(NEEDED_BY_PAGES[page.stem])
     if skipped := run_examples(page):
         pytest.skip(f"all other examples of the page ran; {'; '.join(skipped)}")
 

@@ -3,8 +3,6 @@
 import pickle
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 from scipy import sparse
 from sklearn.base import clone
@@ -19,6 +17,9 @@ from sklearn.utils import estimator_checks
 from skwakesleep import HelmholtzImputer, HelmholtzMachine
 from tests.every_check import every_check
 from tests.test_common_checks import CHECKS_NOT_RUN_BY_CHECK_ESTIMATOR
+
+pd = pytest.importorskip("pandas")
+pl = pytest.importorskip("polars")
 
 FILLED = [0, 5, 9], [0, 1, 2]  # rows and columns of missing values
 
