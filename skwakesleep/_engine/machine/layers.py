@@ -392,13 +392,18 @@ class BoundLayer:
             for role in ("pending", "units", "effects")
         )
         pending.reshape(-1, *shape)[...] = np.moveaxis(np.broadcast_to(natural, (*shape, self.n_units)), -1, 0)
-        for block in _blocks(self._groups):
+        for block in self._blocks:
             first, last = block[0][1].start, block[-1][1].stop
             within = np.ascontiguousarray(triangle[first:last, first:last].T)
             for number, (family, start, stop) in block:
-                before = within[start - first : stop - first, : start - first]
-                pending[start:stop] += np.matmul(before, units[first:start], out=effects[start:stop])
-                choose(number, family, pending[start:stop].T, units[start:stop].T)
+                own, out = pending[start:stop], units[start:stop]
+                # A single unit takes less time as a vector than as a matrix of one row.
+                if stop - start == 1:
+                    own[0] += np.matmul(within[start - first, : start - first], units[first:start], out=effects[start])
+                else:
+                    before = within[start - first : stop - first, : start - first]
+                    own += np.matmul(before, units[first:start], out=effects[start:stop])
+                choose(number, family, own.T, out.T)
             pending[last:] += np.matmul(triangle[first:last, last:].T, units[first:last], out=effects[last:])
         sample = self._scratch("sample", shape)
         sample[...] = np.moveaxis(units.reshape(-1, *shape), 0, -1)
@@ -407,6 +412,10 @@ class BoundLayer:
     @cached_property
     def _groups(self) -> list[Group]:
         return self._family.groups(self.n_units)
+
+    @cached_property
+    def _blocks(self) -> list[list[tuple[int, Group]]]:
+        return list(_blocks(self._groups))
 
     @cached_property
     def _not_before(self) -> NDArray:

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.columns import Columns
+from skwakesleep._engine.machine.holes import has_holes
 
 Table = NDArray | sparse.csr_array
 
@@ -89,6 +90,10 @@ class Rows:
         return self._whole.rows(indices)
 
     @cached_property
+    def _has_holes(self) -> bool:
+        return has_holes(self._table)
+
+    @cached_property
     def _whole(self) -> Visible:
         """All rows of the table: finding the cells of values takes longer than a step's products with their units."""
         return self._encoded(np.arange(self._table.shape[0]))
@@ -104,8 +109,8 @@ class Rows:
             self._table.take(indices, axis=0, out=values, mode="clip")  # "raise" would buffer the output
         else:
             values[...] = self._table[indices]
-        absent = np.isnan(values)
-        missing = columns.of_units(absent)[:, np.newaxis] if absent.any() else None
+        absent = np.isnan(values) if self._has_holes else None
+        missing = columns.of_units(absent)[:, np.newaxis] if absent is not None and absent.any() else None
         log_base = columns.log_base(values, None if missing is None else absent)
         units = columns.encode(values)
         if missing is not None:
