@@ -191,7 +191,8 @@ class BoundLayer:
         values, which later units depend on.
         """
         natural = self._natural_of(parent, target)
-        natural, target = self._without(missing, natural, target)
+        if missing is not None:
+            natural, target = self._without(missing, natural, target)
         unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
         return unnormalized - self._family.log_normalizer(self.params, natural, None, self._backend, missing)
 
@@ -233,7 +234,8 @@ class BoundLayer:
             log_prob = self.log_prob(parent, target, missing)
             return self.evaluate(parent, target)._replace(log_prob=log_prob)
         natural = self._natural_of(parent, target)
-        natural, target = self._without(missing, natural, target)
+        if missing is not None:
+            natural, target = self._without(missing, natural, target)
         unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
         # Means overwrite natural parameters if possible, and residuals means: more arrays would not fit into the cache.
         mean = self._scratch("mean", natural.shape[:-1]) if self._keeps_natural else natural
@@ -255,7 +257,8 @@ class BoundLayer:
         is not computed. Units that are `missing` do not count.
         """
         natural = self._natural_of(parent, target)
-        natural, target = self._without(missing, natural, target)
+        if missing is not None:
+            natural, target = self._without(missing, natural, target)
         mean = self._scratch("mean", natural.shape[:-1])
         log_prob = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
         log_prob = log_prob - self._family.log_normalizer(self.params, natural, mean, self._backend, missing)
@@ -365,10 +368,8 @@ class BoundLayer:
         residual = self._family.residual(self.params, mean, target, out)
         return Activation(parent, target, log_prob, residual, natural if self._keeps_natural else None, missing)
 
-    def _without(self, missing: NDArray | None, natural: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
+    def _without(self, missing: NDArray, natural: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:
         """Return natural parameters and targets with which missing units do not count."""
-        if missing is None:
-            return natural, target
         shape = broadcast_shape(natural, missing)
         if natural.shape != shape:
             whole = self._scratch("natural by row", shape[:-1])

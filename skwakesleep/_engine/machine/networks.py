@@ -78,7 +78,8 @@ class BeliefNetwork:
         self, root: NDArray | None, states: Sequence[NDArray], missing: NDArray | None
     ) -> Iterator[tuple[Any, ...]]:
         """Yield each layer with its parents, its units, and which of them are missing."""
-        masks = [*(None for _ in states[:-1]), missing]
+        masks: list[NDArray | None] = [None for _ in states]
+        masks[-1] = missing
         return zip(self.layers, [root, *states[:-1]], states, masks, strict=True)
 
     def add_log_odds(
