@@ -39,7 +39,7 @@ DEFAULT_BATCH_SIZE = 100
 # rows has a few steps in an epoch; with 500 steps, held-out scores of three such tables were .5 to 2 nats better.
 PATIENT_EPOCHS = 10
 PATIENT_STEPS = 500
-# Tables with fewer rows are not held out for early_stopping="auto": the score of ten rows says little.
+# Fewer rows are not held out by early_stopping="auto".
 MIN_ROWS_TO_HOLD_OUT = 100
 
 
@@ -64,16 +64,12 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         a selector such as :func:`~sklearn.compose.make_column_selector`. Kinds are
 
         - "bernoulli": values in [0, 1]; fractions are probabilities;
-        - "categorical": words or numbers without order;
-        - "ordinal": words or numbers in order, that of a pandas category or of the numbers;
-        - "count": whole numbers from zero on;
-        - "continuous": real values of any distribution, which is learned from their quantiles;
+        - "categorical" and "ordinal": words or numbers, without and with an order;
+        - "count" and "continuous": whole numbers from zero on, and real values, of any distribution;
         - "gaussian": real values that are normal given the hidden units; they are standardized internally.
 
         With "auto", an array is "bernoulli" if all values of the first `X` are in [0, 1], up to rounding errors of
-        1e-6, and "gaussian" otherwise. In a data frame, each column has its own kind: "bernoulli" for booleans, zeros
-        and ones, "count" for other whole numbers from zero on, "continuous" for other numbers, "ordinal" for ordered
-        categories, and "categorical" for other categories and words.
+        1e-6, and "gaussian" otherwise. In a data frame, each column has the kind of its dtype, see :ref:`tables`.
 
     handle_unknown : {"error", "missing"}, default="error"
         Whether a category that did not occur in the first `X` is an error or taken for a missing value.
@@ -123,9 +119,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         500 steps, since ten epochs of few rows are too few steps.
 
     early_stopping : bool or "auto", default="auto"
-        Whether to hold out `validation_fraction` of the rows in `fit`, stop training by their log-likelihood, and keep
-        the parameters with the best score. "auto" does so for tables of at least 100 rows with missing values, or with
-        columns of kinds other than "bernoulli" and "gaussian", unless `tol` is None.
+        Whether to hold out `validation_fraction` of the rows in `fit`, and keep the parameters that score best on them.
+        "auto" does so for 100 or more rows with missing values or other kinds than "bernoulli" and "gaussian".
 
     validation_fraction : float, default=0.1
         Fraction of the rows held out, in (0, 1). Only used with early stopping.
