@@ -39,8 +39,7 @@ DEFAULT_BATCH_SIZE = 100
 # rows has a few steps in an epoch; with 500 steps, held-out scores of three such tables were .5 to 2 nats better.
 PATIENT_EPOCHS = 10
 PATIENT_STEPS = 500
-# Fewer rows are not held out by early_stopping="auto".
-MIN_ROWS_TO_HOLD_OUT = 100
+MIN_ROWS_TO_HOLD_OUT = 100  # fewer are not held out by early_stopping="auto"
 
 
 class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixin, FittedMachineMixin, BaseEstimator):
