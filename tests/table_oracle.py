@@ -263,6 +263,7 @@ class Law(NamedTuple):
     values: np.ndarray
     probabilities: np.ndarray
     mean: float
+    by_cell: np.ndarray
 
     def quantile(self, level: float) -> float:
         """Return the first value up to which the probabilities add up to the level."""
@@ -301,7 +302,7 @@ def law_of_cells(column: Column, probabilities: np.ndarray, n_points: int = 2001
     """Return the distribution of the values that a machine draws in cells with given probabilities."""
     if column.kind in ("bernoulli", "categorical", "ordinal"):
         values = np.arange(len(probabilities), dtype=float)
-        return Law(values, probabilities, (values * probabilities).sum())
+        return Law(values, probabilities, (values * probabilities).sum(), probabilities)
     values, shares = [], []
     for cell, probability in enumerate(probabilities):
         low, high = column.codec.extents[:, column.number, cell]
@@ -309,7 +310,7 @@ def law_of_cells(column: Column, probabilities: np.ndarray, n_points: int = 2001
         values.append(inside)
         shares.append(np.full(len(inside), probability / len(inside)))
     mean = (probabilities * column.codec.centers[column.number, : len(probabilities)]).sum()
-    return Law(np.concatenate(values), np.concatenate(shares), mean)
+    return Law(np.concatenate(values), np.concatenate(shares), mean, probabilities)
 
 
 class NormalMixture(NamedTuple):

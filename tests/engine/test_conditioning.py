@@ -74,7 +74,7 @@ def check_quantiles(machine, actual, law, place):
 def best_of(machine, law, place):
     """Return the most probable category, or the mean."""
     column = next(each for each in table_oracle.columns_of(machine.columns) if each.place == place)
-    return law.probabilities.argmax() if column.kind in ("categorical", "ordinal") else law.mean
+    return law.by_cell.argmax() if column.kind in ("categorical", "ordinal") else law.mean
 
 
 # ---------------------------------------------------------------------- one column given the rest
@@ -90,8 +90,7 @@ def test_a_column_given_the_rest(name, autoregressive, hidden):
         for number, row in enumerate(X):
             law = table_oracle.law(machine, flat, row, place)
             if actual.probabilities is not None:
-                shares = table_oracle.cell_probabilities(machine, flat, row, [place])
-                np.testing.assert_allclose(actual.probabilities[number], shares, rtol=0, atol=1e-8)
+                np.testing.assert_allclose(actual.probabilities[number], law.by_cell, rtol=0, atol=1e-8)
             np.testing.assert_allclose(actual.best[number], best_of(machine, law, place), rtol=0, atol=1e-8)
             check_quantiles(machine, actual.quantiles[number], law, place)
 
@@ -281,7 +280,7 @@ def test_rows_without_holes_are_drawn_as_they_are(name):
 def sampled_machine(name, seed, autoregressive):
     """Return a machine whose recognition network proposes all states, and the table."""
     machine, flat, table = small_machine(name, seed, hidden=(3, 2), autoregressive=autoregressive, scale=0.8)
-    machine.recognition_part(flat)[...] *= 0.1
+    machine.recognition_part(flat)[...] *= 0.4
     return machine, flat, table
 
 
@@ -311,7 +310,7 @@ def test_estimates_of_a_column_given_the_rest(autoregressive):
     for place in (0, 3):
         X = rows_with_other_holes(table, place)
         actual = given_rest(machine, flat, X, place, n_particles=4000)
-        assert ((actual.effective_sizes > 50) & (actual.effective_sizes <= 4000)).all()
+        assert ((actual.effective_sizes > 25) & (actual.effective_sizes <= 4000)).all()
         expected = [table_oracle.cell_probabilities(machine, flat, row, [place]) for row in X]
         largest = [
             z_of_probabilities(*each)
@@ -344,7 +343,7 @@ def test_estimates_of_missing_columns(autoregressive):
     values = law.values - law.mean
     error = np.sqrt((law.probabilities * values**2).sum() / size)
     assert abs(best[0] - law.mean) < 4 * error
-    assert best[3] == table_oracle.law(machine, flat, row, 3).probabilities.argmax()
+    assert best[3] == table_oracle.law(machine, flat, row, 3).by_cell.argmax()
 
 
 @pytest.mark.statistical
