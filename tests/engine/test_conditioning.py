@@ -386,7 +386,8 @@ def test_rows_with_too_many_completions_are_sampled(monkeypatch):
     n_cells = [table_oracle.n_cells(column) for column in table_oracle.columns_of(machine.columns)]
     assert np.isinf(sizes()).all()
     limit = n_cells[0] * n_cells[2]
-    monkeypatch.setattr("skwakesleep._engine.posterior.enumeration.MAX_COMPLETIONS", limit)
+    n_states = 2 ** machine.hidden_sizes[0]
+    monkeypatch.setattr("skwakesleep._engine.posterior.enumeration.MAX_PAIRS", limit * n_states)
     n_completions = [np.prod(np.where(np.isnan(row), n_cells, 1)) for row in X]
     np.testing.assert_array_equal(np.isinf(sizes()), np.array(n_completions) <= limit)
     assert limit in n_completions

@@ -13,8 +13,8 @@ from skwakesleep._engine.posterior.particles import Particles, Posterior
 
 # Numbers in the largest scratch array: 8 MB in float64.
 BLOCK_ELEMENTS = 2**20
-# Largest number of ways to complete a row that are summed over.
-MAX_COMPLETIONS = 2**10
+# Largest number of pairs of a hidden state and a way to complete a row that are summed over: .05 seconds per row.
+MAX_PAIRS = 2**18
 
 
 class Enumeration:
@@ -53,7 +53,8 @@ class Enumeration:
         """Return all states with their weights for each row, or all ways to complete a row if columns see others."""
         if x.missing is None or not self._visible.autoregressive:
             return Particles(self._states, self._log_joint(self._visible, x.units, x.missing), exact=True)
-        completions = self._columns.completions(x.units[0, 0], x.missing[0, 0], MAX_COMPLETIONS)
+        limit = MAX_PAIRS // self._states.shape[1]
+        completions = self._columns.completions(x.units[0, 0], x.missing[0, 0], limit)
         if completions is None:
             return self._sampling(x)
         log_joint = self._log_joint(self._visible, completions.units[:, np.newaxis])
