@@ -177,7 +177,7 @@ class Columns:
 
     @property
     def may_overfit(self) -> bool:
-        """Whether there are cells or missing values: tables of a few thousand rows are then learned by heart."""
+        """Whether there are cells or missing values: training on a few hundred rows then overfits."""
         return bool(len(self.with_holes)) or any(run.codec.has_base for run in self.runs)
 
     @property
@@ -247,7 +247,7 @@ class Columns:
             return units
         indicators = np.zeros((*units.shape[:-1], len(self.with_holes)), units.dtype)
         if missing is not None:
-            # Together they weigh as much as one unit: hundreds of them would drown the others.
+            # Their squares add up to at most one. Otherwise hundreds of them dominate the input (12 nats on tmovie).
             indicators[...] = missing[..., self._first_unit[self.with_holes]] / np.sqrt(len(self.with_holes))
         return np.concatenate([units, indicators], axis=-1)
 
