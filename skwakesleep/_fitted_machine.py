@@ -400,7 +400,7 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
             self._warn_of_few_particles(effective_sizes)
             return learned._given_back(drawn.swapaxes(0, 1).reshape(-1, drawn.shape[-1]))
         with limited_threads(n_samples * fitted.machine.largest_matrix):
-            networks = fitted.machine.bind(fitted.parameters, backend)
+            networks = fitted.machine.bind(fitted.parameters.astype(np.float64), backend)
             states = networks.generative.sample(None, (n_samples, 1), noise)
         return learned._given_back(fitted.machine.columns.decode(states[-1][:, 0], noise))
 

@@ -172,7 +172,7 @@ def test_scores_equal_the_oracle_at_the_fitted_attributes(gaussian):
         expected -= np.log(X.std(axis=0)).sum()
     else:
         expected = oracle.log_likelihood(fitted, X)
-    np.testing.assert_allclose(machine.score_samples(X), expected, rtol=1e-9)
+    np.testing.assert_allclose(machine.score_samples(X), expected, rtol=1e-6)  # attributes are in single precision
 
 
 # ---------------------------------------------------------------------- real and realistic data
@@ -297,7 +297,8 @@ def test_values_that_did_not_occur_stay_possible(dead_zone, monkeypatch):
 def test_sgd_follows_gradients_below_the_dead_zone_of_adam(solver):
     """A column that is always zero has a probability of 6e-6 of being one before training."""
     X = np.column_stack([np.zeros(400), np.random.default_rng(12).integers(2, size=(400, 3))])
-    machine = HelmholtzMachine(2, solver=solver, learning_rate_init=0.1, random_state=0)
+    rate = {"sgd": 10.0, "adam": 0.1}[solver]  # steps of SGD are above the resolution of single precision
+    machine = HelmholtzMachine(2, solver=solver, learning_rate_init=rate, random_state=0)
 
     def intercept():
         fitted = machine.partial_fit(X)._fitted

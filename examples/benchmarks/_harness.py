@@ -203,12 +203,12 @@ def training_step(X, hidden_layer_sizes, n_particles, recognition_update):
     from skwakesleep._engine.arrays.random import Streams
     from skwakesleep._engine.machine.columns import Columns
     from skwakesleep._engine.machine.networks import Machine
-    from skwakesleep._engine.machine.rows import Batch
+    from skwakesleep._engine.machine.rows import Visible
     from skwakesleep._engine.machine.wake_sleep import WakeSleep
     from skwakesleep._engine.training.optimizers import Adam
 
     machine, streams, backend = (
-        Machine(Columns.of_table("bernoulli", X), hidden_layer_sizes),
+        Machine(Columns.of_table(["bernoulli"] * X.shape[1], X), hidden_layer_sizes),
         Streams(0),
         default_backend(),
     )
@@ -226,7 +226,7 @@ def training_step(X, hidden_layer_sizes, n_particles, recognition_update):
     )
 
     def step():
-        objective(Batch.dense(X))
+        objective(Visible.dense(X))
         optimizer.ascend(parameters, objective.gradient, backend)
 
     return step

@@ -348,9 +348,82 @@ def test_compiled_training_that_diverges_raises_an_error(use_compiled):
 # -------------------------------------------------------- the default backend
 
 
-def test_numpy_is_the_default(monkeypatch):
+@pytest.fixture
+def default(monkeypatch):
+    """Return what the default backend is in a new process."""
     monkeypatch.delenv(backends.VARIABLE, raising=False)
-    assert type(backends.default_backend()) is NumpyBackend
+    backends._fastest.cache_clear()
+    yield lambda: type(backends.default_backend())
+    backends._fastest.cache_clear()
+
+
+@needs_numba
+def test_loops_are_compiled_by_default(default):
+    assert default() is type(numba_backend())
+
+
+def test_numpy_is_the_default_without_numba(default, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    assert default() is NumpyBackend
+
+
+def test_numpy_is_the_default_with_a_warning_if_numba_is_broken(default, monkeypatch, tmp_path):
+    forget_numba(monkeypatch)
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 1.0 or less')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"Numba needs NumPy 1.0 or less.*SKWAKESLEEP_LOOPS=numpy to silence"):
+        assert default() is NumpyBackend
+    assert default() is NumpyBackend  # without another warning
+
+
+def forget_numba(monkeypatch):
+    """Let Numba be imported anew."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "numba"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "skwakesleep._engine.arrays.numba_backend", raising=False)
+    monkeypatch.delattr("skwakesleep._engine.arrays.numba_backend", raising=False)
+
+
+# ------------------------------------------------------------ the cache of Numba
+
+
+def increment(number):
+    return number + 1
+
+
+@pytest.fixture
+def compile_anew(tmp_path, monkeypatch):
+    """Return a function that compiles as a new process would, with an empty cache."""
+    pytest.importorskip("numba")
+    from skwakesleep._engine.arrays.numba_backend import compiled
+
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    return lambda: compiled("int64(int64)")(increment)
+
+
+def n_loaded(function):
+    """Return how many functions were loaded from the cache."""
+    return sum(function.stats.cache_hits.values())
+
+
+def test_compiled_functions_are_kept_in_the_cache(compile_anew):
+    assert n_loaded(compile_anew()) == 0
+    assert n_loaded(compile_anew()) == 1
+
+
+@pytest.mark.parametrize("failing", ["CacheImpl.__init__", "Cache.load_overload", "Cache.save_overload"])
+@pytest.mark.parametrize("error", [RuntimeError, OSError, EOFError])
+def test_functions_are_compiled_without_a_cache_if_it_fails(failing, error, compile_anew, monkeypatch):
+    """It has no folder to write to, holds a damaged file, or the disk is full."""
+
+    def fail(*args):
+        failures.append(args)
+        raise error
+
+    failures = []
+    monkeypatch.setattr(f"numba.core.caching.{failing}", fail)
+    assert compile_anew()(2) == 3
+    assert failures
 
 
 @needs_numba
@@ -388,7 +461,7 @@ def test_estimators_use_the_default_backend(monkeypatch):
 
 def test_an_unknown_backend_is_named(monkeypatch):
     monkeypatch.setenv(backends.VARIABLE, "cuda")
-    with pytest.raises(ValueError, match=r"SKWAKESLEEP_LOOPS must be 'numpy' or 'numba', got 'cuda'"):
+    with pytest.raises(ValueError, match=r"SKWAKESLEEP_LOOPS must be 'auto', 'numpy' or 'numba', got 'cuda'"):
         backends.default_backend()
 
 

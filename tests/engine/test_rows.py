@@ -93,7 +93,8 @@ def test_a_sparse_table_is_made_dense_a_block_at_a_time():
     table = sparse.random_array(
         (2**18, 2**18), density=1e-9, format="csr", rng=np.random.default_rng(2)
     )  # 512 GB dense
-    assert rows_of(table, dtype=np.float32).take(np.array([5, 70])).units.shape == (2, 1, 2**18)
+    rows = Rows(table, bernoulli_columns(2**18), np.float32, NumpyBackend())
+    assert rows.take(np.array([5, 70])).units.shape == (2, 1, 2**18)
 
 
 @pytest.mark.parametrize(("density", "kept"), [(0.01, True), (0.2, False)])

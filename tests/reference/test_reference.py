@@ -203,8 +203,9 @@ def test_objective_of_the_mixture_never_decreases_on_fractions():
 def test_mixture_and_machine_score_fractions_equally():
     """A machine with one hidden unit is a mixture of two components."""
     machine = HelmholtzMachine(1, max_iter=5, tol=None, random_state=0).fit(FRACTIONS)
-    means = expit(np.outer([0, 1], machine.components_[0]) + machine.generative_intercepts_[0])
-    on = expit(machine.prior_intercept_[0])
+    weights, intercepts = machine.components_[0].astype(float), machine.generative_intercepts_[0].astype(float)
+    means = expit(np.outer([0, 1], weights) + intercepts)
+    on = expit(float(machine.prior_intercept_[0]))
     mixture = BernoulliMixture(2, max_iter=2, tol=10, random_state=0).fit(FRACTIONS)
     mixture.weights_, mixture.means_ = np.array([1 - on, on]), means
     np.testing.assert_allclose(mixture.score_samples(FRACTIONS), machine.score_samples(FRACTIONS), rtol=1e-9)

@@ -4,6 +4,9 @@ Results agree with NumPy's to rounding. Exponentials and logarithms in double pr
 are left to NumPy.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.polynomial import Chebyshev, Polynomial
@@ -13,9 +16,28 @@ from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 
 # Vector instructions need sums in any order and fused multiply-add. Infinities and NaN keep their meaning, since a
 # diverging training is recognized by them.
-compiled = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+
+
+def compiled(*signatures: str) -> Callable[[Callable], Any]:
+    """Return a decorator that compiles a function for the types of its arguments, or loads it from Numba's cache.
+
+    All this happens when the module is imported, so that a cache that cannot be read or written is noticed here.
+    """
+
+    def decorate(function: Callable) -> Any:
+        try:
+            return njit(list(signatures), cache=True, **OPTIONS)(function)
+        except (
+            Exception
+        ):  # no folder to write to, a full disk, a damaged file: errors of Numba, of the system, of pickle
+            return njit(list(signatures), **OPTIONS)(function)
+
+    return decorate
+
 
 ZERO, HALF, ONE, LOG2_E = (np.float32(number) for number in (0, 0.5, 1, 1 / np.log(2)))
+WORD_WIDTH = np.float32(2.0**-16)  # of the interval that each value of a random 16-bit word stands for
 # The exponent in the bits of a float32.
 LEAST_EXPONENT = np.float32(-126)
 EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
@@ -27,7 +49,7 @@ MAX_NONZERO_SHARE, MIN_COLUMNS = 0.3, 64
 COPIED_ROWS = 16
 
 
-@compiled
+@compiled("int64(float32[:, ::1])")
 def _count_nonzero(matrix: NDArray) -> int:
     count = 0
     for row in range(matrix.shape[0]):
@@ -36,7 +58,9 @@ def _count_nonzero(matrix: NDArray) -> int:
     return count
 
 
-@compiled
+@compiled(
+    "void(float32[:, ::1], float32[:, ::1], float32[:, ::1])", "void(float64[:, ::1], float64[:, ::1], float64[:, ::1])"
+)
 def _multiply(left: NDArray, right: NDArray, out: NDArray) -> None:
     """Write the product into `out`: the rows of `right` that do not meet zeros, added up four at a time."""
     n_rows, n_inner = left.shape
@@ -60,7 +84,9 @@ def _multiply(left: NDArray, right: NDArray, out: NDArray) -> None:
                 out[row, j] += left[row, a] * right[a, j]
 
 
-@compiled
+@compiled(
+    "void(float32[:, :], float32[:, ::1], float32[:, ::1])", "void(float64[:, :], float64[:, ::1], float64[:, ::1])"
+)
 def _multiply_rearranged(left: NDArray, right: NDArray, out: NDArray) -> None:
     """As `_multiply`, for a matrix that is stored otherwise than by rows."""
     n_rows, n_inner = left.shape
@@ -85,7 +111,7 @@ EXP2_LEADING, EXP2 = _polynomial(np.exp2, 6, (-0.5, 0.5))
 LOG1P_LEADING, LOG1P = _polynomial(np.log1p, 9, (0, 1))
 
 
-@compiled
+@compiled("void(float32[:, ::1], float32[::1])")
 def _softplus_sums(natural: NDArray, sums: NDArray) -> None:
     """Write the sums for rows of natural parameters, and replace these by means."""
     n_rows, n_units = natural.shape
@@ -111,7 +137,9 @@ def _softplus_sums(natural: NDArray, sums: NDArray) -> None:
 
 
 # One argument for each array: Numba cannot rule out that arrays in a tuple overlap, and is three times slower.
-@compiled
+@compiled(
+    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32, float32)"
+)
 def _adam(
     parameters: NDArray,
     gradient: NDArray,
@@ -129,19 +157,24 @@ def _adam(
         parameters[i] += step * scales[i] * (first[i] / (np.sqrt(second[i]) + epsilon))
 
 
-@compiled
-def _uniforms(words: NDArray, out: NDArray, half: float, width: float) -> None:
+@compiled("void(uint16[::1], float32[::1])")
+def _uniforms(words: NDArray, out: NDArray) -> None:
     for i in range(out.size):
-        out[i] = (words[i] + half) * width
+        out[i] = (np.float32(words[i]) + HALF) * WORD_WIDTH
 
 
 class NumbaBackend(NumpyBackend):
-    """Scratch arrays, and hot loops compiled by Numba."""
+    """Scratch arrays, and hot loops compiled by Numba.
+
+    Arrays that the compiled functions do not take, of other dtypes or not in C order, are left to NumPy.
+    """
 
     def matmul(self, left: NDArray, right: NDArray, out: NDArray) -> NDArray:
         if out.shape[-1] < MIN_COLUMNS or not isinstance(left, np.ndarray):
             return super().matmul(left, right, out)
         rows = matrix_rows(left)
+        if not (rows.flags.c_contiguous or rows.flags.f_contiguous):
+            return super().matmul(left, right, out)
         # The choice depends on all rows. In double precision, in which scores are computed, it is always the same.
         if out.dtype == np.float32 and _count_nonzero(rows if rows.flags.c_contiguous else rows.T) > (
             MAX_NONZERO_SHARE * rows.size
@@ -154,11 +187,13 @@ class NumbaBackend(NumpyBackend):
     def softplus_sums(self, natural: NDArray, mean: NDArray | None) -> NDArray:
         if natural.dtype != np.float32:
             return super().softplus_sums(natural, mean)
-        mean = self.empty("softplus", natural.shape, natural.dtype) if mean is None else mean
-        if mean is not natural:
-            np.copyto(mean, natural)
-        sums = np.empty(mean.shape[:-1], mean.dtype)
-        _softplus_sums(matrix_rows(mean), sums.reshape(-1))
+        copied = mean if mean is not None and mean.flags.c_contiguous else self.empty("softplus", natural.shape, "f4")
+        if copied is not natural:
+            np.copyto(copied, natural)
+        sums = np.empty(natural.shape[:-1], np.float32)
+        _softplus_sums(matrix_rows(copied), sums.reshape(-1))
+        if mean is not None and mean is not copied:
+            np.copyto(mean, copied)
         return sums
 
     def adam(
@@ -173,7 +208,10 @@ class NumbaBackend(NumpyBackend):
         step: float,
         epsilon: float,
     ) -> None:
-        _adam(parameters, gradient, first, second, scales, decay_1, decay_2, step, epsilon)
+        adam = _adam if parameters.dtype == np.float32 else super().adam
+        adam(parameters, gradient, first, second, scales, decay_1, decay_2, step, epsilon)
 
     def uniforms(self, words: NDArray, out: NDArray) -> None:
-        _uniforms(words.view(np.uint16), out, out.dtype.type(0.5), out.dtype.type(2.0**-16))
+        if out.dtype != np.float32:
+            return super().uniforms(words, out)
+        return _uniforms(words.view(np.uint16), out)

@@ -285,9 +285,8 @@ class Standardization:
         """Standardize columns."""
         largest = np.finfo(out.dtype).max ** 0.25  # its square, divided by the smallest variance, is finite
         with np.errstate(over="ignore"):
-            np.subtract(columns, self.location, out=out, casting="same_kind")
-            out /= self.scale
-        np.clip(out, -largest, largest, out=out)
+            standardized = (columns - self.location) / self.scale  # in float64
+        np.clip(standardized, -largest, largest, out=out)
 
     def decode(self, units: NDArray, noise: Noise | None) -> NDArray:
         """Return standardized units in the user's units, in the same array."""

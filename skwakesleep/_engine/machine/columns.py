@@ -200,9 +200,14 @@ class Columns:
         """Divisor of each column."""
         return self._by_column("scale")
 
-    def encode(self, columns: NDArray) -> NDArray:
-        """Return the units of columns ``(B, n_columns)``, in the same array if each column is one unit in its place."""
-        units = columns if self.are_units else np.empty((len(columns), self.n_units), columns.dtype)
+    def encode(self, columns: NDArray, dtype: DTypeLike = None) -> NDArray:
+        """Return the units of columns ``(B, n_columns)``, by default in their dtype.
+
+        The array is the same if each column is one unit in its place, and the dtype is the same.
+        """
+        dtype = columns.dtype if dtype is None else np.dtype(dtype)
+        in_place = self.are_units and columns.dtype == dtype
+        units = columns if in_place else np.empty((len(columns), self.n_units), dtype)
         for run in self.runs:
             run.codec.encode(columns[:, run.units] if self.are_units else columns[:, run.columns], units[:, run.units])
         return units

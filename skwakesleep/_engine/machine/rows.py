@@ -48,6 +48,8 @@ class Visible(NamedTuple):
     def rows(self, some: slice | NDArray) -> "Visible":
         """Return some of the rows."""
         units, root, missing, log_base = (None if part is None else part[some] for part in self)
+        if missing is not None and not missing.any():
+            missing = None
         return Visible(units, root, missing, log_base)  # type: ignore[arg-type]
 
 
@@ -85,9 +87,20 @@ class Rows:
     def take(self, indices: NDArray) -> Visible:
         """Return the rows at `indices`, in arrays that the next call overwrites."""
         indices = indices if self._subset is None else self._subset[indices]
-        if self._columns.are_units or self._table.shape[0] * self._columns.n_units > MAX_ENCODED:
-            return self._encoded(indices)
-        return self._whole.rows(indices)
+        if self._keeps_units:
+            return self._whole.rows(indices)
+        if not isinstance(self._table, np.ndarray):
+            return self._encoded(self._table[indices])
+        rows = self._backend.empty("rows", (len(indices), self._table.shape[1]), self._table.dtype)
+        return self._encoded(self._table.take(indices, axis=0, out=rows, mode="clip"))  # "raise" would buffer
+
+    @cached_property
+    def _keeps_units(self) -> bool:
+        """Whether all rows are encoded at once: unless they take too much memory, or hardly any time."""
+        if self._table.shape[0] * self._columns.n_units > MAX_ENCODED:
+            return False
+        is_quick = sparse.issparse(self._table) or self._table.dtype == self.dtype
+        return not (self._columns.are_units and is_quick)
 
     @cached_property
     def _has_holes(self) -> bool:
@@ -96,29 +109,30 @@ class Rows:
     @cached_property
     def _whole(self) -> Visible:
         """All rows of the table: finding the cells of values takes longer than a step's products with their units."""
-        return self._encoded(np.arange(self._table.shape[0]))
+        return self._encoded(self._table)
 
-    def _encoded(self, indices: NDArray) -> Visible:
-        """Return rows of the table as units, in arrays that the next call overwrites."""
+    def _encoded(self, rows: Table) -> Visible:
+        """Return rows of the table as units, which may be in the same array."""
         columns = self._columns
-        values = self._backend.empty("values", (len(indices), self._table.shape[1]), self.dtype)
-        if not isinstance(self._table, np.ndarray):
-            rows = self._table[indices].astype(self.dtype)
-            rows.toarray(out=values)
-        elif self._table.dtype == self.dtype:
-            self._table.take(indices, axis=0, out=values, mode="clip")  # "raise" would buffer the output
-        else:
-            values[...] = self._table[indices]
+        values = self._values(rows)
         absent = np.isnan(values) if self._has_holes else None
         missing = columns.of_units(absent)[:, np.newaxis] if absent is not None and absent.any() else None
         log_base = columns.log_base(values, None if missing is None else absent)
-        units = columns.encode(values)
+        units = columns.encode(values, self.dtype)
         if missing is not None:
             units[missing[:, 0]] = 0
-        elif sparse.issparse(self._table) and columns.keeps_zeros and rows.nnz <= MAX_SPARSE_SHARE * units.size:
-            return Visible(units[:, np.newaxis], cast(NDArray, rows))  # only its products are needed
+        elif not isinstance(rows, np.ndarray) and columns.keeps_zeros and rows.nnz <= MAX_SPARSE_SHARE * units.size:
+            root = rows.astype(self.dtype)  # only its products are needed
+            return Visible(units[:, np.newaxis], cast(NDArray, root))
         root = columns.root(columns.bounded(units)[:, np.newaxis], missing)
         return Visible(units[:, np.newaxis], root, missing, log_base)
+
+    def _values(self, rows: Table) -> NDArray:
+        """Return rows as a dense array, in the wider of two dtypes: units may be small differences of large values."""
+        dtype = np.result_type(rows.dtype, self.dtype)
+        if isinstance(rows, np.ndarray):
+            return rows.astype(dtype, copy=False)
+        return rows.astype(dtype).toarray(out=self._backend.empty("values", rows.shape, dtype))
 
     def blocks(self, size: int) -> Iterator[tuple[slice, Visible]]:
         """Yield the rows in blocks of exactly `size`, the last one filled by repeating its last row.

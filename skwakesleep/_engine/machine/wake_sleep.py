@@ -120,7 +120,7 @@ class WakeSleep:
         p = generative.evaluate(None, [*q.states[::-1], self._completed(batch, q.states[0])], batch.missing)
         log_w = np.ascontiguousarray((p.log_prob - q.log_prob).T)  # (K, B): sums over the first axis are faster
         log_sum = log_sum_exp(log_w, axis=0)
-        w = np.exp(log_w - log_sum).T
+        w = np.exp(log_w - log_sum).T.astype(self.gradient.dtype, copy=False)
         generative.gradient(p, thin(w, self._thinning) / B, self._grad.generative)
         if self._dead_zone:
             skip_small_residuals(self._grad.generative[-1], self._dead_zone)

@@ -47,7 +47,8 @@ class Gaussian:
 
     def variance(self, params: Views) -> NDArray:
         """Return the variance of each unit, above its lower bound."""
-        return self._free_variance(params) + self.smallest_variance
+        free = self._free_variance(params)
+        return free + self.smallest_variance.astype(free.dtype)
 
     def set_variance(self, params: Views, variance: NDArray) -> None:
         """Change the parameters so that units have the given variance, or about the least possible one."""
