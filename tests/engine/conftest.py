@@ -1,7 +1,36 @@
 """Fixtures of the engine's tests."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
+
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="numba is not installed")
+
+
+def numba_backend():
+    """Return a backend with compiled loops."""
+    from skwakesleep._engine.arrays.numba_backend import NumbaBackend
+
+    return NumbaBackend()
+
+
+MAKERS = {"numpy": NumpyBackend, "numba": numba_backend}
+
+
+@pytest.fixture(params=["numpy", pytest.param("numba", marks=needs_numba)])
+def backend(request):
+    """Return each backend."""
+    return MAKERS[request.param]()
+
+
+@pytest.fixture
+def compiled():
+    """Return a backend with compiled loops."""
+    pytest.importorskip("numba")
+    return numba_backend()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Both backends compared with SciPy, and with each other."""
 
-import importlib.util
 import sys
 
 import numpy as np
@@ -19,32 +18,11 @@ from skwakesleep._engine.training.loop import train
 from skwakesleep._engine.training.optimizers import Adam
 from skwakesleep._engine.training.state import TrainingState
 from skwakesleep.datasets import make_bars
+from tests.engine.conftest import MAKERS, needs_numba, numba_backend
 from tests.engine.machines import EVERYWHERE, dreams, random_machine, visible, wake_sleep
 
-needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="numba is not installed")
 SHAPES = [(1,), (7,), (200,), (3, 1), (4, 10), (2, 3, 784)]
 EXTREMES = [-1e30, -1e4, -800.0, -90.0, -17.0, -0.0, 0.0, 17.0, 90.0, 800.0, 1e4, 1e30]
-
-
-def numba_backend():
-    """Return a backend with compiled backend."""
-    from skwakesleep._engine.arrays.numba_backend import NumbaBackend
-
-    return NumbaBackend()
-
-
-MAKERS = {"numpy": NumpyBackend, "numba": numba_backend}
-
-
-@pytest.fixture(params=["numpy", pytest.param("numba", marks=needs_numba)])
-def backend(request):
-    return MAKERS[request.param]()
-
-
-@pytest.fixture
-def compiled():
-    pytest.importorskip("numba")
-    return numba_backend()
 
 
 @pytest.fixture
@@ -128,8 +106,11 @@ def test_products(backend, dtype, width, density, form, rng):
         "csr": sparse.csr_matrix(left),
     }[form]
     out = np.full((40, width), np.nan, dtype)
-    assert backend.matmul(given, right, out) is out
+    bias = rng.normal(size=width).astype(dtype)
+    assert backend.matmul(given, right, out, bias) is out
     exact, rtol = left.astype(float) @ right.astype(float), 100 * np.finfo(dtype).eps
+    np.testing.assert_allclose(out, exact + bias, rtol=0, atol=rtol * (np.abs(exact).max() + 3))
+    backend.matmul(given, right, out)
     np.testing.assert_allclose(out, exact, rtol=0, atol=rtol * (np.abs(exact).max() + 1))
     if density == 1:  # negative control: one number of the left matrix that is off by a thousandth
         left[3, 5] *= 1.001
@@ -147,16 +128,19 @@ def test_products_of_numbers_that_diverge_are_not_finite(backend, lost):
     np.testing.assert_array_equal(out[1], 1)
 
 
-def test_products_skip_zeros_if_at_most_three_in_ten_numbers_are_nonzero(compiled, monkeypatch):
+@pytest.mark.parametrize(("order", "width", "most"), [("C", 64, 10), ("F", 128, 6), ("F", 127, -1), ("C", 63, -1)])
+def test_products_skip_zeros_if_few_numbers_are_nonzero(order, width, most, compiled, monkeypatch):
+    """At most a fifth, or an eighth if the matrix is not stored by rows; in sufficiently wide products."""
     from skwakesleep._engine.arrays import numba_backend
 
     skipped = []
-    monkeypatch.setattr(numba_backend, "_multiply", lambda left, right, out: skipped.append(left.shape))
-    right = np.ones((50, 64), np.float32)
-    for n_ones in (5, 15, 16, 50):
-        left = np.tile(np.arange(50) < n_ones, (10, 1)).astype(np.float32)
-        compiled.matmul(left, right, np.empty((10, 64), np.float32))
-    assert skipped == [(10, 50)] * 2
+    for name in "_multiply", "_multiply_rearranged":
+        monkeypatch.setattr(numba_backend, name, lambda left, right, bias, out: skipped.append(int(left[0].sum())))
+    counts = (0, 5, 6, 7, 10, 11, 50)
+    for n_ones in counts:
+        left = np.asarray(np.tile(np.arange(50) < n_ones, (10, 1)), np.float32, order=order)
+        compiled.matmul(left, np.ones((50, width), np.float32), np.empty((10, width), np.float32))
+    assert skipped == [n_ones for n_ones in counts if n_ones <= most]
 
 
 @pytest.mark.parametrize("density", [0.1, 0.9])

@@ -178,7 +178,8 @@ SAMPLERS = pytest.mark.parametrize("sampled", [drawn, decided])
 @pytest.mark.parametrize("source", BERNOULLI_NOISE)
 def test_bernoulli_frequencies(source, dtype, sampled):
     logits = np.array([-2.0, 0.3, 1.0, 0.0])
-    samples = sampled(Bernoulli(), {}, logits.astype(dtype), BERNOULLI_NOISE[source](), (1, N, 4))
+    natural = logits.astype(dtype).reshape(1, 1, 4)
+    samples = sampled(Bernoulli(), {}, natural, BERNOULLI_NOISE[source](), (1, N, 4))
     states = oracle.codes(samples[0])
 
     def p_value(shift):
@@ -190,7 +191,7 @@ def test_bernoulli_frequencies(source, dtype, sampled):
 
 @pytest.mark.parametrize("source", BERNOULLI_NOISE)
 def test_units_with_extreme_logits_are_constant(source):
-    means = sigmoid(np.array([-1e4, 1e4, -1e4, 1e4]), np.empty(4))
+    means = sigmoid(np.array([[[-1e4, 1e4, -1e4, 1e4]]]), np.empty((1, 1, 4)))
     samples = Bernoulli().sample({}, None, means, BERNOULLI_NOISE[source](), np.empty((1, N, 4)), NumpyBackend())
     np.testing.assert_array_equal(samples.mean(axis=(0, 1)), [0, 1, 0, 1])
 
@@ -199,14 +200,14 @@ def test_units_with_extreme_logits_are_constant(source):
 def test_coarse_draws_round_to_the_stated_resolution(step):
     """Of all 2^16 uniforms, exactly `step` are below a mean of ``step / 2^16``."""
 
-    class EveryUniform:
+    class EveryUniform(FineNoise):
         def uniform(self, shape, dtype):
             return ((np.arange(N) + 0.5) / N).astype(dtype).reshape(shape)
 
     for dtype in (np.float32, np.float64):
         mean = np.array([step / N], dtype)
         out = np.empty((N, 1, 1), dtype)
-        assert Bernoulli().sample({}, None, mean, EveryUniform(), out, NumpyBackend()).sum() == step
+        assert Bernoulli().sample({}, None, mean, EveryUniform(generator()), out, NumpyBackend()).sum() == step
 
 
 @SAMPLERS

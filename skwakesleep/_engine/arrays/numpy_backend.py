@@ -30,14 +30,16 @@ class NumpyBackend(Workspace):
         """Return a backend of the same kind with scratch arrays of its own."""
         return type(self)(by_row=by_row)
 
-    def matmul(self, left: NDArray, right: NDArray, out: NDArray) -> NDArray:
-        """Write ``left (..., N) @ right (N, M)`` into `out`; `left` may be a sparse matrix."""
+    def matmul(self, left: NDArray, right: NDArray, out: NDArray, bias: NDArray | None = None) -> NDArray:
+        """Write ``left (..., N) @ right (N, M) + bias`` into `out`; `left` may be a sparse matrix."""
         if not isinstance(left, np.ndarray):
             matrix_rows(out)[...] = left @ right
         elif self._by_row or left.ndim == 2:
             np.matmul(left, right, out=out)
         else:
             np.matmul(matrix_rows(left), right, out=matrix_rows(out))
+        if bias is not None:
+            out += bias
         return out
 
     def sigmoid(self, logits: NDArray, out: NDArray) -> NDArray:
@@ -63,6 +65,43 @@ class NumpyBackend(Workspace):
             np.divide(odds, scratch, out=mean)
         softplus = numerics.row_sums(np.log(scratch, out=scratch))
         return softplus + excess if beyond else softplus
+
+    def bernoulli(self, logits: NDArray, units: NDArray, residual: NDArray) -> NDArray:
+        """Return the log-probability of binary units ``(B, K, N)``, ``(B, K)``, and write its gradient into `residual`.
+
+        This is ``units - sigmoid(logits)``. The first two axes broadcast; `residual` may be `logits`.
+        """
+        unnormalized = numerics.inner(units, logits)
+        mean = residual if residual.shape == logits.shape else self.empty("mean", logits.shape, logits.dtype)
+        log_normalizer = self.softplus_sums(logits, mean)
+        np.subtract(units, mean, out=residual)
+        return unnormalized - log_normalizer
+
+    def binary_in_turn(self, logits: NDArray, triangle: NDArray, thresholds: NDArray, units: NDArray) -> bool:
+        """Draw autoregressive binary units: one where `logits` plus the effects of those before it exceed a threshold.
+
+        Returns false if the backend has no loop for this: matrix products are then faster.
+        """
+        return False
+
+    def weighted_rows(self, rows: NDArray, weights: NDArray, index: NDArray, out: NDArray) -> NDArray:
+        """Write rows of a matrix, at some indices, times their weights into `out`."""
+        rows.take(index, axis=0, out=out, mode="clip")  # "raise" would buffer
+        out *= weights[index, np.newaxis]
+        return out
+
+    def weighted_sums(self, rows: NDArray, weights: NDArray, out: NDArray) -> NDArray:
+        """Write ``sum(weights * rows)`` over particles into `out (B, N)`; rows are ``(B, K, N)``."""
+        return np.einsum("bk,bkn->bn", weights, rows, out=out)
+
+    def add_pull(self, parameters: NDArray, strengths: NDArray, scale: float, gradient: NDArray) -> None:
+        """Add ``strengths * parameters / (parameters ** 2 + scale ** 2)`` to a gradient."""
+        with np.errstate(over="ignore"):  # diverging parameters are not pulled
+            pull = np.square(parameters, out=self.empty("pull", parameters.shape, parameters.dtype))
+        pull += scale**2
+        np.divide(parameters, pull, out=pull)
+        pull *= strengths
+        gradient += pull
 
     def adam(
         self,
@@ -97,6 +136,12 @@ class NumpyBackend(Workspace):
         """Write a uniform on [0, 1) for each 16 bits of the random `words`: the middle of one of 2^16 intervals."""
         np.add(words.view(np.uint16)[: out.size], out.dtype.type(0.5), out=out)
         out *= 2.0**-16
+
+    def below(self, words: NDArray, chances: NDArray, out: NDArray) -> None:
+        """Write whether uniforms, as of `uniforms`, are below `chances (B, 1, N)` or ``(B, K, N)`` into `out`."""
+        uniforms = self.empty("below", out.shape, out.dtype)
+        self.uniforms(words, uniforms.reshape(-1))
+        np.less(uniforms, chances, out=out)
 
 
 def matrix_rows(array: NDArray) -> NDArray:

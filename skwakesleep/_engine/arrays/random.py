@@ -73,6 +73,9 @@ class Noise(Protocol):
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """Return standard normals, likewise."""
 
+    def below(self, chances: NDArray, out: NDArray) -> NDArray:
+        """Write whether uniforms are below `chances`, which broadcast, into `out (B, K, N)`."""
+
 
 class FineNoise:
     """Random numbers at the full resolution of the dtype, for samples that the user gets."""
@@ -85,6 +88,9 @@ class FineNoise:
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         return self._generator.standard_normal(dtype=dtype, out=allocated(shape, dtype))  # type: ignore[arg-type]
+
+    def below(self, chances: NDArray, out: NDArray) -> NDArray:
+        return np.less(self.uniform(out.shape, out.dtype), chances, out=out)
 
 
 class CoarseNoise(FineNoise):
@@ -109,6 +115,15 @@ class CoarseNoise(FineNoise):
             words = self._generator.bit_generator.random_raw(-(-part.size // 4))
             self._backend.uniforms(words, part)
         return uniforms.reshape(shape)
+
+    def below(self, chances: NDArray, out: NDArray) -> NDArray:
+        n_rows, size = len(out), prod(out.shape[1:])
+        step = max(1, self.CHUNK // size)
+        for start in range(0, n_rows, step):
+            part = out[start : start + step]
+            words = self._generator.bit_generator.random_raw(-(-part.size // 4))
+            self._backend.below(words, chances if len(chances) < n_rows else chances[start : start + step], part)
+        return out
 
 
 class CommonNoise:
@@ -140,6 +155,9 @@ class CommonNoise:
             self._beyond = self._beyond or np.random.Generator(np.random.SFC64(self.SEED))
             uniforms = self._beyond.random((n_particles, n_units))
         return np.broadcast_to(uniforms.astype(dtype, copy=False), shape)
+
+    def below(self, chances: NDArray, out: NDArray) -> NDArray:
+        return np.less(self.uniform(out.shape, out.dtype), chances, out=out)
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         return ndtri(np.maximum(self.uniform(shape, np.float64), np.finfo(np.float64).tiny)).astype(dtype)

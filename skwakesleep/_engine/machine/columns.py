@@ -93,6 +93,8 @@ class Columns:
         Numbers of the columns, block by block.
     are_units : bool
         Whether each column is one unit, in the same order.
+    is_binary : bool
+        Whether all units are binary.
     uses_natural : bool
         Whether a family needs natural parameters for the gradient of its own parameters.
     """
@@ -110,6 +112,7 @@ class Columns:
         self.n_columns = sum(len(run.columns) for run in self.runs)
         self.order = np.concatenate([run.columns for run in self.runs])
         self.log_volume = float(np.concatenate([run.codec.log_volume for run in self.runs]).sum())
+        self.is_binary = all(run.family.is_binary for run in self.runs)
         self.uses_natural = any(run.family.uses_natural for run in self.runs)
         # A column without units has no indicator: it always has the same value.
         self.with_holes = np.intersect1d(np.asarray(with_holes, np.intp), self._column_of_unit)
@@ -200,7 +203,7 @@ class Columns:
         """Divisor of each column."""
         return self._by_column("scale")
 
-    def encode(self, columns: NDArray, dtype: DTypeLike = None) -> NDArray:
+    def encode(self, columns: NDArray, dtype: DTypeLike | None = None) -> NDArray:
         """Return the units of columns ``(B, n_columns)``, by default in their dtype.
 
         The array is the same if each column is one unit in its place, and the dtype is the same.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.arrays.numerics import broadcast_shape
+from skwakesleep._engine.arrays.numerics import broadcast_shape, ones
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.families import Family, Group
@@ -139,6 +139,7 @@ class BoundLayer:
         self._has_own_params = bool(layer.units.family.shapes(self.n_units))
         self._name = layer.name
         self._family = layer.units.family
+        self._is_binary = self._family.is_binary
         self._keeps_natural = self._family.uses_natural
         self._neutral = np.asarray(layer.units.family.neutral, params["intercept"].dtype)
         self._backend = backend
@@ -152,9 +153,7 @@ class BoundLayer:
             np.copyto(natural, intercept)
             return natural
         shape = parent.shape[:-1] if isinstance(parent, np.ndarray) else (parent.shape[0], 1)
-        natural = self._backend.matmul(parent, self.params["weights"], self._scratch("natural", shape))
-        natural += intercept
-        return natural
+        return self._backend.matmul(parent, self.params["weights"], self._scratch("natural", shape), intercept)
 
     def mean(self, parent: NDArray | None) -> NDArray:
         """Return the expected units given the parents; in an autoregressive layer, given the means of those before."""
@@ -177,6 +176,10 @@ class BoundLayer:
         if not self.autoregressive:
             return self._sampled(natural, None, shape, noise)
         thresholds = self._family.thresholds(self.params, noise, (*shape, self.n_units), self._dtype)
+        if self._is_binary:
+            units = self._scratch("sample", shape)
+            if self._backend.binary_in_turn(natural, self.params["triangle"], thresholds, units):
+                return units
         by_group = np.ascontiguousarray(matrix_rows(thresholds).T)
 
         def drawn(number: int, family: Family, own: NDArray, out: NDArray) -> None:
@@ -214,15 +217,12 @@ class BoundLayer:
         return self._in_turn(natural, shape, drawn)
 
     def draw(self, parent: NDArray | None, shape: tuple[int, ...], noise: Noise) -> Activation:
-        """Draw the units and evaluate them; their means are computed once if that is possible."""
+        """Draw the units and evaluate them."""
         if self.autoregressive:
             return self.evaluate(parent, self.sample(parent, shape, noise))
         natural = self.natural(parent)
-        mean = self._scratch("mean", natural.shape[:-1])
-        log_normalizer = self._family.log_normalizer(self.params, natural, mean, self._backend)
-        target = self._sampled(natural, mean, shape, noise)
-        unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
-        return self._activation(parent, target, unnormalized - log_normalizer, mean, natural)
+        mean = self._family.mean(natural, self._scratch("mean", natural.shape[:-1]), self._backend)
+        return self._evaluated(parent, natural, self._sampled(natural, mean, shape, noise))
 
     def evaluate(self, parent: NDArray | None, target: NDArray, missing: NDArray | None = None) -> Activation:
         """Evaluate given units, of which some may be missing.
@@ -236,11 +236,7 @@ class BoundLayer:
         natural = self._natural_of(parent, target)
         if missing is not None:
             natural, target = self._without(missing, natural, target)
-        unnormalized = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
-        # Means overwrite natural parameters if possible, and residuals means: more arrays would not fit into the cache.
-        mean = self._scratch("mean", natural.shape[:-1]) if self._keeps_natural else natural
-        log_prob = unnormalized - self._family.log_normalizer(self.params, natural, mean, self._backend, missing)
-        return self._activation(parent, target, log_prob, mean, natural, missing)
+        return self._evaluated(parent, natural, target, missing)
 
     def add_log_odds(
         self,
@@ -276,15 +272,19 @@ class BoundLayer:
 
     def gradient(self, activation: Activation, particle_weights: NDArray, grad: Views) -> None:
         """Write the gradient of ``sum(particle_weights * log_prob)`` into `grad`; the weights are ``(B, K)``."""
-        activation, particle_weights = self._nonzero(activation, particle_weights)
         parent, target, _, residual, natural, missing = activation
         if self._has_own_params:
             self._family.gradient(self.params, natural, target, residual, particle_weights, grad, missing)
-        np.matmul(particle_weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
-        if parent is not None:
-            self._product(parent, particle_weights, residual, grad["weights"])
+        seen = {"weights": parent} if parent is not None else {}
         if self.autoregressive:
-            self._product(target, particle_weights, residual, grad["triangle"])
+            seen["triangle"] = target
+        for name, units in seen.items():
+            index, weighted = self._weighted(residual, particle_weights, units)
+            self._product(name, units, index, weighted, grad[name])
+        if not seen:
+            _, weighted = self._weighted(residual, particle_weights, residual)
+        np.matmul(ones(len(weighted), self._dtype), weighted, out=grad["intercept"])
+        if self.autoregressive:
             np.copyto(grad["triangle"], 0, where=self._not_before)
 
     def damp(self, factors: Views) -> bool:
@@ -308,64 +308,59 @@ class BoundLayer:
         """
         return residual @ self.params[name].T + (seen - 0.5) * (curvature @ self._squares[name].T)
 
-    def _nonzero(self, activation: Activation, particle_weights: NDArray) -> tuple[Activation, NDArray]:
-        """Drop particles without weight if this saves products; what is left has the shape ``(n, N)``."""
-        parent, target, log_prob, residual, natural, missing = activation
-        shared = parent is not None and parent.shape[:-1] != residual.shape[:-1]
-        if shared or np.count_nonzero(particle_weights) == particle_weights.size:
-            return activation, particle_weights
-        rows, particles = np.nonzero(particle_weights)
+    def _weighted(self, residual: NDArray, weights: NDArray, seen: NDArray) -> tuple[NDArray | None, NDArray]:
+        """Return the weighted residuals to multiply units with, and the indices of the units among their rows.
 
-        def gathered(role: str, array: NDArray) -> NDArray:
-            index = rows * array.shape[1] + (particles if array.shape[1] > 1 else 0)
-            room = self._backend.empty(
-                (self._name, "nonzero", role), (particle_weights.size, array.shape[-1]), array.dtype
-            )
-            return matrix_rows(array).take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
+        If all particles of a row share their units, these are sums over particles. Otherwise they are the residuals
+        that have weight. None stands for all rows.
+        """
+        if seen.shape[:-1] != residual.shape[:-1]:
+            out = self._backend.empty((self._name, "weighted sums"), (len(residual), self.n_units), self._dtype)
+            return None, self._backend.weighted_sums(residual, weights, out)
+        rows, flat = matrix_rows(residual), weights.reshape(-1)
+        index = np.flatnonzero(flat)
+        weighted = self._backend.empty((self._name, "weighted"), rows.shape, self._dtype)[: len(index)]
+        self._backend.weighted_rows(rows, flat, index, weighted)
+        return (None if len(index) == len(rows) else index), weighted
 
-        return Activation(
-            None if parent is None else gathered("parent", parent),
-            gathered("target", target) if self.autoregressive or self._keeps_natural else target,
-            log_prob,
-            gathered("residual", residual),
-            None if natural is None else gathered("natural", natural),
-            None if missing is None or not self._has_own_params else gathered("missing", missing),
-        ), particle_weights[rows, particles]
-
-    def _product(self, parent: NDArray, particle_weights: NDArray, residual: NDArray, out: NDArray) -> None:
-        """Write ``sum(particle_weights * outer(parent, residual))`` over rows and particles into `out`."""
-        if parent.shape[:-1] == residual.shape[:-1]:
-            # There are fewer parents than units, so weighting the parents is cheaper.
-            weighted = self._backend.empty((self._name, "parent"), parent.shape, parent.dtype)
-            np.multiply(parent, particle_weights[..., np.newaxis], out=weighted)
-            self._backend.matmul(matrix_rows(weighted).T, matrix_rows(residual), out)
-        else:  # all particles of a row share their parents
-            self._backend.matmul(matrix_rows(parent).T, np.einsum("bk,bkd->bd", particle_weights, residual), out)
+    def _product(self, role: str, seen: NDArray, index: NDArray | None, weighted: NDArray, out: NDArray) -> None:
+        """Write ``sum(outer(seen, weighted))`` over rows and particles, of `seen` those at `index`, into `out`."""
+        rows = matrix_rows(seen)
+        if index is not None:
+            room = self._backend.empty((self._name, role), rows.shape, rows.dtype)
+            rows = rows.take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
+        self._backend.matmul(rows.T, weighted, out)
 
     def _natural_of(self, parent: NDArray | None, target: NDArray) -> NDArray:
         """Return the natural parameters given the parents and, in an autoregressive layer, the units themselves."""
-        natural = self.natural(parent)
         if not self.autoregressive:
-            return natural
+            return self.natural(parent)
         lateral = self._scratch("lateral", target.shape[:-1])
+        if parent is None:
+            return self._backend.matmul(target, self.params["triangle"], lateral, self.params["intercept"])
+        natural = self.natural(parent)
         self._backend.matmul(target, self.params["triangle"], lateral)
         shape = broadcast_shape(natural, lateral)
         out = natural if natural.shape == shape else self._scratch("sum", shape[:-1])
         return np.add(natural, lateral, out=out)
 
-    def _activation(
-        self,
-        parent: NDArray | None,
-        target: NDArray,
-        log_prob: NDArray,
-        mean: NDArray,
-        natural: NDArray,
-        missing: NDArray | None = None,
+    def _evaluated(
+        self, parent: NDArray | None, natural: NDArray, target: NDArray, missing: NDArray | None = None
     ) -> Activation:
-        """Return the activation; residuals are written over the means if shapes agree."""
-        shape = broadcast_shape(mean, target)
-        out = mean if mean.shape == shape else self._scratch("residual", shape[:-1])
-        residual = self._family.residual(self.params, mean, target, out)
+        """Return the activation given natural parameters, which residuals overwrite if possible.
+
+        More arrays would not fit into the cache.
+        """
+        shape = broadcast_shape(natural, target)
+        in_place = natural.shape == shape and not self._keeps_natural
+        residual = natural if in_place else self._scratch("residual", shape[:-1])
+        if self._is_binary:
+            log_prob = self._backend.bernoulli(natural, target, residual)
+        else:
+            log_prob = self._family.unnormalized_log_prob(self.params, natural, target, self._backend)
+            mean = residual if natural.shape == shape else self._scratch("mean", natural.shape[:-1])
+            log_prob = log_prob - self._family.log_normalizer(self.params, natural, mean, self._backend, missing)
+            self._family.residual(self.params, mean, target, residual)
         return Activation(parent, target, log_prob, residual, natural if self._keeps_natural else None, missing)
 
     def _without(self, missing: NDArray, natural: NDArray, target: NDArray) -> tuple[NDArray, NDArray]:

@@ -122,8 +122,7 @@ class Rows:
         if missing is not None:
             units[missing[:, 0]] = 0
         elif not isinstance(rows, np.ndarray) and columns.keeps_zeros and rows.nnz <= MAX_SPARSE_SHARE * units.size:
-            root = rows.astype(self.dtype)  # only its products are needed
-            return Visible(units[:, np.newaxis], cast(NDArray, root))
+            return Visible(units[:, np.newaxis], cast(NDArray, rows.astype(self.dtype)))  # for products alone
         root = columns.root(columns.bounded(units)[:, np.newaxis], missing)
         return Visible(units[:, np.newaxis], root, missing, log_base)
 

@@ -77,6 +77,7 @@ class WakeSleep:
         self.gradient = np.zeros_like(parameters)
         self.damping: NDArray | None = None
         self._parameters = parameters
+        self._backend = backend
         self._dead_zone = dead_zone
         self._penalty = None
         if alpha:
@@ -107,7 +108,7 @@ class WakeSleep:
         if self.recognition_update == "both":
             self._wake_part += self._sleep_part
         if self._penalty is not None:
-            self._penalty.subtract_gradient(self._parameters, self.gradient)
+            self._penalty.subtract_gradient(self._parameters, self.gradient, self._backend)
         damped = self._awake.generative.layers[-1].damp(self._visible_factors)
         self.damping = self._factors if damped else None
         return bound

@@ -1,7 +1,8 @@
 """The penalty on weights."""
 
-import numpy as np
 from numpy.typing import NDArray
+
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 
 # In log-odds: below this, the penalty is nearly quadratic; far above, it hardly changes.
 SCALE = 0.1
@@ -23,14 +24,8 @@ class WeightPenalty:
     """
 
     def __init__(self, strengths: NDArray) -> None:
-        self._twice = 2 * strengths
-        self._scratch = np.empty_like(strengths)
+        self._minus_twice = -2 * strengths
 
-    def subtract_gradient(self, parameters: NDArray, gradient: NDArray) -> None:
+    def subtract_gradient(self, parameters: NDArray, gradient: NDArray, backend: NumpyBackend) -> None:
         """Subtract the penalty's gradient, ``2 * strengths * w / (w ** 2 + SCALE ** 2)``, in place."""
-        with np.errstate(over="ignore"):  # diverging weights get no penalty
-            pull = np.square(parameters, out=self._scratch)
-        pull += SCALE**2
-        np.divide(parameters, pull, out=pull)
-        pull *= self._twice
-        gradient -= pull
+        backend.add_pull(parameters, self._minus_twice, SCALE, gradient)

@@ -19,6 +19,7 @@ class Bernoulli:
     Targets between zero and one are accepted: the log-probability is then a cross-entropy.
     """
 
+    is_binary = True
     uses_natural = False
     natural_unit = "log-odds"
     # A column that is constant in training keeps a probability of about 1e-5 to take its other value.
@@ -40,7 +41,7 @@ class Bernoulli:
         self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
     ) -> NDArray:
         mean = backend.sigmoid(natural, natural) if mean is None else mean
-        return np.less(noise.uniform(out.shape, out.dtype), mean, out=out)
+        return noise.below(mean, out)
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         # A uniform is below sigmoid(s) if its logit is below s.

@@ -47,6 +47,7 @@ class Cells:
         The cells and their features.
     """
 
+    is_binary = False
     uses_natural = False
     natural_unit = "log-odds"
     neutral = 0.0

@@ -31,6 +31,7 @@ class Gaussian:
         Lower bound of the variance. Without it, the density of rounded or repeated values would grow without bound.
     """
 
+    is_binary = False
     uses_natural = False
     natural_unit = "standard deviations"
     LARGEST_RESIDUAL = 10.0

@@ -50,6 +50,9 @@ class Family(Protocol):
         With the target zero, both log-probability and residual then are zero.
         """
 
+    is_binary: bool
+    """Whether the units are binary with logits as natural parameters: the backend evaluates and draws such layers."""
+
     uses_natural: bool
     """Whether `gradient` uses natural parameters and targets; otherwise it gets None and any targets."""
 
