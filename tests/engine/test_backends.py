@@ -128,19 +128,108 @@ def test_products_of_numbers_that_diverge_are_not_finite(backend, lost):
     np.testing.assert_array_equal(out[1], 1)
 
 
-@pytest.mark.parametrize(("order", "width", "most"), [("C", 64, 10), ("F", 128, 6), ("F", 127, -1), ("C", 63, -1)])
-def test_products_skip_zeros_if_few_numbers_are_nonzero(order, width, most, compiled, monkeypatch):
-    """At most a fifth, or an eighth if the matrix is not stored by rows; in sufficiently wide products."""
-    from skwakesleep._engine.arrays import numba_backend
-
+@pytest.mark.parametrize(("width", "most"), [(64, 10), (63, -1)])
+def test_products_skip_zeros_if_few_numbers_are_nonzero(width, most, compiled, monkeypatch):
+    """At most a fifth, in products of at least 64 columns."""
     skipped = []
-    for name in "_multiply", "_multiply_rearranged":
-        monkeypatch.setattr(numba_backend, name, lambda left, right, bias, out: skipped.append(int(left[0].sum())))
-    counts = (0, 5, 6, 7, 10, 11, 50)
+    monkeypatch.setattr(compiled_loops(), "_multiply", lambda left, *others: skipped.append(int(left[0].sum())))
+    counts = (0, 5, 10, 11, 50)
     for n_ones in counts:
-        left = np.asarray(np.tile(np.arange(50) < n_ones, (10, 1)), np.float32, order=order)
+        left = np.tile(np.arange(50) < n_ones, (10, 1)).astype(np.float32)
         compiled.matmul(left, np.ones((50, width), np.float32), np.empty((10, width), np.float32))
     assert skipped == [n_ones for n_ones in counts if n_ones <= most]
+
+
+@pytest.mark.parametrize(("width", "most"), [(128, 6), (127, -1)])
+def test_outer_sums_skip_zeros_if_few_numbers_are_nonzero(width, most, compiled, monkeypatch):
+    """At most an eighth, with at least 128 residuals."""
+    skipped = []
+    monkeypatch.setattr(compiled_loops(), "_outer_sums", lambda units, *others: skipped.append(int(units[0].sum())))
+    counts = (0, 5, 6, 7, 50)
+    for n_ones in counts:
+        units = np.tile(np.arange(50) < n_ones, (10, 1)).astype(np.float32)
+        compiled.outer_sums(units, np.ones((10, width), np.float32), None, np.empty((50, width), np.float32))
+    assert skipped == [n_ones for n_ones in counts if n_ones <= most]
+
+
+def compiled_loops():
+    from skwakesleep._engine.arrays import numba_backend
+
+    return numba_backend
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("density", [0.05, 1.0])
+@pytest.mark.parametrize("kept", [None, 1.0, 0.3])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (70, 37, 130), (3, 16, 128), (9, 5, 7)])
+def test_outer_sums(backend, dtype, density, kept, shape, rng):
+    n_rows, n_units, n_residuals = shape
+    units = ((rng.random((n_rows, n_units)) < density) * rng.normal(size=(n_rows, n_units))).astype(dtype)
+    residual = rng.normal(size=(n_rows, n_residuals)).astype(dtype)
+    weights = None if kept is None else ((rng.random(n_rows) < kept) * rng.random(n_rows)).astype(dtype)
+    out = np.full((n_units, n_residuals), np.nan, dtype)
+    assert backend.outer_sums(units, residual, weights, out) is out
+    exact = np.einsum("ri,rj,r->ij", units, residual, np.ones(n_rows) if kept is None else weights, dtype=float)
+    np.testing.assert_allclose(out, exact, rtol=0, atol=50 * np.finfo(dtype).eps * (np.abs(exact).max() + 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weighted_sums(backend, dtype, rng):
+    rows, weights = rng.normal(size=(4, 3, 50)).astype(dtype), rng.random((4, 3)).astype(dtype)
+    weights[1, :2] = 0
+    out = backend.weighted_sums(rows, weights, np.full((4, 50), np.nan, dtype))
+    np.testing.assert_allclose(
+        out, (weights[..., np.newaxis] * rows).sum(axis=1), rtol=0, atol=20 * np.finfo(dtype).eps
+    )
+
+
+# -------------------------------------------------------------------- binary units
+
+
+SHAPES_OF_UNITS = [((6, 4), (6, 4)), ((6, 1), (6, 4)), ((6, 4), (6, 1)), ((1, 1), (6, 4)), ((1, 5), (4, 1))]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("of_logits", "of_units"), SHAPES_OF_UNITS)
+@pytest.mark.parametrize("n_units", [1, 97, 300])
+def test_binary_units_are_evaluated(backend, dtype, of_logits, of_units, n_units, rng):
+    logits = rng.normal(scale=3, size=(*of_logits, n_units)).astype(dtype)
+    units = (rng.random((*of_units, n_units)) < 0.3).astype(dtype)
+    exact, eps = logits.astype(float), np.finfo(dtype).eps
+    residual = np.empty(np.broadcast_shapes(logits.shape, units.shape), dtype)
+    log_prob = backend.bernoulli(logits, units, residual)
+    np.testing.assert_array_equal(logits, exact)  # unchanged
+    expected = (units * log_expit(exact) + (1 - units) * log_expit(-exact)).sum(axis=-1)
+    np.testing.assert_allclose(log_prob, expected, rtol=50 * eps, atol=100 * eps)
+    np.testing.assert_allclose(residual, units - expit(exact), rtol=0, atol=10 * eps)
+    if residual.shape == logits.shape:  # in place
+        np.testing.assert_array_equal(backend.bernoulli(logits, units, logits), log_prob)
+        np.testing.assert_array_equal(logits, residual)
+
+
+@pytest.mark.parametrize(("of_logits", "of_units"), [*SHAPES_OF_UNITS[:2], ((1, 1), (6, 4)), ((1, 4), (6, 4))])
+def test_binary_units_are_drawn_alike(compiled, of_logits, of_units, rng):
+    logits = rng.normal(size=(*of_logits, 40)).astype(np.float32)
+    words = np.random.SFC64(0).random_raw(6 * 4 * 10)
+    one, other = np.empty((2, *of_units, 40), np.float32)
+    NumpyBackend().binary_units(words, logits, one)
+    compiled.binary_units(words, logits, other)
+    assert (one != other).mean() < 0.01  # uniforms may be equal to a mean to rounding
+    chances = np.broadcast_to(expit(logits), one.shape)
+    assert abs((one - chances).mean()) < 0.05
+    assert 0.1 < one.mean() < 0.9
+
+
+@pytest.mark.parametrize("of_logits", [(7, 3), (1, 1)])
+def test_autoregressive_binary_units_are_drawn_alike(compiled, of_logits, rng):
+    logits = rng.normal(size=(*of_logits, 70)).astype(np.float32)
+    triangle = np.triu(rng.normal(size=(70, 70)), 1).astype(np.float32)
+    thresholds = rng.logistic(size=(7, 3, 70)).astype(np.float32)
+    units = np.empty_like(thresholds)
+    assert compiled.binary_in_turn(logits, triangle, thresholds, units)
+    np.testing.assert_array_equal(units, thresholds < logits + units @ triangle)
+    assert 0.1 < units.mean() < 0.9
+    assert not NumpyBackend().binary_in_turn(logits, triangle, thresholds, units)
 
 
 @pytest.mark.parametrize("density", [0.1, 0.9])
@@ -152,7 +241,16 @@ def test_a_compiled_product_in_double_precision_depends_on_its_row_alone(compile
         np.testing.assert_array_equal(compiled.matmul(row[np.newaxis], right, np.empty((1, 64)))[0], alone)
 
 
-# ------------------------------------------------------------ Adam and uniforms
+# --------------------------------------------------- vectors of parameters, uniforms
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("keep", [1.0, 0.25])
+def test_blend(backend, dtype, keep, rng):
+    array, other = rng.normal(size=(2, 101)).astype(dtype)
+    expected = keep * array + 0.3 * other
+    backend.blend(keep, array, 0.3, other)
+    np.testing.assert_allclose(array, expected, rtol=0, atol=5 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

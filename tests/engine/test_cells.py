@@ -157,7 +157,7 @@ NOISE = {
 
 def drawn(family, natural, n_draws, dtype, noise="fine"):
     out = np.empty((1, n_draws, N_UNITS), dtype)
-    assert family.sample({}, natural.copy(), None, NOISE[noise](), out, NumpyBackend()) is out
+    assert family.sample({}, natural.copy(), NOISE[noise](), out, NumpyBackend()) is out
     return out[0]
 
 
@@ -229,7 +229,7 @@ def test_columns_of_several_kinds_are_decided_as_they_are_drawn(rng):
     params = {"log_variance": np.array([0.3])}
     natural = rng.normal(size=(9, 5, columns.n_units))
     drawn, decided = np.empty_like(natural), np.empty_like(natural)
-    columns.sample(params, natural.copy(), None, NOISE["fine"](), drawn, NumpyBackend())
+    columns.sample(params, natural.copy(), NOISE["fine"](), drawn, NumpyBackend())
     thresholds = columns.thresholds(params, NOISE["fine"](), natural.shape, natural.dtype)
     assert thresholds.shape == (9, 5, len(KINDS))
     columns.decide(natural, thresholds, decided)

@@ -38,9 +38,6 @@ def compiled(*signatures: str) -> Callable[[Callable], Any]:
 
 inlined = njit(**OPTIONS)  # for functions that only compiled ones call
 
-# The types of a product's arguments, given a dtype and the layout of the left matrix.
-PRODUCT = "void({0}[:{1}], {0}[:, ::1], {0}[::1], {0}[:, ::1])"
-
 SINGLE = np.dtype(np.float32)
 ZERO, HALF, ONE, LOG2_E = (np.float32(number) for number in (0, 0.5, 1, 1 / np.log(2)))
 WORD_WIDTH = np.float32(2.0**-16)  # of the interval that each value of a random 16-bit word stands for
@@ -53,12 +50,14 @@ EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
 FACTORS = 96
 
 # Products skip zeros if at most this share of the left matrix is nonzero and the right one has at least this number of
-# columns; otherwise the linear algebra library is faster. By measurement, with 512-bit instructions, for a left matrix
-# that is stored by rows, and for others.
+# columns; otherwise the linear algebra library is faster. By measurement, with 512-bit instructions.
 MAX_NONZERO_SHARE, MIN_COLUMNS = 0.2, 64
-MAX_NONZERO_SHARE_REARRANGED, MIN_COLUMNS_REARRANGED = 0.12, 128
-# Rows copied at a time from a matrix that is not stored by rows.
-COPIED_ROWS = 16
+# Likewise for sums of outer products, for which the left matrix is transposed.
+MAX_NONZERO_SHARE_OF_UNITS, MIN_RESIDUALS = 0.12, 128
+# The share is that of the first rows.
+COUNTED_ROWS = 64
+# Units whose weights are copied at a time.
+COPIED_UNITS = 16
 
 
 @compiled("int64(float32[:, ::1])")
@@ -70,7 +69,10 @@ def _count_nonzero(matrix: NDArray) -> int:
     return count
 
 
-@compiled(PRODUCT.format("float32", ", ::1"), PRODUCT.format("float64", ", ::1"))
+@compiled(
+    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1])",
+    "void(float64[:, ::1], float64[:, ::1], float64[::1], float64[:, ::1])",
+)
 def _multiply(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> None:
     """Write the product plus `bias` into `out`: the rows of `right` that do not meet zeros, added up four at a time."""
     n_rows, n_inner = left.shape
@@ -95,17 +97,19 @@ def _multiply(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> Non
                 out[row, j] += left[row, a] * right[a, j]
 
 
-@compiled(PRODUCT.format("float32", ", :"), PRODUCT.format("float64", ", :"))
-def _multiply_rearranged(left: NDArray, right: NDArray, bias: NDArray, out: NDArray) -> None:
-    """As `_multiply`, for a matrix that is stored otherwise than by rows."""
-    n_rows, n_inner = left.shape
-    copied = np.empty((COPIED_ROWS, n_inner), left.dtype)
-    for start in range(0, n_rows, COPIED_ROWS):
-        stop = min(start + COPIED_ROWS, n_rows)
-        for inner in range(n_inner):
-            for row in range(start, stop):
-                copied[row - start, inner] = left[row, inner]
-        _multiply(copied[: stop - start], right, bias, out[start:stop])
+@compiled("void(float32[:, ::1], float32[:, ::1], float32[::1], float32[:, ::1])")
+def _outer_sums(units: NDArray, residual: NDArray, weights: NDArray, out: NDArray) -> None:
+    """Write sums of weighted outer products, skipping units and weights that are zero."""
+    n_rows, n_units = units.shape
+    bias = np.zeros(residual.shape[1], np.float32)
+    weighted = np.empty((COPIED_UNITS, n_rows), np.float32)
+    for start in range(0, n_units, COPIED_UNITS):
+        stop = min(start + COPIED_UNITS, n_units)
+        for row in range(n_rows):
+            some = units[row, start:stop]
+            for unit in range(len(some)):
+                weighted[unit, row] = weights[row] * some[unit]
+        _multiply(weighted[: stop - start], residual, bias, out[start:stop])
 
 
 def _polynomial(
@@ -134,6 +138,11 @@ def _odds(logit: Any) -> Any:
 
 
 @inlined
+def _mean(logit: Any, odds: Any) -> Any:
+    return (ONE if logit >= ZERO else odds) / (ONE + odds)
+
+
+@inlined
 def _softplus_sum(logits: NDArray, means: NDArray) -> Any:
     """Return the sum of ``log(1 + exp(logits))`` over a row, and write ``sigmoid(logits)`` into another one.
 
@@ -148,7 +157,7 @@ def _softplus_sum(logits: NDArray, means: NDArray) -> Any:
             odds = _odds(logit)
             product *= ONE + odds
             total += max(logit, ZERO)
-            out[unit] = (ONE if logit >= ZERO else odds) / (ONE + odds)
+            out[unit] = _mean(logit, odds)
         total += np.log(product)
     return total
 
@@ -164,50 +173,52 @@ def _softplus_sums(natural: NDArray, means: NDArray, sums: NDArray) -> None:
                 means[row, unit] = own[unit]
 
 
-@compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1])")
+@inlined
+def _shared(array: NDArray, row: int, particle: int) -> Any:
+    """Return the vector of a row and a particle in an array whose first two axes broadcast."""
+    return array[row if array.shape[0] > 1 else 0, particle if array.shape[1] > 1 else 0]
+
+
+@inlined
+def _is_first(array: NDArray, row: int, particle: int) -> Any:
+    """Return whether the vector is another one than for the particle before."""
+    return array.shape[1] > 1 or (particle == 0 and (row == 0 or array.shape[0] > 1))
+
+
+@compiled("void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1])")
 def _bernoulli(logits: NDArray, units: NDArray, residual: NDArray, log_prob: NDArray) -> None:
-    """Write log-probabilities and residuals; consecutive rows share their logits or their units if these have fewer.
-
-    Residuals may be written over the logits of the same rows.
-    """
-    n_rows, n_units = residual.shape
-    by_logits, by_units = n_rows // len(logits), n_rows // len(units)
+    """Write log-probabilities and residuals, which may be written over their logits."""
+    n_rows, n_particles, n_units = residual.shape
     means = np.empty(n_units, np.float32)
+    normalizer = ZERO
     for row in range(n_rows):
-        own, given = logits[row // by_logits], units[row // by_units]
-        if row % by_logits == 0:
-            normalizer = _softplus_sum(own, means)
-        total = ZERO
-        for unit in range(n_units):
-            total += given[unit] * own[unit]
-        log_prob[row] = total - normalizer
-        for unit in range(n_units):
-            residual[row, unit] = given[unit] - means[unit]
+        for k in range(n_particles):
+            own, given, out = _shared(logits, row, k), _shared(units, row, k), residual[row, k]
+            if _is_first(logits, row, k):
+                normalizer = _softplus_sum(own, means)
+            total = ZERO
+            for unit in range(n_units):
+                total += given[unit] * own[unit]
+            log_prob[row, k] = total - normalizer
+            for unit in range(n_units):
+                out[unit] = given[unit] - means[unit]
 
 
-@compiled("void(float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[:, ::1])")
+@compiled("void(float32[:, :, ::1], float32[:, ::1], float32[:, :, ::1], float32[:, :, ::1])")
 def _binary_in_turn(logits: NDArray, triangle: NDArray, thresholds: NDArray, units: NDArray) -> None:
-    n_rows, n_units = units.shape
-    by_logits = n_rows // len(logits)
+    n_rows, n_particles, n_units = units.shape
     pending = np.empty(n_units, np.float32)
     for row in range(n_rows):
-        for unit in range(n_units):
-            pending[unit] = logits[row // by_logits, unit]
-        for unit in range(n_units):
-            is_on = thresholds[row, unit] < pending[unit]
-            units[row, unit] = ONE if is_on else ZERO
-            if is_on:
-                for later in range(unit + 1, n_units):
-                    pending[later] += triangle[unit, later]
-
-
-@compiled("void(float32[:, ::1], float32[::1], int64[::1], float32[:, ::1])")
-def _weighted_rows(rows: NDArray, weights: NDArray, index: NDArray, out: NDArray) -> None:
-    for i in range(len(index)):
-        row = index[i]
-        weight = weights[row]
-        for j in range(rows.shape[1]):
-            out[i, j] = weight * rows[row, j]
+        for k in range(n_particles):
+            own = _shared(logits, row, k)
+            for unit in range(n_units):
+                pending[unit] = own[unit]
+            for unit in range(n_units):
+                is_on = thresholds[row, k, unit] < pending[unit]
+                units[row, k, unit] = ONE if is_on else ZERO
+                if is_on:
+                    for later in range(unit + 1, n_units):
+                        pending[later] += triangle[unit, later]
 
 
 @compiled("void(float32[:, :, ::1], float32[:, ::1], float32[:, ::1])")
@@ -257,15 +268,26 @@ def _uniforms(words: NDArray, out: NDArray) -> None:
         out[i] = (np.float32(words[i]) + HALF) * WORD_WIDTH
 
 
-@compiled("void(uint16[::1], float32[:, ::1], float32[:, ::1])")
-def _below(words: NDArray, chances: NDArray, out: NDArray) -> None:
-    n_rows, n_units = out.shape
-    by_chances = n_rows // len(chances)
+@compiled("void(uint16[::1], float32[:, :, ::1], float32[:, :, ::1])")
+def _binary_units(words: NDArray, logits: NDArray, units: NDArray) -> None:
+    n_rows, n_particles, n_units = units.shape
+    chances = np.empty(n_units, np.float32)
+    start = 0
     for row in range(n_rows):
-        own, own_words = chances[row // by_chances], words[row * n_units : (row + 1) * n_units]
-        for unit in range(n_units):
-            uniform = (np.float32(own_words[unit]) + HALF) * WORD_WIDTH
-            out[row, unit] = np.float32(uniform < own[unit])
+        for k in range(n_particles):
+            own, out, own_words = _shared(logits, row, k), units[row, k], words[start : start + n_units]
+            start += n_units
+            if _is_first(logits, row, k):
+                for unit in range(n_units):
+                    chances[unit] = _mean(own[unit], _odds(own[unit]))
+            for unit in range(n_units):
+                out[unit] = np.float32((np.float32(own_words[unit]) + HALF) * WORD_WIDTH < chances[unit])
+
+
+@compiled("void(float32, float32[::1], float32, float32[::1])")
+def _blend(keep: float, array: NDArray, share: float, other: NDArray) -> None:
+    for i in range(array.size):
+        array[i] = keep * array[i] + share * other[i]
 
 
 class NumbaBackend(NumpyBackend):
@@ -275,14 +297,20 @@ class NumbaBackend(NumpyBackend):
     """
 
     def matmul(self, left: NDArray, right: NDArray, out: NDArray, bias: NDArray | None = None) -> NDArray:
-        if out.shape[-1] < MIN_COLUMNS or not isinstance(left, np.ndarray):
+        if out.shape[-1] < MIN_COLUMNS or not isinstance(left, np.ndarray) or not left.flags.c_contiguous:
             return super().matmul(left, right, out, bias)
         rows = matrix_rows(left)
-        multiply = _multiply if rows.flags.c_contiguous else _multiply_rearranged
         # In double precision, in which scores are computed, the choice does not depend on the numbers.
-        if not (rows.flags.forc and (out.dtype == np.float64 or _pays(rows, out.shape[-1]))):
+        if out.dtype == SINGLE and not _is_sparse(rows, MAX_NONZERO_SHARE):
             return super().matmul(left, right, out, bias)
-        multiply(rows, right, np.zeros(out.shape[-1], out.dtype) if bias is None else bias, matrix_rows(out))
+        _multiply(rows, right, np.zeros(out.shape[-1], out.dtype) if bias is None else bias, matrix_rows(out))
+        return out
+
+    def outer_sums(self, units: NDArray, residual: NDArray, weights: NDArray | None, out: NDArray) -> NDArray:
+        pays = out.shape[1] >= MIN_RESIDUALS and isinstance(units, np.ndarray) and _suit(units, residual, out)
+        if not pays or not _is_sparse(units, MAX_NONZERO_SHARE_OF_UNITS):
+            return super().outer_sums(units, residual, weights, out)
+        _outer_sums(units, residual, np.ones(len(units), np.float32) if weights is None else weights, out)
         return out
 
     def softplus_sums(self, natural: NDArray, mean: NDArray | None) -> NDArray:
@@ -297,26 +325,24 @@ class NumbaBackend(NumpyBackend):
         if not _suit(logits, units, residual):
             return super().bernoulli(logits, units, residual)
         log_prob = np.empty(residual.shape[:-1], np.float32)
-        _bernoulli(matrix_rows(logits), matrix_rows(units), matrix_rows(residual), log_prob.reshape(-1))
+        _bernoulli(logits, units, residual, log_prob)
         return log_prob
 
     def binary_in_turn(self, logits: NDArray, triangle: NDArray, thresholds: NDArray, units: NDArray) -> bool:
         if not _suit(logits, triangle, thresholds, units):
             return False
-        _binary_in_turn(matrix_rows(logits), triangle, matrix_rows(thresholds), matrix_rows(units))
+        _binary_in_turn(logits, triangle, thresholds, units)
         return True
-
-    def weighted_rows(self, rows: NDArray, weights: NDArray, index: NDArray, out: NDArray) -> NDArray:
-        if not _suit(rows, weights, out):
-            return super().weighted_rows(rows, weights, index, out)
-        _weighted_rows(rows, weights, index, out)
-        return out
 
     def weighted_sums(self, rows: NDArray, weights: NDArray, out: NDArray) -> NDArray:
         if not _suit(rows, weights, out):
             return super().weighted_sums(rows, weights, out)
         _weighted_sums(rows, weights, out)
         return out
+
+    def blend(self, keep: float, array: NDArray, share: float, other: NDArray) -> None:
+        blend = _blend if _suit(array, other) else super().blend
+        blend(keep, array, share, other)
 
     def add_pull(self, parameters: NDArray, strengths: NDArray, scale: float, gradient: NDArray) -> None:
         add_pull = _add_pull if _suit(parameters, strengths, gradient) else super().add_pull
@@ -342,22 +368,21 @@ class NumbaBackend(NumpyBackend):
             return super().uniforms(words, out)
         return _uniforms(words.view(np.uint16), out)
 
-    def below(self, words: NDArray, chances: NDArray, out: NDArray) -> None:
-        if not _suit(chances, out):
-            return super().below(words, chances, out)
-        return _below(words.view(np.uint16), matrix_rows(chances), matrix_rows(out))
+    def binary_units(self, words: NDArray, logits: NDArray, out: NDArray) -> None:
+        if not _suit(logits, out):
+            return super().binary_units(words, logits, out)
+        return _binary_units(words.view(np.uint16), logits, out)
 
 
-def _pays(left: NDArray, n_columns: int) -> bool:
-    """Return whether a product in single precision skips zeros."""
-    if left.flags.c_contiguous:
-        return _count_nonzero(left) <= MAX_NONZERO_SHARE * left.size
-    return n_columns >= MIN_COLUMNS_REARRANGED and (_count_nonzero(left.T) <= MAX_NONZERO_SHARE_REARRANGED * left.size)
+def _is_sparse(rows: NDArray, share: float) -> bool:
+    """Return whether at most a share of the first rows is nonzero."""
+    some = rows[:COUNTED_ROWS]
+    return _count_nonzero(some) <= share * some.size
 
 
 def _suit(*arrays: NDArray) -> bool:
     """Return whether compiled functions take the arrays."""
-    for array in arrays:  # a generator expression takes twice as long
+    for array in arrays:  # noqa: SIM110  (a generator expression takes twice as long)
         if array.dtype != SINGLE or not array.flags.carray:
             return False
     return True

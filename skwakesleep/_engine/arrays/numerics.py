@@ -52,7 +52,7 @@ def row_sums(values: NDArray) -> NDArray:
 
     A matrix-vector product would be faster still, but its rounding depends on the place of a row.
     """
-    return np.vecdot(values, ones(values.shape[-1], values.dtype))
+    return np.vecdot(values, _ones(values.shape[-1], values.dtype))
 
 
 def bounded_mean(scores: NDArray) -> float:
@@ -94,6 +94,5 @@ def differences(function: Callable[[NDArray], NDArray], theta: NDArray) -> Itera
 
 
 @cached(2**20)
-def ones(n: int, dtype: np.dtype) -> NDArray:
-    """Return a shared vector of ones."""
+def _ones(n: int, dtype: np.dtype) -> NDArray:
     return np.ones(n, dtype)

@@ -84,15 +84,34 @@ class NumpyBackend(Workspace):
         """
         return False
 
-    def weighted_rows(self, rows: NDArray, weights: NDArray, index: NDArray, out: NDArray) -> NDArray:
-        """Write rows of a matrix, at some indices, times their weights into `out`."""
-        rows.take(index, axis=0, out=out, mode="clip")  # "raise" would buffer
-        out *= weights[index, np.newaxis]
-        return out
+    def outer_sums(self, units: NDArray, residual: NDArray, weights: NDArray | None, out: NDArray) -> NDArray:
+        """Write ``sum(weights * outer(units, residual))`` over rows ``(n, N)``, ``(n, M)`` into `out (N, M)`.
+
+        Weights are one by default. The units may be a sparse matrix without weights.
+        """
+        if weights is None:
+            return self.matmul(units.T, residual, out)
+        index = np.flatnonzero(weights)
+        if len(index) < len(weights):  # fewer rows to multiply
+            units, residual = self._taken("units", units, index), self._taken("residual", residual, index)
+            weights = weights[index]
+        weighted = self.empty("weighted units", units.shape, units.dtype)  # there are mostly fewer units than residuals
+        np.multiply(units, weights[:, np.newaxis], out=weighted)
+        return self.matmul(weighted.T, residual, out)
+
+    def _taken(self, name: str, rows: NDArray, index: NDArray) -> NDArray:
+        room = self.empty(("taken", name), rows.shape, rows.dtype)
+        return rows.take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
 
     def weighted_sums(self, rows: NDArray, weights: NDArray, out: NDArray) -> NDArray:
         """Write ``sum(weights * rows)`` over particles into `out (B, N)`; rows are ``(B, K, N)``."""
         return np.einsum("bk,bkn->bn", weights, rows, out=out)
+
+    def blend(self, keep: float, array: NDArray, share: float, other: NDArray) -> None:
+        """Change a vector to ``keep * array + share * other``."""
+        if keep != 1:
+            array *= keep
+        array += np.multiply(other, share, out=self.empty("blend", other.shape, other.dtype))
 
     def add_pull(self, parameters: NDArray, strengths: NDArray, scale: float, gradient: NDArray) -> None:
         """Add ``strengths * parameters / (parameters ** 2 + scale ** 2)`` to a gradient."""
@@ -137,10 +156,11 @@ class NumpyBackend(Workspace):
         np.add(words.view(np.uint16)[: out.size], out.dtype.type(0.5), out=out)
         out *= 2.0**-16
 
-    def below(self, words: NDArray, chances: NDArray, out: NDArray) -> None:
-        """Write whether uniforms, as of `uniforms`, are below `chances (B, 1, N)` or ``(B, K, N)`` into `out`."""
-        uniforms = self.empty("below", out.shape, out.dtype)
+    def binary_units(self, words: NDArray, logits: NDArray, out: NDArray) -> None:
+        """Draw binary units ``(B, K, N)``: one where the uniform of `uniforms` is below ``sigmoid(logits)``."""
+        uniforms = self.empty("uniforms", out.shape, out.dtype)
         self.uniforms(words, uniforms.reshape(-1))
+        chances = self.sigmoid(logits, self.empty("chances", logits.shape, logits.dtype))
         np.less(uniforms, chances, out=out)
 
 

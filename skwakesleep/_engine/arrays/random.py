@@ -73,8 +73,8 @@ class Noise(Protocol):
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """Return standard normals, likewise."""
 
-    def below(self, chances: NDArray, out: NDArray) -> NDArray:
-        """Write whether uniforms are below `chances`, which broadcast, into `out (B, K, N)`."""
+    def bernoulli(self, logits: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
+        """Write binary units into `out (B, K, N)`, given logits whose first two axes broadcast."""
 
 
 class FineNoise:
@@ -89,8 +89,8 @@ class FineNoise:
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         return self._generator.standard_normal(dtype=dtype, out=allocated(shape, dtype))  # type: ignore[arg-type]
 
-    def below(self, chances: NDArray, out: NDArray) -> NDArray:
-        return np.less(self.uniform(out.shape, out.dtype), chances, out=out)
+    def bernoulli(self, logits: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
+        return _below_chances(self.uniform(out.shape, out.dtype), logits, out, backend)
 
 
 class CoarseNoise(FineNoise):
@@ -116,13 +116,13 @@ class CoarseNoise(FineNoise):
             self._backend.uniforms(words, part)
         return uniforms.reshape(shape)
 
-    def below(self, chances: NDArray, out: NDArray) -> NDArray:
+    def bernoulli(self, logits: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
         n_rows, size = len(out), prod(out.shape[1:])
         step = max(1, self.CHUNK // size)
         for start in range(0, n_rows, step):
             part = out[start : start + step]
             words = self._generator.bit_generator.random_raw(-(-part.size // 4))
-            self._backend.below(words, chances if len(chances) < n_rows else chances[start : start + step], part)
+            self._backend.binary_units(words, logits if len(logits) == 1 else logits[start : start + step], part)
         return out
 
 
@@ -156,11 +156,16 @@ class CommonNoise:
             uniforms = self._beyond.random((n_particles, n_units))
         return np.broadcast_to(uniforms.astype(dtype, copy=False), shape)
 
-    def below(self, chances: NDArray, out: NDArray) -> NDArray:
-        return np.less(self.uniform(out.shape, out.dtype), chances, out=out)
+    def bernoulli(self, logits: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
+        return _below_chances(self.uniform(out.shape, out.dtype), logits, out, backend)
 
     def normal(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         return ndtri(np.maximum(self.uniform(shape, np.float64), np.finfo(np.float64).tiny)).astype(dtype)
+
+
+def _below_chances(uniforms: NDArray, logits: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
+    chances = backend.sigmoid(logits, backend.empty("chances", logits.shape, logits.dtype))
+    return np.less(uniforms, chances, out=out)
 
 
 @cached(MAX_TABLE_BYTES)

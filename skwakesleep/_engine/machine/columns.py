@@ -355,12 +355,10 @@ class Columns:
             family.mean(own, own_out, backend)
         return out
 
-    def sample(
-        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
-    ) -> NDArray:
-        """Draw units into `out`, given their natural parameters, which may be overwritten if `mean` is None."""
-        for family, own, own_mean, own_out in self._parts(natural, mean, out):
-            family.sample(params, own, own_mean, noise, own_out, backend)
+    def sample(self, params: Views, natural: NDArray, noise: Noise, out: NDArray, backend: NumpyBackend) -> NDArray:
+        """Draw units into `out`, given their natural parameters."""
+        for family, own, own_out in self._parts(natural, out):
+            family.sample(params, own, noise, own_out, backend)
         return out
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.arrays.numerics import broadcast_shape, ones
+from skwakesleep._engine.arrays.numerics import broadcast_shape
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend, matrix_rows
 from skwakesleep._engine.arrays.random import Noise
 from skwakesleep._engine.machine.families import Family, Group
@@ -174,7 +174,7 @@ class BoundLayer:
         """Draw units of shape ``(*shape, N)`` given the parents."""
         natural = self.natural(parent)
         if not self.autoregressive:
-            return self._sampled(natural, None, shape, noise)
+            return self._sampled(natural, shape, noise)
         thresholds = self._family.thresholds(self.params, noise, (*shape, self.n_units), self._dtype)
         if self._is_binary:
             units = self._scratch("sample", shape)
@@ -204,7 +204,7 @@ class BoundLayer:
         natural = self.natural(parent)
         shape = natural.shape[:-1]
         if not self.autoregressive:
-            return np.where(missing, self._sampled(natural, None, shape, noise), target)
+            return np.where(missing, self._sampled(natural, shape, noise), target)
         thresholds = self._family.thresholds(self.params, noise, (*shape, self.n_units), self._dtype)
         by_group = np.ascontiguousarray(matrix_rows(thresholds).T)
         known, absent = (matrix_rows(np.broadcast_to(array, (*shape, self.n_units))) for array in (target, missing))
@@ -221,8 +221,7 @@ class BoundLayer:
         if self.autoregressive:
             return self.evaluate(parent, self.sample(parent, shape, noise))
         natural = self.natural(parent)
-        mean = self._family.mean(natural, self._scratch("mean", natural.shape[:-1]), self._backend)
-        return self._evaluated(parent, natural, self._sampled(natural, mean, shape, noise))
+        return self._evaluated(parent, natural, self._sampled(natural, shape, noise))
 
     def evaluate(self, parent: NDArray | None, target: NDArray, missing: NDArray | None = None) -> Activation:
         """Evaluate given units, of which some may be missing.
@@ -275,16 +274,11 @@ class BoundLayer:
         parent, target, _, residual, natural, missing = activation
         if self._has_own_params:
             self._family.gradient(self.params, natural, target, residual, particle_weights, grad, missing)
-        seen = {"weights": parent} if parent is not None else {}
+        np.matmul(particle_weights.reshape(-1), matrix_rows(residual), out=grad["intercept"])
+        if parent is not None:
+            self._product(parent, residual, particle_weights, grad["weights"])
         if self.autoregressive:
-            seen["triangle"] = target
-        for name, units in seen.items():
-            index, weighted = self._weighted(residual, particle_weights, units)
-            self._product(name, units, index, weighted, grad[name])
-        if not seen:
-            _, weighted = self._weighted(residual, particle_weights, residual)
-        np.matmul(ones(len(weighted), self._dtype), weighted, out=grad["intercept"])
-        if self.autoregressive:
+            self._product(target, residual, particle_weights, grad["triangle"])
             np.copyto(grad["triangle"], 0, where=self._not_before)
 
     def damp(self, factors: Views) -> bool:
@@ -308,28 +302,15 @@ class BoundLayer:
         """
         return residual @ self.params[name].T + (seen - 0.5) * (curvature @ self._squares[name].T)
 
-    def _weighted(self, residual: NDArray, weights: NDArray, seen: NDArray) -> tuple[NDArray | None, NDArray]:
-        """Return the weighted residuals to multiply units with, and the indices of the units among their rows.
-
-        If all particles of a row share their units, these are sums over particles. Otherwise they are the residuals
-        that have weight. None stands for all rows.
-        """
-        if seen.shape[:-1] != residual.shape[:-1]:
-            out = self._backend.empty((self._name, "weighted sums"), (len(residual), self.n_units), self._dtype)
-            return None, self._backend.weighted_sums(residual, weights, out)
-        rows, flat = matrix_rows(residual), weights.reshape(-1)
-        index = np.flatnonzero(flat)
-        weighted = self._backend.empty((self._name, "weighted"), rows.shape, self._dtype)[: len(index)]
-        self._backend.weighted_rows(rows, flat, index, weighted)
-        return (None if len(index) == len(rows) else index), weighted
-
-    def _product(self, role: str, seen: NDArray, index: NDArray | None, weighted: NDArray, out: NDArray) -> None:
-        """Write ``sum(outer(seen, weighted))`` over rows and particles, of `seen` those at `index`, into `out`."""
-        rows = matrix_rows(seen)
-        if index is not None:
-            room = self._backend.empty((self._name, role), rows.shape, rows.dtype)
-            rows = rows.take(index, axis=0, out=room[: len(index)], mode="clip")  # "raise" would buffer
-        self._backend.matmul(rows.T, weighted, out)
+    def _product(self, seen: NDArray, residual: NDArray, weights: NDArray, out: NDArray) -> None:
+        """Write ``sum(weights * outer(seen, residual))`` over rows and particles into `out`."""
+        if seen.shape[:-1] == residual.shape[:-1]:
+            self._backend.outer_sums(matrix_rows(seen), matrix_rows(residual), weights.reshape(-1), out)
+        else:  # all particles of a row share the units
+            shape = len(residual), self.n_units
+            sums = self._backend.empty((self._name, "weighted sums"), shape, self._dtype)
+            self._backend.weighted_sums(residual, weights, sums)
+            self._backend.outer_sums(matrix_rows(seen), sums, None, out)
 
     def _natural_of(self, parent: NDArray | None, target: NDArray) -> NDArray:
         """Return the natural parameters given the parents and, in an autoregressive layer, the units themselves."""
@@ -419,10 +400,10 @@ class BoundLayer:
         group = np.repeat(np.arange(len(self._groups)), [group.stop - group.start for group in self._groups])
         return group[:, np.newaxis] >= group
 
-    def _sampled(self, natural: NDArray, mean: NDArray | None, shape: tuple[int, ...], noise: Noise) -> NDArray:
+    def _sampled(self, natural: NDArray, shape: tuple[int, ...], noise: Noise) -> NDArray:
         """Return units drawn independently of each other."""
         out = self._scratch("sample", shape)
-        return self._family.sample(self.params, natural, mean, noise, out, self._backend)
+        return self._family.sample(self.params, natural, noise, out, self._backend)
 
     def _scratch(self, role: str, shape: tuple[int, ...]) -> NDArray:
         return self._backend.empty((self._name, role), (*shape, self.n_units), self._dtype)

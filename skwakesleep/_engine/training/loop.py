@@ -171,5 +171,5 @@ def _epoch(
         state.optimizer.ascend(state.parameters, objective.gradient, backend, objective.damping)
         if project is not None:
             state.parameters[...] = project(state.parameters)
-        state.average_iterate(scratch=objective.gradient)
+        state.average_iterate(backend)
     return None if total is None else total / n_rows

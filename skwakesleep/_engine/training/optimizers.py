@@ -55,9 +55,8 @@ class SGD:
     def ascend(
         self, parameters: NDArray, gradient: NDArray, backend: NumpyBackend, damping: NDArray | None = None
     ) -> None:
-        """Update `parameters` in place; `gradient` is overwritten. Steps shrink with the gradient: no damping."""
-        gradient *= self.learning_rate
-        parameters += gradient
+        """Update `parameters` in place. Steps shrink with the gradient: no damping."""
+        backend.blend(1.0, parameters, self.learning_rate, gradient)
 
 
 class Adam:

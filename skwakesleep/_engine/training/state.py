@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.optimizers import SGD, Optimizer
 
@@ -117,8 +118,8 @@ class TrainingState:
         other.discarded = True
         return other
 
-    def average_iterate(self, scratch: NDArray) -> None:
-        """Count the current iterate and, if one is due, add it to the average; `scratch` is overwritten.
+    def average_iterate(self, backend: NumpyBackend) -> None:
+        """Count the current iterate and, if one is due, add it to the average.
 
         Polynomial-decay averaging (Shamir & Zhang 2013): at any time the average covers about the last tenth of all
         steps. With a constant step size it does what a schedule would do, without knowing when training ends.
@@ -126,9 +127,8 @@ class TrainingState:
         self.n_steps += 1
         if self.n_steps < self.n_averaged * (1 + AVERAGING_STRIDE):
             return
-        np.subtract(self.parameters, self.average, out=scratch)
-        scratch *= 1 - (self.n_averaged / self.n_steps) ** AVERAGING_DECAY
-        self.average += scratch
+        keep = (self.n_averaged / self.n_steps) ** AVERAGING_DECAY
+        backend.blend(keep, self.average, 1 - keep, self.parameters)
         self.n_averaged = self.n_steps
 
     def copy(self) -> "TrainingState":

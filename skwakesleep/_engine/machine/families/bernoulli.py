@@ -37,11 +37,8 @@ class Bernoulli:
     def mean(self, natural: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
         return backend.sigmoid(natural, out)
 
-    def sample(
-        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
-    ) -> NDArray:
-        mean = backend.sigmoid(natural, natural) if mean is None else mean
-        return noise.below(mean, out)
+    def sample(self, params: Views, natural: NDArray, noise: Noise, out: NDArray, backend: NumpyBackend) -> NDArray:
+        return noise.bernoulli(natural, out, backend)
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         # A uniform is below sigmoid(s) if its logit is below s.

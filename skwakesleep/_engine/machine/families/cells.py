@@ -80,9 +80,7 @@ class Cells:
         weights, total, _ = self._weights(natural)
         return self._expected(weights, total, out)
 
-    def sample(
-        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
-    ) -> NDArray:
+    def sample(self, params: Views, natural: NDArray, noise: Noise, out: NDArray, backend: NumpyBackend) -> NDArray:
         natural = np.broadcast_to(natural, out.shape)
         return self.decide(natural, self.thresholds(params, noise, out.shape, out.dtype), out)
 

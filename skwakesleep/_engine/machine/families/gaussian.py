@@ -65,9 +65,7 @@ class Gaussian:
             np.copyto(out, natural)
         return out
 
-    def sample(
-        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
-    ) -> NDArray:
+    def sample(self, params: Views, natural: NDArray, noise: Noise, out: NDArray, backend: NumpyBackend) -> NDArray:
         np.multiply(noise.normal(out.shape, out.dtype), np.sqrt(self.variance(params)), out=out)
         return np.add(out, natural, out=out)
 

@@ -65,13 +65,8 @@ class Family(Protocol):
     def mean(self, natural: NDArray, out: NDArray, backend: NumpyBackend) -> NDArray:
         """Write the expected values of the units into `out`, which may be `natural`."""
 
-    def sample(
-        self, params: Views, natural: NDArray, mean: NDArray | None, noise: Noise, out: NDArray, backend: NumpyBackend
-    ) -> NDArray:
-        """Draw units into `out`, given their natural parameters and, if known, their means.
-
-        If `mean` is None, `natural` may be overwritten.
-        """
+    def sample(self, params: Views, natural: NDArray, noise: Noise, out: NDArray, backend: NumpyBackend) -> NDArray:
+        """Draw units into `out`, given their natural parameters."""
 
     def thresholds(self, params: Views, noise: Noise, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray:
         """Draw the random part of units of a shape, before their natural parameters are known: one number per group."""
