@@ -35,18 +35,18 @@ def machine():
 
 def test_lower_bounds(machine):
     expected = [-4.115178155097962, -4.058409935831346, -3.589437477154298, -3.2399914859077987]
-    assert_allclose(machine.lower_bounds_, expected, rtol=1e-6)
+    assert_allclose(machine.lower_bounds_, expected, rtol=1e-5)
     other = HelmholtzMachine(**SETTINGS, random_state=1).fit(X)
     assert abs(np.subtract(other.lower_bounds_, expected)).min() > 0.01  # negative control
 
 
 def test_parameters_features_and_score(machine):
     first = [-0.7145461973949083, -1.7932303929384852, -0.947618065855165]
-    assert_allclose(machine.components_[0, :3], first, rtol=1e-6)
-    assert_allclose(machine.autoregressive_coefs_["prior"][0, 1], 0.09949999756897596, rtol=1e-6)
+    assert_allclose(machine.components_[0, :3], first, rtol=1e-5)
+    assert_allclose(machine.autoregressive_coefs_["prior"][0, 1], 0.09949999756897596, rtol=1e-5)
     features = [[0.35972221818119127, 0.3051399662977235], [0.310179101825815, 0.2737613018588264]]
-    assert_allclose(machine.transform(X[:2]), features, rtol=1e-6)
-    assert_allclose(machine.score(X), -3.1465200992997495, rtol=1e-6)
+    assert_allclose(machine.transform(X[:2]), features, rtol=1e-5)
+    assert_allclose(machine.score(X), -3.1465200992997495, rtol=1e-5)
 
 
 def test_samples(machine):
