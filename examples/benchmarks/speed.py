@@ -6,10 +6,10 @@ median milliseconds of either side, and the goal. About four minutes on two quie
     python examples/benchmarks/speed.py
     SKWAKESLEEP_LOOPS=numpy python examples/benchmarks/speed.py
 
-The first form measures the compiled loops if Numba is installed, the second those of NumPy. Goals are those of the first.
-Rows that compare with PyTorch are skipped where it is not installed. With
-two threads, set OPENBLAS_NUM_THREADS=2: otherwise the package computes small products with one. No data are needed:
-rows are random, an eighth of the entries ones, as in images of handwriting.
+The first form measures the compiled loops if Numba is installed, and the goals are for these. The second form measures
+the loops of NumPy. Rows that compare with PyTorch are skipped where it is not installed. With two threads, set
+OPENBLAS_NUM_THREADS=2: otherwise the package computes small products with one. No data are needed: rows are random, an
+eighth of the entries ones, as in images of handwriting.
 """
 
 from importlib.util import find_spec

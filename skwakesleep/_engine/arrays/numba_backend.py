@@ -300,8 +300,10 @@ class NumbaBackend(NumpyBackend):
         if out.shape[-1] < MIN_COLUMNS or not isinstance(left, np.ndarray) or not left.flags.c_contiguous:
             return super().matmul(left, right, out, bias)
         rows = matrix_rows(left)
-        # In double precision, in which scores are computed, the choice does not depend on the numbers.
-        if out.dtype == SINGLE and not _is_sparse(rows, MAX_NONZERO_SHARE):
+        # In double precision, in which scores are computed, the choice does not depend on the numbers: particles are
+        # taken to be sparse, and the user's rows to be dense.
+        pays = _is_sparse(rows, MAX_NONZERO_SHARE) if out.dtype == SINGLE else left.ndim == 3 and left.shape[1] > 1
+        if not pays:
             return super().matmul(left, right, out, bias)
         _multiply(rows, right, np.zeros(out.shape[-1], out.dtype) if bias is None else bias, matrix_rows(out))
         return out
