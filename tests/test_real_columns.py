@@ -16,7 +16,7 @@ from skwakesleep import HelmholtzMachine
 CORRELATED = np.array([[1, 0.9, 0.5], [0, 0.4, 0.2], [0, 0, 0.5]])
 
 
-def machine(n_units=20, **options):
+def machine(n_units=6, **options):
     return HelmholtzMachine(
         n_units, **{"max_iter": 20, "tol": None, "random_state": 0, "visible": "gaussian", **options}
     )
@@ -31,8 +31,7 @@ def correlated(n_rows, seed):
 CONTAINERS = {"C": np.ascontiguousarray, "Fortran": np.asfortranarray, "CSR": sparse.csr_array}
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("container", CONTAINERS)
+@pytest.mark.parametrize(("container", "dtype"), [("C", np.float64), ("Fortran", np.float32), ("CSR", np.float32)])
 def test_a_constant_column_adds_a_constant_to_scores(container, dtype):
     """It does not affect other columns. A slightly different value is about as likely, a distant one possible."""
     real = np.random.default_rng(0).normal(size=(1000, 1)).astype(dtype)

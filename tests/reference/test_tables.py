@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from scipy.integrate import quad
+from scipy.integrate import fixed_quad
 from scipy.special import logsumexp
 from scipy.stats import chisquare, ks_2samp, norm
 from sklearn.base import clone
@@ -33,6 +33,7 @@ from skwakesleep.reference import (
 from skwakesleep.reference import _latent_classes as module
 from tests import table_oracle
 from tests.every_check import convert_check_data
+from tests.oracle import log_normal
 
 DENSITIES = {
     "independent": IndependentColumns(),
@@ -73,9 +74,15 @@ def kinds(request):
     return TABLES[request.param]
 
 
-@pytest.fixture
-def fitted(density, kinds):
-    return density.set_params(visible=kinds).fit(table_of(kinds))
+@pytest.fixture(
+    params=[("three classes", name) for name in TABLES]
+    + [(name, "all kinds") for name in DENSITIES if name != "three classes"],
+    ids="-".join,
+)
+def fitted(request):
+    """Return each density fitted to columns of all kinds, and one density fitted to columns of each kind alone."""
+    name, kinds = request.param
+    return clone(DENSITIES[name]).set_params(visible=TABLES[kinds]).fit(table_of(TABLES[kinds]))
 
 
 def beyond(X):
@@ -94,7 +101,7 @@ def log_value(density, column, component, value):
     if column.kind == "gaussian":
         mean, variance = density._means[component, column.number], density._variances[component, column.number]
         location, scale = codec.location[column.number], codec.scale[column.number]
-        return norm.logpdf(value, location + scale * mean, scale * np.sqrt(variance))
+        return log_normal(value, location + scale * mean, scale * np.sqrt(variance))
     probabilities = density.probabilities_[column.place][component]
     if column.kind == "bernoulli":
         return value * np.log(probabilities[1]) + (1 - value) * np.log(probabilities[0])
@@ -104,7 +111,7 @@ def log_value(density, column, component, value):
 def log_likelihood(density, row):
     """Return the log-likelihood of the values that a row has, by plain loops."""
     columns = [column for column in table_oracle.columns_of(density._columns) if not np.isnan(row[column.place])]
-    return logsumexp(
+    return table_oracle.log_sum(
         [
             np.log(weight) + sum(log_value(density, column, component, row[column.place]) for column in columns)
             for component, weight in enumerate(density.weights_)
@@ -112,7 +119,8 @@ def log_likelihood(density, row):
     )
 
 
-def test_the_score_is_the_likelihood_of_the_observed_values(fitted, kinds):
+def test_the_score_is_the_likelihood_of_the_observed_values(fitted):
+    kinds = fitted.visible
     X = table_of(kinds, 20, seed=1)
     X = np.concatenate([np.minimum(X, np.nanmax(table_of(kinds), axis=0)), beyond(table_of(kinds))])
     scores = fitted.score_samples(X)
@@ -129,25 +137,23 @@ def total(density, row, column):
         rows[:, column.place] = values
         return np.exp(density.score_samples(rows))
 
-    def at(value):
-        return likelihood(value)[0]
-
     if column.kind == "gaussian":
-        return quad(at, -30, 50, points=[5, 7, 9, 11], limit=200, epsabs=1e-10)[0]
+        values = np.linspace(-30, 50, 2001)
+        return np.trapezoid(likelihood(values), values)
     if column.kind != "continuous":
         n_values = {"bernoulli": 2, "count": 3000}.get(column.kind) or len(density.categories_[column.place])
         return likelihood(np.arange(n_values)).sum()
     edges = table_oracle.inner_edges(column)
     inside = np.diff(edges) @ likelihood((edges[1:] + edges[:-1]) / 2)
     span = 25 * (edges[-1] - edges[0])
-    below, above = (
-        quad(at, *ends, limit=200)[0] for ends in ((edges[0] - span, edges[0]), (edges[-1], edges[-1] + span))
-    )
+    ends = (edges[0] - span, edges[0]), (edges[-1], edges[-1] + span)
+    below, above = (fixed_quad(likelihood, low, high, n=100)[0] for low, high in ends)
     return inside + below + above
 
 
-def test_a_missing_value_is_summed_out(fitted, kinds):
+def test_a_missing_value_is_summed_out(fitted):
     """With all values missing, the sum or integral is one."""
+    kinds = fitted.visible
     complete = table_of(kinds, 1, seed=2, holes=0)[0]
     for column in table_oracle.columns_of(fitted._columns)[-6:]:
         for row in (complete, np.full(len(kinds), np.nan)):
@@ -315,9 +321,9 @@ def test_known_classes_are_recovered_from_rows_with_holes():
 def test_values_that_are_missing_at_random_do_not_bias_the_classes():
     """The second column equals the first one in most rows, and is mostly missing where the first one is one."""
     rng = np.random.default_rng(0)
-    first = rng.integers(2, size=20_000).astype(float)
-    second = np.where(rng.random(20_000) < 0.05, 1 - first, first)
-    second[(first == 1) & (rng.random(20_000) < 0.9)] = np.nan
+    first = rng.integers(2, size=4000).astype(float)
+    second = np.where(rng.random(4000) < 0.05, 1 - first, first)
+    second[(first == 1) & (rng.random(4000) < 0.9)] = np.nan
     X = np.column_stack([first, second])
     share = {
         name: np.exp(density.fit(X).score_samples([[np.nan, 1.0]]))[0]
@@ -326,14 +332,15 @@ def test_values_that_are_missing_at_random_do_not_bias_the_classes():
             ("independent", IndependentColumns()),
         )
     }
-    assert share["classes"] == pytest.approx(0.5, abs=0.02)
+    assert share["classes"] == pytest.approx(0.5, abs=0.04)
     assert share["independent"] < 0.2  # negative control
 
 
 @pytest.mark.filterwarnings("ignore:X holds no value")
-def test_a_column_that_is_never_observed_changes_nothing(density, kinds):
-    X = table_of(kinds)
-    expected = density.set_params(visible=kinds).fit(X).score_samples(X)
+def test_a_column_that_is_never_observed_changes_nothing(fitted):
+    kinds = fitted.visible
+    X, density = table_of(kinds), clone(fitted)
+    expected = fitted.score_samples(X)
     for kind in KINDS:
         if kind in ("categorical", "ordinal"):
             continue  # have no category then
@@ -506,8 +513,8 @@ def parts_of(state):
             yield from parts_of(part)
 
 
-def test_files_hold_plain_types_and_restore_the_density(fitted, kinds):
-    X = table_of(kinds)
+def test_files_hold_plain_types_and_restore_the_density(fitted):
+    X = table_of(fitted.visible)
     plain = (dict, list, tuple, str, int, float, bool, np.ndarray, np.generic, type(None))
     assert all(isinstance(part, plain) for part in parts_of(fitted.__getstate__()))
     loaded = pickle.loads(pickle.dumps(fitted))
@@ -561,8 +568,9 @@ def test_comparison_with_machines():
         compare_densities(densities | counts, X)
 
 
+# Each runs code that the others do not.
 CHECKED = {
-    **DENSITIES,
+    "independent": DENSITIES["independent"],
     "default": LatentClasses(random_state=0),
     "intervals": LatentClasses(2, visible="continuous", random_state=0),
     "categories": LatentClasses(2, visible="categorical", handle_unknown="missing", random_state=0),
@@ -577,7 +585,7 @@ def test_check_estimator_passes(name):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize("name", DENSITIES)
+@pytest.mark.parametrize("name", ["independent", "three classes"])
 def test_check_estimator_passes_with_values_between_zero_and_one(name, monkeypatch):
     convert_check_data(monkeypatch, lambda X: (X - X.min()) / max(X.max() - X.min(), 1))
     results = check_estimator(clone(DENSITIES[name]))
