@@ -131,7 +131,8 @@ def test_progress_is_shown(estimator, progress_bar, capsys):
     assert re.search(f"{type(estimator).__name__} - fit.* 100%", capsys.readouterr().out)
 
 
-def test_progress_of_a_search_is_shown(estimator, progress_bar, capsys):
+def test_progress_of_a_search_is_shown(estimator, progress_bar, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # in a narrow terminal, percentages are cut off
     search = GridSearchCV(estimator, {"max_iter": [2, 3]}, cv=2)
     search.set_callbacks(progress_bar(max_propagation_depth=None)).fit(X)
     output = capsys.readouterr().out

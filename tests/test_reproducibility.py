@@ -95,8 +95,7 @@ def test_parallel_grid_search_equals_serial_one(binary, small):
 # ---------------------------------------------------------------------- resumed training
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(("early_stopping", "dtype"), [(False, np.float64), (True, np.float32)])
 @pytest.mark.parametrize("recognition_update", RECOGNITION_UPDATES)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_two_warm_started_halves_equal_one_fit(solver, recognition_update, early_stopping, dtype, table, small):

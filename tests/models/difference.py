@@ -2,7 +2,7 @@
 
 import numpy as np
 
-N_DRAWS = 200_000
+N_DRAWS = 100_000
 
 
 def slope(function, theta, step=1e-5):

@@ -152,7 +152,7 @@ def test_likelihood_does_not_depend_on_block_size(model, rng, monkeypatch):
 # ---------------------------------------------------------------------- interface
 
 
-@every_model
+@some_models
 def test_check_generative_model_passes(model, rng):
     assert isinstance(model, GenerativeModel)
     check_generative_model(model, parameters(model, rng), rng, n_draws=10_000)
