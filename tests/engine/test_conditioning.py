@@ -15,6 +15,8 @@ from tests import table_oracle
 from tests.engine.machines import EVERYWHERE, table_machine
 from tests.oracle import frequency_p_value
 
+pytestmark = pytest.mark.arithmetic
+
 ABOVE = ("prior", "hidden", "recognition")
 CELLS = {
     **{kind: [kind] * 4 for kind in ("bernoulli", "categorical", "ordinal", "count", "continuous")},

@@ -19,6 +19,8 @@ from tests import table_oracle
 from tests.engine.machines import EVERYWHERE, keep_triangles, table_machine, table_of, with_all_holes
 from tests.oracle import frequency_p_value
 
+pytestmark = pytest.mark.arithmetic
+
 ABOVE = ("prior", "hidden", "recognition")
 TABLES = {
     **{kind: [kind] * 4 for kind in ("bernoulli", "gaussian", "categorical", "ordinal", "count", "continuous")},
