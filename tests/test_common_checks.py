@@ -33,7 +33,7 @@ def amortised(**parameters):
     return AmortisedWakeSleep(**{"n_sleep": 50, "max_iter": 3, "random_state": 0} | parameters)
 
 
-N_REGRESSED_STEPS = 3
+N_REGRESSED_STEPS = 3  # in place of 100, before importance weights are tried
 
 # warm_start is always False: some checks fit an estimator twice and expect equal results.
 CONFIGURATIONS = [
