@@ -22,6 +22,19 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=f"{package} is not installed"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Run each file in one process: fixtures of modules are made once, and functions compiled by Numba once.
+
+    An option on the command line has precedence.
+    """
+    if config.getvalue("dist") == "load":
+        from xdist.scheduler import LoadFileScheduling
+
+        return LoadFileScheduling(config, log)
+    return None
+
+
 @pytest.fixture(autouse=True)
 def _seeded_global_generator():
     """Make tests independent of their order: with ``random_state=None``, seeds come from NumPy's global generator."""

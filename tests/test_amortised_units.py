@@ -49,7 +49,7 @@ def test_fit_is_invariant_to_units_of_columns(noise, factors):
     )
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_factor_data_reach_maximum_likelihood_at_any_scale(scale, factors):
     X = scale * factors[:, :5]
     fitted = quick(max_iter=150, n_sleep=200).fit(X)
@@ -113,7 +113,7 @@ def stream(factors):
     return X, trained_incrementally(X, X).score(X)
 
 
-def trained_incrementally(first, X, n=150):
+def trained_incrementally(first, X, n=90):
     estimator = quick(LatentFactors(3, 1)).partial_fit(first)
     for _ in range(n):
         estimator.partial_fit(X)

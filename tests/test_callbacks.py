@@ -121,7 +121,8 @@ def test_an_old_scikit_learn_raises_an_error(monkeypatch):
 @pytest.fixture
 def progress_bar(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")  # wide enough for long names
-    pytest.importorskip("rich", reason="rich is not installed")
+    rich = pytest.importorskip("rich", reason="rich is not installed")
+    monkeypatch.setattr(rich, "_console", None)  # an earlier one may be narrower
     return pytest.importorskip("sklearn.callback", reason="scikit-learn has no callbacks before 1.9").ProgressBar
 
 

@@ -65,17 +65,23 @@ def bars_found(machine):
 
 
 BARS_RULES = {
-    "classic": (6, {"n_particles": 1, "recognition_update": "sleep", "learning_rate_init": 0.5, "batch_size": 10}),
-    "reweighted": (8, {"n_particles": 5, "recognition_update": "wake", "learning_rate_init": 0.3, "batch_size": 25}),
+    "classic": (
+        1,
+        {"n_particles": 1, "recognition_update": "sleep", "learning_rate_init": 0.5, "batch_size": 10, "max_iter": 40},
+    ),
+    "reweighted": (
+        3,
+        {"n_particles": 5, "recognition_update": "wake", "learning_rate_init": 0.3, "batch_size": 25, "max_iter": 20},
+    ),
 }
 
 
 @pytest.mark.parametrize("rule", BARS_RULES)
 def test_bars_are_recovered(rule):
-    """All eight by the reweighted rule; at least six by the classic one, which often merges two."""
-    n_expected, options = BARS_RULES[rule]
+    """The reweighted rule needs fewer epochs, but more often merges bars."""
+    n_starts, options = BARS_RULES[rule]
     X = bar_images(1000)
-    assert bars_found(best_of(3, X, 12, alpha=0.001, max_iter=40, **options)) >= n_expected
+    assert bars_found(best_of(n_starts, X, 12, alpha=0.001, **options)) == 2 * SIDE
     untrained = build(12, **(options | {"learning_rate_init": 1e-9, "max_iter": 1})).fit(X)
     assert bars_found(untrained) <= 1
 
@@ -100,13 +106,13 @@ def known_machine(sizes, gaussian):
 def test_a_refit_reaches_the_true_likelihood(name):
     """Within two standard errors of the paired difference on other rows.
 
-    By Wilks' theorem, the likelihood of 20 to 50 parameters fitted to ten thousand rows falls short by about 0.002
+    By Wilks' theorem, the likelihood of 20 to 50 parameters fitted to four thousand rows falls short by about 0.005
     nats, which is a fraction of the standard error.
     """
     sizes, gaussian = KNOWN[name]
     truth = known_machine(sizes, gaussian)
     rng = np.random.default_rng(2)
-    (_, X), (_, fresh) = oracle.sample(truth, 10_000, rng), oracle.sample(truth, 500, rng)
+    (_, X), (_, fresh) = oracle.sample(truth, 4000, rng), oracle.sample(truth, 500, rng)
     true_likelihood = oracle.log_likelihood(truth, fresh)
 
     def shortfall(likelihood):
@@ -114,8 +120,8 @@ def test_a_refit_reaches_the_true_likelihood(name):
         difference = true_likelihood - likelihood
         return difference.mean() / (difference.std(ddof=1) / np.sqrt(len(fresh)))
 
-    options = {"batch_size": 100, "learning_rate_init": 0.05}
-    machine = best_of(3, X, sizes[1:], max_iter=25, **options)
+    options = {"batch_size": 50, "learning_rate_init": 0.05}
+    machine = best_of(3, X, sizes[1:], max_iter=15, **options)
     assert shortfall(machine.score_samples(fresh)) < 2
     # Negative controls: one epoch of training, and independent columns.
     assert shortfall(build(sizes[1:], max_iter=1, **options).fit(X).score_samples(fresh)) > 4

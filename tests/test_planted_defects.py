@@ -375,6 +375,7 @@ def test_estimator_passes(check):
     check(HelmholtzMachine)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("check", "defect"), DEFECTS, ids=lambda function: function.__name__)
 def test_defect_fails_the_check(check, defect, monkeypatch):
     estimator_with_defect = planted(defect, monkeypatch)

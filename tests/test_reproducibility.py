@@ -95,8 +95,7 @@ def test_parallel_grid_search_equals_serial_one(binary, small):
 # ---------------------------------------------------------------------- resumed training
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize(("early_stopping", "dtype"), [(False, np.float64), (True, np.float32)])
 @pytest.mark.parametrize("recognition_update", RECOGNITION_UPDATES)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_two_warm_started_halves_equal_one_fit(solver, recognition_update, early_stopping, dtype, table, small):
@@ -163,6 +162,7 @@ def test_memory_mapped_machine_evaluates_and_trains(early_stopping, table, small
     assert_same(mapped.partial_fit(table).fit(table), machine.partial_fit(table).fit(table))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_warm_start_on_other_rows_is_not_stopped_by_scores_of_the_first_rows(early_stopping):
     """The second rows have a lower likelihood. The fit is as good as without `tol`."""
@@ -178,6 +178,7 @@ def test_warm_start_on_other_rows_is_not_stopped_by_scores_of_the_first_rows(ear
     assert stopped.score(hard) > -12  # it was -17.7 without and -57 with early stopping
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_warm_start_on_more_rows_improves_the_fit(early_stopping, small):
     """The held-out rows change. The best parameters of the first fit are scored again on the new ones."""

@@ -64,6 +64,7 @@ def test_annealing_steps_change_only_the_score(wide, table):
     assert_array_equal(wide.set_params(n_score_steps=0).score_samples(table), before)
 
 
+@pytest.mark.statistical
 def test_annealing_steps_raise_a_low_score(lost):
     machine, X = lost
     with pytest.warns(UserWarning, match="log-likelihood is unreliable"):

@@ -27,7 +27,7 @@ def blocks():
 def client():
     distributed = pytest.importorskip("dask.distributed", reason="dask's distributed scheduler is not installed")
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client

@@ -1,6 +1,7 @@
 """Data-parallel training of replicas on digits, compared with training one estimator."""
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -11,6 +12,7 @@ TRAINING, HELD_OUT = train_test_split((load_digits().data > 7.5).astype(np.float
 N_EPOCHS, N_WORKERS = 20, 2
 
 
+@pytest.mark.statistical
 def test_two_replicas_score_within_a_tenth_of_a_nat_of_one_machine():
     single = HelmholtzMachine(100, batch_size=100, random_state=0)
     step = 0.2 * N_WORKERS**0.5

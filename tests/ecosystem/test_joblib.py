@@ -38,9 +38,9 @@ def test_memory_mapped_estimator_works_and_does_not_change_the_file(estimator, m
     assert path.read_bytes() == saved
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS.values(), ids=ESTIMATORS)
-def test_workers_use_a_memory_mapped_estimator(estimator):
-    estimator.fit(X)
+@pytest.mark.parametrize("name", ["HelmholtzMachine", "AmortisedWakeSleep"])
+def test_workers_use_a_memory_mapped_estimator(name):
+    estimator = ESTIMATORS[name].fit(X)
     with joblib.Parallel(n_jobs=2, max_nbytes=100) as parallel:
         blocks = parallel(joblib.delayed(estimator.score_samples)(X[start : start + 20]) for start in (0, 20, 40))
     assert_array_equal(np.concatenate(blocks), estimator.score_samples(X))

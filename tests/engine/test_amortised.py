@@ -41,6 +41,8 @@ from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.optimizers import Adam
 from skwakesleep.models import LatentFactors
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def model():

@@ -94,9 +94,14 @@ def test_softplus_sums_of_a_row_do_not_depend_on_the_others(backend, rng):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("width", [1, 63, 64, 201])
-@pytest.mark.parametrize("density", [0.0, 0.02, 0.2, 1.0])
 @pytest.mark.parametrize("form", ["rows", "transposed", "strided", "csr"])
-def test_products(backend, dtype, width, density, form, rng):
+def test_products(backend, dtype, width, form):
+    for density in 0.0, 0.02, 0.2, 1.0:
+        check_product(backend, dtype, width, density, form)
+
+
+def check_product(backend, dtype, width, density, form):
+    rng = np.random.default_rng(20)
     left = rng.normal(size=(40, 57)) * (rng.random((40, 57)) < density)
     left, right = left.astype(dtype), rng.normal(size=(57, width)).astype(dtype)
     given = {

@@ -13,6 +13,8 @@ from tests.engine.machines import table_of
 from tests.oracle import frequency_p_value
 from tests.table_oracle import cell_log_probs
 
+pytestmark = pytest.mark.arithmetic
+
 N = 2**15
 SMALLEST_P = 1e-3
 SIZES = [(4, 3), (2, 1), (1, 0), (5, 2)]  # cells and units of each column

@@ -19,6 +19,8 @@ from skwakesleep._engine.posterior.likelihood import estimate
 from tests import oracle
 from tests.engine.machines import VARIANCE_FLOOR, columns_of, gaussian_columns, standardization
 
+pytestmark = pytest.mark.arithmetic
+
 REAL, BINARY = np.array([0, 2, 4]), np.array([3, 1])
 LOCATION, SCALE = np.array([10.0, -3.0, 1e6]), np.array([2.0, 0.1, 1e5])
 PARAMS = {"log_variance": np.array([-1.0, 0.0, 0.5])}

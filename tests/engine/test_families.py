@@ -11,6 +11,8 @@ from skwakesleep._engine.machine.families import Bernoulli, Gaussian
 from tests import oracle
 from tests.engine.machines import VARIANCE_FLOOR
 
+pytestmark = pytest.mark.arithmetic
+
 N = 2**16
 SMALLEST_P = 1e-3
 GAUSSIAN = Gaussian(np.full(4, VARIANCE_FLOOR))

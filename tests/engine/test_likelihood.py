@@ -20,6 +20,8 @@ from tests.engine.machines import (
     wake_sleep,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 SIZES = [(5, 3), (1, 1), (4, 3, 2), (3, 2, 1, 3)]
 
 

@@ -13,6 +13,8 @@ from skwakesleep._engine.machine.networks import Machine
 from tests import oracle
 from tests.engine.machines import EVERYWHERE, bernoulli_columns, columns_of, oracle_machine
 
+pytestmark = pytest.mark.arithmetic
+
 N = 50_000
 SMALLEST_P = 1e-3
 SIZES = [(3, 2), (3, 2, 2), (2, 2, 1, 2)]

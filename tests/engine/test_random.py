@@ -107,6 +107,7 @@ UNIFORMS = {
 }
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("source", UNIFORMS)
 def test_uniforms_are_uniform_and_independent(source, dtype):

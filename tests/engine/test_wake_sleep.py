@@ -5,6 +5,7 @@ mini-batches with its expectation. With the 40 parameters of the largest machine
 once in 500. Expectations are each other's negative controls: the statistic must exceed THRESHOLD for the wrong one.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,20 +48,24 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("wake", 5000, 1, "likelihood", ("posterior",)),
+    Case("wake", 3000, 1, "likelihood", ("posterior",)),
     Case("sleep", 1, 1000, "wake", ("sleep",)),
-    Case("both", 2000, 10, "likelihood", ("posterior", "sleep")),
+    Case("both", 1000, 10, "likelihood", ("posterior", "sleep")),
 ]
 
 
-def expectations(model, X):
-    """Return all expectations of gradients by name."""
-    return {
+@cache
+def case_of(sizes, gaussian):
+    """Return a machine and its parameters, rows, and all expectations of gradients by name."""
+    model, machine, parameters = oracle_machine(sizes, seed=2, gaussian=gaussian)
+    _, X = oracle.sample(model, 4, np.random.default_rng(3))
+    expected = {
         "likelihood": oracle.likelihood_gradient(model, X).generative,  # many particles
         "wake": oracle.wake_gradient(model, X).generative,  # one particle
         "posterior": oracle.posterior_gradient(model, X).recognition,
         "sleep": oracle.sleep_gradient(model).recognition,
     }
+    return machine, parameters, X, expected
 
 
 def flat(arrays):
@@ -92,9 +97,7 @@ def largest_z(samples, expected):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}-{case.n_particles}")
 @pytest.mark.parametrize(("sizes", "gaussian"), MACHINES, ids=str)
 def test_gradients_are_the_enumerated_expectations(sizes, gaussian, case):
-    model, machine, parameters = oracle_machine(sizes, seed=2, gaussian=gaussian)
-    _, X = oracle.sample(model, 4, np.random.default_rng(3))
-    expected = expectations(model, X)
+    machine, parameters, X, expected = case_of(sizes, gaussian)
     generative, recognition = sampled_gradients(machine, parameters, case, X)
     recognition_expected = mean_of([expected[name] for name in case.recognition])
     assert largest_z(generative, flat(expected[case.generative])) < THRESHOLD
@@ -124,7 +127,7 @@ def test_the_generative_gradient_is_the_slope_of_the_enumerated_likelihood(kind,
     n_generative = parameters.size - machine.recognition_part(parameters).size
     free = machine.layout.mask({"weights", "intercept", "log_variance"}, float)[:n_generative] > 0
     expected = np.array([slope(index) for index in range(n_generative)])[free]
-    objective = wake_sleep(machine, parameters, "wake", 5000, seed=1)
+    objective = wake_sleep(machine, parameters, "wake", 3000, seed=1)
     samples = []
     for _ in range(N_BATCHES):
         objective(Visible.dense(x[:, 0]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-N_DRAWS = 200_000
+N_DRAWS = 40_000
 
 
 def slope(function, theta, step=1e-5):
@@ -62,7 +62,7 @@ def cross_form_error(model, theta, rng, n=30, m=7):
     return np.abs(form - cross).max() / np.abs(cross).max()
 
 
-def score_in_standard_errors(model, theta, rng, n_draws=N_DRAWS, n_batches=400):
+def score_in_standard_errors(model, theta, rng, n_draws=N_DRAWS, n_batches=100):
     """Return the mean score over draws from the model, in standard errors, for each parameter."""
     batch_size = n_draws // n_batches
     weights = np.full(batch_size, 1 / batch_size)

@@ -4,78 +4,35 @@ Tolerances: 1e-10 nats for likelihoods that are also computed by plain loops; 1e
 tests of samples, with fixed seeds and another density as negative control; for fits to rows of known classes as stated.
 """
 
-import pickle
-from copy import copy, deepcopy
+from copy import copy
 from itertools import permutations
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
-from scipy.integrate import quad
+from scipy.integrate import fixed_quad
 from scipy.special import logsumexp
 from scipy.stats import chisquare, ks_2samp, norm
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils import estimator_checks
-from sklearn.utils.estimator_checks import check_estimator
 
-from skwakesleep import HelmholtzMachine
 from skwakesleep._engine.machine.columns import KINDS
 from skwakesleep.reference import (
     BernoulliMixture,
     IndependentBernoulli,
     IndependentColumns,
     LatentClasses,
-    compare_densities,
 )
 from skwakesleep.reference import _latent_classes as module
 from tests import table_oracle
-from tests.every_check import convert_check_data
+from tests.oracle import log_normal
+from tests.reference.tables import ALL_KINDS, table_of
 
-DENSITIES = {
-    "independent": IndependentColumns(),
-    "one class": LatentClasses(1, random_state=0),
-    "three classes": LatentClasses(3, random_state=0),
-    "restarts": LatentClasses(2, n_init=3, random_state=0),
-}
-ALL_KINDS = ["gaussian", "categorical", "bernoulli", "count", "continuous", "ordinal"]
-TABLES = {**{kind: [kind] * 3 for kind in KINDS}, "all kinds": ALL_KINDS}
-
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-
-def table_of(kinds, n_rows=300, seed=0, holes=0.2):
-    """Return rows of two classes, with holes."""
-    rng = np.random.default_rng(seed)
-    upper = rng.random((n_rows, 1)) < 0.4
-    draws = {
-        "bernoulli": lambda: rng.random(n_rows) < 0.2 + 0.6 * upper[:, 0],
-        "gaussian": lambda: 7 + 3 * upper[:, 0] + rng.normal(size=n_rows),
-        "categorical": lambda: rng.integers(3, size=n_rows) * (1 - upper[:, 0]),
-        "ordinal": lambda: rng.binomial(4, 0.2 + 0.5 * upper[:, 0]),
-        "count": lambda: rng.poisson(2 + 6 * upper[:, 0]),
-        "continuous": lambda: rng.lognormal(upper[:, 0]),
-    }
-    X = np.column_stack([draws[kind]() for kind in kinds]).astype(float)
-    X[rng.random(X.shape) < holes] = np.nan
-    return X
-
-
-@pytest.fixture(params=DENSITIES)
-def density(request):
-    return clone(DENSITIES[request.param])
-
-
-@pytest.fixture(params=TABLES)
-def kinds(request):
-    return TABLES[request.param]
-
-
-@pytest.fixture
-def fitted(density, kinds):
-    return density.set_params(visible=kinds).fit(table_of(kinds))
+pytestmark = [
+    pytest.mark.arithmetic,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 def beyond(X):
@@ -94,7 +51,7 @@ def log_value(density, column, component, value):
     if column.kind == "gaussian":
         mean, variance = density._means[component, column.number], density._variances[component, column.number]
         location, scale = codec.location[column.number], codec.scale[column.number]
-        return norm.logpdf(value, location + scale * mean, scale * np.sqrt(variance))
+        return log_normal(value, location + scale * mean, scale * np.sqrt(variance))
     probabilities = density.probabilities_[column.place][component]
     if column.kind == "bernoulli":
         return value * np.log(probabilities[1]) + (1 - value) * np.log(probabilities[0])
@@ -104,7 +61,7 @@ def log_value(density, column, component, value):
 def log_likelihood(density, row):
     """Return the log-likelihood of the values that a row has, by plain loops."""
     columns = [column for column in table_oracle.columns_of(density._columns) if not np.isnan(row[column.place])]
-    return logsumexp(
+    return table_oracle.log_sum(
         [
             np.log(weight) + sum(log_value(density, column, component, row[column.place]) for column in columns)
             for component, weight in enumerate(density.weights_)
@@ -112,7 +69,8 @@ def log_likelihood(density, row):
     )
 
 
-def test_the_score_is_the_likelihood_of_the_observed_values(fitted, kinds):
+def test_the_score_is_the_likelihood_of_the_observed_values(fitted):
+    kinds = fitted.visible
     X = table_of(kinds, 20, seed=1)
     X = np.concatenate([np.minimum(X, np.nanmax(table_of(kinds), axis=0)), beyond(table_of(kinds))])
     scores = fitted.score_samples(X)
@@ -129,25 +87,23 @@ def total(density, row, column):
         rows[:, column.place] = values
         return np.exp(density.score_samples(rows))
 
-    def at(value):
-        return likelihood(value)[0]
-
     if column.kind == "gaussian":
-        return quad(at, -30, 50, points=[5, 7, 9, 11], limit=200, epsabs=1e-10)[0]
+        values = np.linspace(-30, 50, 2001)
+        return np.trapezoid(likelihood(values), values)
     if column.kind != "continuous":
         n_values = {"bernoulli": 2, "count": 3000}.get(column.kind) or len(density.categories_[column.place])
         return likelihood(np.arange(n_values)).sum()
     edges = table_oracle.inner_edges(column)
     inside = np.diff(edges) @ likelihood((edges[1:] + edges[:-1]) / 2)
     span = 25 * (edges[-1] - edges[0])
-    below, above = (
-        quad(at, *ends, limit=200)[0] for ends in ((edges[0] - span, edges[0]), (edges[-1], edges[-1] + span))
-    )
+    ends = (edges[0] - span, edges[0]), (edges[-1], edges[-1] + span)
+    below, above = (fixed_quad(likelihood, low, high, n=100)[0] for low, high in ends)
     return inside + below + above
 
 
-def test_a_missing_value_is_summed_out(fitted, kinds):
+def test_a_missing_value_is_summed_out(fitted):
     """With all values missing, the sum or integral is one."""
+    kinds = fitted.visible
     complete = table_of(kinds, 1, seed=2, holes=0)[0]
     for column in table_oracle.columns_of(fitted._columns)[-6:]:
         for row in (complete, np.full(len(kinds), np.nan)):
@@ -315,9 +271,9 @@ def test_known_classes_are_recovered_from_rows_with_holes():
 def test_values_that_are_missing_at_random_do_not_bias_the_classes():
     """The second column equals the first one in most rows, and is mostly missing where the first one is one."""
     rng = np.random.default_rng(0)
-    first = rng.integers(2, size=20_000).astype(float)
-    second = np.where(rng.random(20_000) < 0.05, 1 - first, first)
-    second[(first == 1) & (rng.random(20_000) < 0.9)] = np.nan
+    first = rng.integers(2, size=4000).astype(float)
+    second = np.where(rng.random(4000) < 0.05, 1 - first, first)
+    second[(first == 1) & (rng.random(4000) < 0.9)] = np.nan
     X = np.column_stack([first, second])
     share = {
         name: np.exp(density.fit(X).score_samples([[np.nan, 1.0]]))[0]
@@ -326,14 +282,15 @@ def test_values_that_are_missing_at_random_do_not_bias_the_classes():
             ("independent", IndependentColumns()),
         )
     }
-    assert share["classes"] == pytest.approx(0.5, abs=0.02)
+    assert share["classes"] == pytest.approx(0.5, abs=0.04)
     assert share["independent"] < 0.2  # negative control
 
 
 @pytest.mark.filterwarnings("ignore:X holds no value")
-def test_a_column_that_is_never_observed_changes_nothing(density, kinds):
-    X = table_of(kinds)
-    expected = density.set_params(visible=kinds).fit(X).score_samples(X)
+def test_a_column_that_is_never_observed_changes_nothing(fitted):
+    kinds = fitted.visible
+    X, density = table_of(kinds), clone(fitted)
+    expected = fitted.score_samples(X)
     for kind in KINDS:
         if kind in ("categorical", "ordinal"):
             continue  # have no category then
@@ -451,139 +408,3 @@ def test_distant_rows_of_little_variance_score_precisely():
     density._means = (X[:1] + 1e7 + 1 - codec.location) / codec.scale
     density._variances = np.square(np.array([[2.0]]) / codec.scale)
     assert_allclose(density.score_samples(X[2:]), norm.logpdf(X[2:, 0], 1e7 + 1, 2), atol=1e-6)
-
-
-# ---------------------------------------------------------------------- containers, files, checks
-
-
-def test_sparse_rows_and_single_precision_give_the_same_scores(density):
-    X = table_of(["bernoulli"] * 5)
-    expected = density.fit(X).score_samples(X)
-    assert_allclose(density.fit(sparse.csr_matrix(X)).score_samples(sparse.csr_array(X)), expected, rtol=1e-12)
-    assert_allclose(density.fit(X.astype(np.float32)).score_samples(X.astype(np.float32)), expected, rtol=1e-6)
-    assert density.score_samples(X.astype(np.float32)).dtype == np.float64
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_data_frames_with_words_and_holes(library, density):
-    frames = pytest.importorskip(library)
-    rng = np.random.default_rng(0)
-    numbers = rng.normal(size=60).tolist()
-    words = [None if number > 1 else "high" if number > 0 else "low" for number in numbers]
-    frame = frames.DataFrame({"word": words, "number": numbers, "count": rng.poisson(3, size=60)})
-    density.fit(frame)
-    assert density.visible_.tolist() == ["categorical", "continuous", "count"]
-    assert density.feature_names_in_.tolist() == ["word", "number", "count"]
-    assert density.probabilities_[0].shape == (len(density.weights_), 2)
-    assert density.sample(5, random_state=0).shape == (5, 3)
-    other = frames.DataFrame({"word": ["middle", None], "number": [0.5, 0.5], "count": [2, 2]})
-    with pytest.raises(ValueError, match=r"'word' of X holds the category 'middle'"):
-        density.score_samples(other)
-    scores = density.set_params(handle_unknown="missing").score_samples(other)
-    assert scores[0] == scores[1]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "message"),
-    [
-        ({"n_components": 0}, "'n_components'"),
-        ({"smoothing": 0}, r"'smoothing'.*\(0.0, inf\)"),
-        ({"visible": "poisson"}, "'visible'"),
-        ({"visible": ["count", "poisson"]}, "'poisson'"),
-        ({"handle_unknown": "ignore"}, "'handle_unknown'"),
-    ],
-)
-def test_invalid_parameters_are_rejected(parameters, message):
-    with pytest.raises(ValueError, match=message):
-        LatentClasses(**parameters).fit(np.ones((5, 2)))
-
-
-def parts_of(state):
-    """Yield all objects of a state."""
-    yield state
-    if isinstance(state, dict | list | tuple):
-        for part in state.values() if isinstance(state, dict) else state:
-            yield from parts_of(part)
-
-
-def test_files_hold_plain_types_and_restore_the_density(fitted, kinds):
-    X = table_of(kinds)
-    plain = (dict, list, tuple, str, int, float, bool, np.ndarray, np.generic, type(None))
-    assert all(isinstance(part, plain) for part in parts_of(fitted.__getstate__()))
-    loaded = pickle.loads(pickle.dumps(fitted))
-    assert_array_equal(loaded.score_samples(X), fitted.score_samples(X))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"_cells": np.ones((3, 2))},
-        {"_cells": np.full((3, 1), np.nan)},
-        {"weights_": np.ones(2) / 2},
-        {"weights_": np.full(3, np.nan)},
-        {"_columns": None},
-        {"n_features_in_": 5},
-        {"_means": "many"},
-    ],
-    ids=str,
-)
-def test_damaged_files_are_rejected(damage):
-    state = LatentClasses(3, visible=ALL_KINDS, random_state=0).fit(table_of(ALL_KINDS)).__getstate__()
-    with pytest.raises(ValueError, match="A saved LatentClasses is damaged"):
-        LatentClasses().__setstate__(state | damage)
-
-
-def test_a_damaged_description_of_the_columns_is_rejected():
-    state = deepcopy(IndependentColumns(visible=ALL_KINDS).fit(table_of(ALL_KINDS)).__getstate__())
-    state["_columns"]["blocks"]["count"]["columns"] = np.array([0])  # also in another block
-    with pytest.raises(ValueError, match="A saved IndependentColumns is damaged: the blocks are not of 6 columns"):
-        IndependentColumns().__setstate__(state)
-
-
-def test_a_column_without_values_is_reported(density):
-    X = np.column_stack([table_of(["count"] * 2), np.full(300, np.nan)])
-    with pytest.warns(UserWarning, match="X holds no value in column 2"):
-        density.set_params(visible="count").fit(X)
-
-
-def test_comparison_with_machines():
-    X = table_of(ALL_KINDS, 200)
-    machine = HelmholtzMachine(2, visible=ALL_KINDS, max_iter=2, tol=None, random_state=0).fit(X)
-    densities = {
-        "machine": machine,
-        "independent": IndependentColumns(visible=ALL_KINDS).fit(X),
-        "classes": LatentClasses(2, visible=ALL_KINDS, random_state=0).fit(X),
-    }
-    table = compare_densities(densities, X, reference="independent")
-    assert table["difference"][table["density"].tolist().index("classes")] > 0.5
-    counts = {"counts": IndependentColumns(visible="count").fit(np.ones((9, 6)))}
-    with pytest.raises(ValueError, match="log-densities"):
-        compare_densities(densities | counts, X)
-
-
-CHECKED = {
-    **DENSITIES,
-    "default": LatentClasses(random_state=0),
-    "intervals": LatentClasses(2, visible="continuous", random_state=0),
-    "categories": LatentClasses(2, visible="categorical", handle_unknown="missing", random_state=0),
-}
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize("name", CHECKED)
-def test_check_estimator_passes(name):
-    results = check_estimator(clone(CHECKED[name]))
-    assert {result["check_name"] for result in results if result["status"] != "passed"} <= {"check_array_api_input"}
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@pytest.mark.parametrize("name", DENSITIES)
-def test_check_estimator_passes_with_values_between_zero_and_one(name, monkeypatch):
-    convert_check_data(monkeypatch, lambda X: (X - X.min()) / max(X.max() - X.min(), 1))
-    results = check_estimator(clone(DENSITIES[name]))
-    assert {result["check_name"] for result in results if result["status"] != "passed"} <= {"check_array_api_input"}
-
-
-@pytest.mark.parametrize("check", ["check_dataframe_column_names_consistency", "check_param_validation"])
-def test_check_not_run_by_check_estimator_passes(check, density):
-    getattr(estimator_checks, check)(type(density).__name__, density)

@@ -11,6 +11,8 @@ from skwakesleep.simulators import BlowflyDynamics
 from skwakesleep.simulators._population_steps import log_densities, summed_out
 from tests.models import difference
 
+pytestmark = pytest.mark.arithmetic
+
 # Counts in thousands.
 X = load_blowfly()[np.newaxis] / 1000
 # Logs of fecundity, capacity, mortality, and the noise of recruitment and survival.

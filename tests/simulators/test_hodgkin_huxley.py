@@ -7,6 +7,8 @@ from skwakesleep.simulators import HodgkinHuxley
 from skwakesleep.simulators._hodgkin_huxley import _kinetics
 from tests.models import difference
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def rng():

@@ -8,6 +8,8 @@ from skwakesleep.datasets import make_pinwheel
 from skwakesleep.simulators import Pinwheel
 from tests.models import difference
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.fixture
 def rng():
