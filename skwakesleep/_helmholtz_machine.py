@@ -34,13 +34,14 @@ from skwakesleep._engine.training.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.training.state import Stopping, TrainingState
 from skwakesleep._fitted_machine import FittedMachineMixin
 
-DEFAULT_BATCH_SIZE = 100
+# Rows in a batch of batch_size="auto", and batches in an epoch of a small table: the scale of the prior on the weights
+# comes from differences between batches.
+LARGEST_AUTO_BATCH = 100
+MIN_BATCHES = 10
 # Of parameters, rows and gradients. A state saved by an earlier version may be in double precision, and stays so.
 TRAINING_DTYPE = np.dtype(np.float32)
-# Patience of n_iter_no_change="auto": a number of epochs and, with early stopping, of steps. A table of a few hundred
-# rows has a few steps in an epoch; with 500 steps, held-out scores of three such tables were .5 to 2 nats better.
-PATIENT_EPOCHS = 10
-PATIENT_STEPS = 500
+# Largest number of epochs with max_iter="auto": this number, and as many as make this number of steps.
+AUTO_EPOCHS, AUTO_STEPS = 20, 5000
 MIN_ROWS_TO_HOLD_OUT = 100  # fewer are not held out by early_stopping="auto"
 
 
@@ -248,7 +249,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "solver": [StrOptions({"adam", "sgd"})],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "shuffle": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -267,16 +268,16 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         *,
         visible="auto",
         handle_unknown="error",
-        autoregressive="prior",
+        autoregressive=("prior", "visible"),
         n_particles=5,
         recognition_update="both",
-        alpha=3e-5,
-        learning_rate_init=0.2,
+        alpha=1.0,
+        learning_rate_init=0.4,
         solver="adam",
         batch_size="auto",
-        max_iter=200,
+        max_iter="auto",
         shuffle=True,
-        tol=1e-4,
+        tol=0.01,
         n_iter_no_change="auto",
         early_stopping="auto",
         validation_fraction=0.1,
@@ -421,7 +422,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             advice = f"Lower learning_rate_init, which is {self.learning_rate_init!r}."
             return state, f"{error}. {advice} The last finite parameters are kept."
 
-        monitor = FitMonitor(self, given, 1 if partial else self.max_iter, attributes)
+        monitor = FitMonitor(self, given, 1 if partial else self._n_epochs(X.shape[0]), attributes)
         keeping = self._keeping(attributes, trained, diverged, replace=not (fresh or partial))
         largest_product = self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
         with keeping, limited_threads(largest_product):
@@ -439,6 +440,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
             validate = self._validation_score(machine, Rows(X, machine.columns, dtype, backend, held_out), backend)
         rows = Rows(X, machine.columns, dtype, backend, training)
+        batch_size = self._rows_in_a_batch(len(rows))
         objective = WakeSleep(
             machine,
             state.parameters,
@@ -446,10 +448,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             n_particles=int(self.n_particles),  # a NumPy scalar would promote float32 to float64 on its way
             recognition_update=self.recognition_update,
             alpha=float(self.alpha),
-            dead_zone=state.optimizer.dead_zone,
+            n_rows=len(rows) + (state.n_steps * batch_size if partial else 0),  # all rows so far
+            batch_size=batch_size,
             streams=state.streams,
         )
-        batch_size = self._rows_in_a_batch(len(rows))
         exhausted = train(
             state,
             objective,
@@ -457,7 +459,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             n_epochs=monitor.n_epochs,
             batch_size=batch_size,
             shuffle=self.shuffle,
-            stopping=None if partial else self._stopping(stops_early),
+            stopping=None if partial else self._stopping(),
             validate=validate,
             monitor=monitor,
             backend=backend,
@@ -470,15 +472,22 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             return self.early_stopping
         return self.tol is not None and n_rows >= MIN_ROWS_TO_HOLD_OUT and machine.columns.may_overfit
 
-    def _stopping(self, stops_early):
+    def _stopping(self):
         if self.tol is None:
             return None
-        if self.n_iter_no_change == "auto":
-            return Stopping(self.tol, PATIENT_EPOCHS, PATIENT_STEPS if stops_early else 0)
-        return Stopping(self.tol, self.n_iter_no_change)
+        return Stopping(self.tol, None if self.n_iter_no_change == "auto" else self.n_iter_no_change)
+
+    def _n_epochs(self, n_rows):
+        """Return the largest number of epochs of a fit."""
+        if self.max_iter != "auto":
+            return self.max_iter
+        n_batches = -(-n_rows // self._rows_in_a_batch(n_rows))
+        return max(AUTO_EPOCHS, -(-AUTO_STEPS // n_batches))
 
     def _rows_in_a_batch(self, n_rows):
-        return min(DEFAULT_BATCH_SIZE if self.batch_size == "auto" else self.batch_size, n_rows)
+        if self.batch_size == "auto":
+            return min(LARGEST_AUTO_BATCH, -(-n_rows // MIN_BATCHES))
+        return min(self.batch_size, n_rows)
 
     def _validation_score(self, machine, held_out, backend):
         def validate(parameters):
@@ -497,7 +506,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
                 f"{batch_size}."
             )
             notices.append(UserWarning(message))
-        if self.tol is not None and exhausted:
+        if self.tol is not None and exhausted and self.max_iter != "auto":
             message = (
                 f"HelmholtzMachine reached max_iter={self.max_iter} epochs before its improvement fell below "
                 f"tol={self.tol}. Raise max_iter, or set tol=None to train for exactly max_iter epochs."

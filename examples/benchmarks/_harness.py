@@ -221,12 +221,13 @@ def training_step(X, hidden_layer_sizes, n_particles, recognition_update):
         n_particles=n_particles,
         recognition_update=recognition_update,
         alpha=0.0,
-        dead_zone=optimizer.dead_zone,
+        n_rows=50000,
+        batch_size=len(X),
         streams=streams,
     )
 
     def step():
         objective(Visible.dense(X))
-        optimizer.ascend(parameters, objective.gradient, backend)
+        optimizer.ascend(parameters, objective.gradient, backend, prior=objective.prior)
 
     return step

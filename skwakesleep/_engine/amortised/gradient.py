@@ -54,6 +54,7 @@ class AmortisedGradient:
     """
 
     damping: NDArray | None = None
+    prior: None = None
 
     def __init__(self, problem: Problem, state: RegressionState, parameters: NDArray, streams: Streams) -> None:
         self.gradient = np.zeros_like(parameters)

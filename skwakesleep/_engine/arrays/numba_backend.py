@@ -41,7 +41,6 @@ inlined = njit(**OPTIONS)  # for functions that only compiled ones call
 SINGLE = np.dtype(np.float32)
 ZERO, HALF, ONE, LOG2_E = (np.float32(number) for number in (0, 0.5, 1, 1 / np.log(2)))
 WORD_WIDTH = np.float32(2.0**-16)  # of the interval that each value of a random 16-bit word stands for
-LARGEST = np.finfo(np.float32).max
 # The exponent in the bits of a float32.
 LEAST_EXPONENT = np.float32(-126)
 EXPONENT_BIAS, EXPONENT_PLACE = np.int32(127), np.int32(23)
@@ -234,16 +233,10 @@ def _weighted_sums(rows: NDArray, weights: NDArray, out: NDArray) -> None:
                     out[row, j] += weight * rows[row, k, j]
 
 
-@compiled("void(float32[::1], float32[::1], float32, float32[::1])")
-def _add_pull(parameters: NDArray, strengths: NDArray, scale: float, gradient: NDArray) -> None:
-    for i in range(parameters.size):
-        square = parameters[i] * parameters[i] + scale * scale
-        gradient[i] += strengths[i] * parameters[i] / square if square < LARGEST else ZERO  # not infinity / infinity
-
-
 # One argument for each array: Numba cannot rule out that arrays in a tuple overlap, and is three times slower.
 @compiled(
-    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32, float32, float32)"
+    "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], "
+    "float32, float32, float32, float32, float32, float32)"
 )
 def _adam(
     parameters: NDArray,
@@ -251,15 +244,20 @@ def _adam(
     first: NDArray,
     second: NDArray,
     scales: NDArray,
+    strengths: NDArray,
     decay_1: float,
     decay_2: float,
     step: float,
-    epsilon: float,
+    square: float,
+    least: float,
+    information: float,
 ) -> None:
     for i in range(parameters.size):
-        first[i] = decay_1 * first[i] + gradient[i]
         second[i] = decay_2 * second[i] + gradient[i] * gradient[i]
-        parameters[i] += step * scales[i] * (first[i] / (np.sqrt(second[i]) + epsilon))
+        weighted = parameters[i] * (information * second[i] + ONE)
+        pull = strengths[i] * weighted / (weighted * parameters[i] + ONE)
+        first[i] = decay_1 * first[i] + (gradient[i] - pull)
+        parameters[i] += step * scales[i] * first[i] / np.sqrt(square * second[i] + pull * pull + least)
 
 
 @compiled("void(uint16[::1], float32[::1])")
@@ -346,10 +344,6 @@ class NumbaBackend(NumpyBackend):
         blend = _blend if _suit(array, other) else super().blend
         blend(keep, array, share, other)
 
-    def add_pull(self, parameters: NDArray, strengths: NDArray, scale: float, gradient: NDArray) -> None:
-        add_pull = _add_pull if _suit(parameters, strengths, gradient) else super().add_pull
-        add_pull(parameters, strengths, scale, gradient)
-
     def adam(
         self,
         parameters: NDArray,
@@ -357,13 +351,13 @@ class NumbaBackend(NumpyBackend):
         first: NDArray,
         second: NDArray,
         scales: NDArray,
-        decay_1: float,
-        decay_2: float,
-        step: float,
-        epsilon: float,
+        strengths: NDArray | None,
+        *numbers: float,
     ) -> None:
-        adam = _adam if parameters.dtype == np.float32 else super().adam
-        adam(parameters, gradient, first, second, scales, decay_1, decay_2, step, epsilon)
+        if parameters.dtype != np.float32:
+            return super().adam(parameters, gradient, first, second, scales, strengths, *numbers)
+        strengths = np.zeros_like(parameters) if strengths is None else strengths
+        return _adam(parameters, gradient, first, second, scales, strengths, *numbers)
 
     def uniforms(self, words: NDArray, out: NDArray) -> None:
         if out.dtype != np.float32:

@@ -113,15 +113,6 @@ class NumpyBackend(Workspace):
             array *= keep
         array += np.multiply(other, share, out=self.empty("blend", other.shape, other.dtype))
 
-    def add_pull(self, parameters: NDArray, strengths: NDArray, scale: float, gradient: NDArray) -> None:
-        """Add ``strengths * parameters / (parameters ** 2 + scale ** 2)`` to a gradient."""
-        with np.errstate(over="ignore"):  # diverging parameters are not pulled
-            pull = np.square(parameters, out=self.empty("pull", parameters.shape, parameters.dtype))
-        pull += scale**2
-        np.divide(parameters, pull, out=pull)
-        pull *= strengths
-        gradient += pull
-
     def adam(
         self,
         parameters: NDArray,
@@ -129,24 +120,42 @@ class NumpyBackend(Workspace):
         first: NDArray,
         second: NDArray,
         scales: NDArray,
+        strengths: NDArray | None,
         decay_1: float,
         decay_2: float,
         step: float,
-        epsilon: float,
+        square: float,
+        least: float,
+        information: float,
     ) -> None:
         """Update the moments, decaying sums of gradients and of their squares, and make a step.
 
-        The step is ``step * scales * first / (sqrt(second) + epsilon)``. Numbers have the dtype of the arrays. The
-        gradient may be overwritten.
+        The step is ``step * scales * first / sqrt(square * second + pull ** 2 + least)``. The pull of the prior,
+        ``strengths * w * i / (1 + i * w ** 2)`` with ``i = 1 + information * second``, is subtracted from the
+        gradient in `first`. The gradient may be overwritten.
         """
+        scratch = self.empty("adam", parameters.shape, parameters.dtype)
+        second *= decay_2
+        second += np.square(gradient, out=scratch)
         first *= decay_1
         first += gradient
-        second *= decay_2
-        np.square(gradient, out=gradient)
-        second += gradient
-        change = np.sqrt(second, out=gradient)
-        change += epsilon
-        np.divide(first, change, out=change)
+        if strengths is None:
+            np.multiply(second, square, out=gradient)
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):  # of parameters that diverge
+                pull = np.multiply(second, information, out=scratch)
+                pull += 1
+                pull *= parameters
+                np.multiply(pull, parameters, out=gradient)
+                gradient += 1
+                pull /= gradient
+                pull *= strengths
+                first -= pull
+                np.square(pull, out=pull)
+            np.multiply(second, square, out=gradient)
+            gradient += pull
+        gradient += least
+        change = np.divide(first, np.sqrt(gradient, out=gradient), out=gradient)
         change *= step
         change *= scales
         parameters += change

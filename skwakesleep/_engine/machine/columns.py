@@ -430,6 +430,15 @@ class Columns:
         for family, own, own_target, own_residual, own_missing in self._parts(natural, target, residual, missing):
             family.gradient(params, own, own_target, own_residual, weights, grad, own_missing)
 
+    def intercept_pull(self, intercept: NDArray) -> NDArray:
+        """Return the gradient of the log-prior of the intercepts."""
+        pull = np.zeros_like(intercept)
+        for family, own, out in self._parts(intercept, pull):
+            own_pull = family.intercept_pull(own)
+            if own_pull is not None:
+                out[...] = own_pull
+        return pull
+
     def damping(self, params: Views) -> NDArray | None:
         """Return factors of the steps of each unit's weights and intercept; None for no damping."""
         parts = [run.family.damping(params) for run in self.runs]

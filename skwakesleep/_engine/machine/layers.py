@@ -20,8 +20,8 @@ from skwakesleep._engine.training.layout import Shapes, Views
 
 # Block size of the forward substitution by which autoregressive units are drawn.
 BLOCK_SIZE = 32
-# Relative step size of autoregressive weights in layers with parents. Larger values overfit.
-AUTOREGRESSIVE_RATE = 0.03
+# Relative step size of autoregressive weights in layers with parents.
+AUTOREGRESSIVE_RATE = 0.3
 
 
 class Units(NamedTuple):
@@ -280,6 +280,12 @@ class BoundLayer:
         if self.autoregressive:
             self._product(target, residual, particle_weights, grad["triangle"])
             np.copyto(grad["triangle"], 0, where=self._not_before)
+
+    def pull_intercept(self, strength: float, grad: Views) -> None:
+        """Add the gradient of the prior on the intercept, times `strength`, to `grad`."""
+        pull = self._family.intercept_pull(self.params["intercept"])
+        if pull is not None:
+            grad["intercept"] += strength * pull
 
     def damp(self, factors: Views) -> bool:
         """Write the factors of the steps of the parameters into `factors`; return false if there are none."""

@@ -15,8 +15,7 @@ from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise, Noise, Streams
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Visible
-from skwakesleep._engine.training.layout import Views
-from skwakesleep._engine.training.penalty import LARGEST_STRENGTH, WeightPenalty
+from skwakesleep._engine.training.prior import LARGEST_STRENGTH, WeightPrior
 
 # Importance weights below this share of an equal weight are thinned out. With hundreds of columns a few particles have
 # all the weight, and most of the time would be spent on products that hardly count.
@@ -45,9 +44,12 @@ class WakeSleep:
         Where the recognition network learns: from the weighted particles (needs ``K >= 2``), from dreams, or from the
         mean of the two gradients.
     alpha : float
-        Strength of the penalty on the weights per row, see `WeightPenalty`; zero for none.
-    dead_zone : float
-        Visible units whose mean residual is smaller than this get no gradient, see `Optimizer`.
+        Strength of the prior: of the penalty on the weights, see `WeightPrior`, and the number of rows that are added
+        to the observed ones for the intercepts, see `Family.intercept_pull`.
+    n_rows : int
+        Number of rows that the machine is fitted to.
+    batch_size : int
+        Rows in a mini-batch.
     streams : Streams
         Provides the streams "particles", "dreams" and "thinning".
 
@@ -57,6 +59,8 @@ class WakeSleep:
         Gradient at the last mini-batch.
     damping : ndarray of shape (machine.layout.size,) or None
         Factors of the step that follows, see `BoundLayer.damp`.
+    prior : WeightPrior
+        The prior on the weights, whose gradient is not part of `gradient`.
     """
 
     def __init__(
@@ -68,7 +72,8 @@ class WakeSleep:
         n_particles: int,
         recognition_update: RecognitionUpdate,
         alpha: float,
-        dead_zone: float,
+        n_rows: int,
+        batch_size: int,
         streams: Streams,
     ) -> None:
         self.machine = machine
@@ -76,14 +81,9 @@ class WakeSleep:
         self.recognition_update = recognition_update
         self.gradient = np.zeros_like(parameters)
         self.damping: NDArray | None = None
-        self._parameters = parameters
-        self._backend = backend
-        self._dead_zone = dead_zone
-        self._penalty = None
-        if alpha:
-            self._penalty = WeightPenalty(
-                min(alpha, LARGEST_STRENGTH) * machine.layout.mask({"weights", "triangle"}, parameters.dtype)
-            )
+        self._per_row = min(alpha, LARGEST_STRENGTH) / n_rows
+        weights = machine.layout.mask({"weights", "triangle"}, parameters.dtype)
+        self.prior = WeightPrior(weights * (2 * self._per_row), n_rows, batch_size)
         self._factors = np.ones_like(parameters)
         self._grad, self._visible_factors = machine.views(self.gradient), machine.views(self._factors).generative[-1]
         sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
@@ -107,8 +107,10 @@ class WakeSleep:
             self._sleep(len(batch.units), batch.missing)
         if self.recognition_update == "both":
             self._wake_part += self._sleep_part
-        if self._penalty is not None:
-            self._penalty.subtract_gradient(self._parameters, self.gradient, self._backend)
+        if self._per_row:
+            for network, grads in zip(self._awake, self._grad, strict=True):
+                for layer, grad in zip(network.layers, grads, strict=True):
+                    layer.pull_intercept(self._per_row, grad)
         damped = self._awake.generative.layers[-1].damp(self._visible_factors)
         self.damping = self._factors if damped else None
         return bound
@@ -123,8 +125,6 @@ class WakeSleep:
         log_sum = log_sum_exp(log_w, axis=0)
         w = np.exp(log_w - log_sum).T.astype(self.gradient.dtype, copy=False)
         generative.gradient(p, thin(w, self._thinning) / B, self._grad.generative)
-        if self._dead_zone:
-            skip_small_residuals(self._grad.generative[-1], self._dead_zone)
         if self.recognition_update != "sleep":
             # The score has mean zero under q, so subtracting 1/K changes the variance alone.
             share = 1.0 if self.recognition_update == "wake" else 0.5
@@ -153,14 +153,6 @@ class WakeSleep:
         share = 1.0 if self.recognition_update == "sleep" else 0.5
         weights = np.full((n_dreams, 1), share / n_dreams, dtype=x.dtype)
         recognition.gradient(q, weights, self._sleep_grad.recognition)
-
-
-def skip_small_residuals(grad: Views, dead_zone: float) -> None:
-    """Set the gradient of units whose mean residual is small to zero, in place."""
-    small = np.abs(grad["intercept"]) < dead_zone
-    if small.any():
-        for name in grad.keys() & {"weights", "triangle", "intercept"}:
-            grad[name][..., small] = 0
 
 
 def thin(weights: NDArray, noise: Noise) -> NDArray:

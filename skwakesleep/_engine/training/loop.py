@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.training.prior import WeightPrior
 from skwakesleep._engine.training.state import Stopping, TrainingState
 
 # Training has diverged if an epoch costs more than this number of nats per unit on average; a fair binary unit costs
@@ -19,6 +20,7 @@ class Objective(Protocol):
 
     gradient: NDArray
     damping: NDArray | None
+    prior: WeightPrior | None
 
     def __call__(self, batch: Any) -> float | None:
         """Set `gradient` at the current parameters and return the objective's mean over the batch.
@@ -168,7 +170,7 @@ def _epoch(
         if value is not None and np.isnan(value):
             return value
         total = None if value is None or total is None else total + value * len(chosen)
-        state.optimizer.ascend(state.parameters, objective.gradient, backend, objective.damping)
+        state.optimizer.ascend(state.parameters, objective.gradient, backend, objective.damping, objective.prior)
         if project is not None:
             state.parameters[...] = project(state.parameters)
         state.average_iterate(backend)

@@ -7,6 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.training.prior import PRIOR_INFORMATION, WeightPrior
+
+# Decay of the mean square of gradients: it covers about a thousand steps.
+SQUARES_DECAY = 0.999
 
 
 @runtime_checkable
@@ -14,8 +18,6 @@ class Optimizer(Protocol):
     """Moves the parameters along a gradient. Its memory of earlier gradients is part of the training state."""
 
     learning_rate: float
-    dead_zone: float
-    """Units whose mean residual is smaller than this get no gradient."""
 
     def reset(self) -> None:
         """Forget all gradients so far."""
@@ -27,43 +29,71 @@ class Optimizer(Protocol):
         """Adapt the memory to parameters that have been multiplied by `factors`."""
 
     def ascend(
-        self, parameters: NDArray, gradient: NDArray, backend: NumpyBackend, damping: NDArray | None = None
+        self,
+        parameters: NDArray,
+        gradient: NDArray,
+        backend: NumpyBackend,
+        damping: NDArray | None = None,
+        prior: WeightPrior | None = None,
     ) -> None:
-        """Update `parameters` in place; `gradient` may be overwritten.
+        """Update `parameters` in place; `gradient`, without that of the prior, may be overwritten.
 
         If the size of steps does not depend on that of the gradient, they are multiplied by `damping`.
         """
 
 
 class SGD:
-    """Plain stochastic gradient ascent, ``parameters += learning_rate * gradient``."""
+    """Stochastic gradient ascent, ``parameters += learning_rate * gradient``.
 
-    dead_zone = 0.0
+    It remembers the squares of gradients only if there is a prior.
+    """
+
+    _squares: NDArray | None = None
+    _n_steps: int = 0
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
 
     def reset(self) -> None:
-        """Do nothing: there is no memory."""
+        """Forget all gradients so far."""
+        self._squares, self._n_steps = None, 0
 
     def join(self, others: Sequence["SGD"]) -> None:
-        """Do nothing: there is no memory."""
+        """Set the squares to their means over this and other optimizers."""
+        squares = [one._squares for one in (self, *others) if one._squares is not None]
+        self._squares = np.mean(squares, axis=0) if squares else None
 
     def rescale(self, factors: NDArray) -> None:
-        """Do nothing: there is no memory."""
+        """Adapt the memory to parameters that have been multiplied by `factors`."""
+        if self._squares is not None:
+            self._squares /= np.square(factors)
 
     def ascend(
-        self, parameters: NDArray, gradient: NDArray, backend: NumpyBackend, damping: NDArray | None = None
+        self,
+        parameters: NDArray,
+        gradient: NDArray,
+        backend: NumpyBackend,
+        damping: NDArray | None = None,
+        prior: WeightPrior | None = None,
     ) -> None:
         """Update `parameters` in place. Steps shrink with the gradient: no damping."""
+        if prior is not None and prior.strengths.any():
+            if self._squares is None:
+                self._squares = np.zeros_like(gradient)
+            self._n_steps += 1
+            self._squares *= SQUARES_DECAY
+            self._squares += np.square(gradient)
+            gradient -= prior.pull(parameters, self._squares * normalization(SQUARES_DECAY, self._n_steps))
         backend.blend(1.0, parameters, self.learning_rate, gradient)
 
 
 class Adam:
     """Adam (Kingma & Ba 2015), with a step size for each parameter.
 
-    The moments are decaying sums. Their normalization and the bias corrections are part of the step size and of
-    epsilon, which saves passes over the parameters.
+    The moments are decaying sums, whose normalization is part of the numbers handed to the backend. The gradient of the
+    prior is not part of the squares, which are then proportional to the information of the rows. Steps shrink where
+    the rows have less information about a parameter than one row can have: otherwise, a value that occurs once would
+    change weights as much as a frequent one, and one that never occurs would become impossible.
 
     Parameters
     ----------
@@ -74,11 +104,7 @@ class Adam:
     """
 
     BETA_1 = 0.9
-    BETA_2 = 0.999
     EPSILON = 1e-8
-    # Adam makes full steps however small the gradient: it would drive the probability of values that the rows so far
-    # did not have to zero.
-    dead_zone = 1e-5
 
     learning_rate: float
     _scales: NDArray
@@ -112,13 +138,28 @@ class Adam:
         self._second /= np.square(factors)
 
     def ascend(
-        self, parameters: NDArray, gradient: NDArray, backend: NumpyBackend, damping: NDArray | None = None
+        self,
+        parameters: NDArray,
+        gradient: NDArray,
+        backend: NumpyBackend,
+        damping: NDArray | None = None,
+        prior: WeightPrior | None = None,
     ) -> None:
         """Update `parameters` in place, with steps multiplied by `damping`; `gradient` is overwritten."""
         self._n_steps += 1
-        scale_1 = (1 - self.BETA_1) / (1 - self.BETA_1**self._n_steps)
-        scale_2 = ((1 - self.BETA_2) / (1 - self.BETA_2**self._n_steps)) ** 0.5
-        numbers = self.BETA_1, self.BETA_2, self.learning_rate * scale_1 / scale_2, self.EPSILON / scale_2
+        square = normalization(SQUARES_DECAY, self._n_steps)
+        strengths, information, least = None, 0.0, self.EPSILON**2
+        if prior is not None:
+            strengths, information = prior.strengths, square * prior.rows_per_square
+            least = PRIOR_INFORMATION / prior.rows_per_square
+        step = self.learning_rate * normalization(self.BETA_1, self._n_steps)
         scales = self._scales if damping is None else self._scales * damping
-        arrays = parameters, gradient, self._first, self._second, scales
-        backend.adam(*arrays, *map(parameters.dtype.type, numbers))
+        moments = self._first, self._second
+        backend.adam(
+            parameters, gradient, *moments, scales, strengths, self.BETA_1, SQUARES_DECAY, step, square, least, information
+        )
+
+
+def normalization(decay: float, n_steps: int) -> float:
+    """Return the number that makes a decaying sum of `n_steps` terms a weighted mean."""
+    return (1 - decay) / (1 - decay**n_steps)

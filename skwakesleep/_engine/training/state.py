@@ -17,15 +17,30 @@ from skwakesleep._engine.training.optimizers import SGD, Optimizer
 # little from each other.
 AVERAGING_DECAY = 9
 AVERAGING_STRIDE = 1 / (30 * AVERAGING_DECAY)
+# Epochs and steps before which scores may stand still without being at their end.
+MIN_EPOCHS, MIN_STEPS = 10, 1000
 
 
 @dataclass
 class Stopping:
-    """Stop when a score has not improved by more than `tol` for some epochs in a row, and for some steps."""
+    """When training has converged.
+
+    With `n_iter_no_change`, it has if the score has not improved by more than `tol` for this number of epochs in a row.
+    Without, it has if the mean score of the last quarter of epochs exceeds that of the quarter before by `tol` at most,
+    after at least `MIN_EPOCHS` epochs and `MIN_STEPS` steps: the window grows with the training, so that noise does not decide.
+    """
 
     tol: float
-    n_iter_no_change: int
-    n_steps_no_change: int = 0
+    n_iter_no_change: int | None = None
+
+    def is_met(self, scores: Sequence[float], n_stale: int, n_steps: int) -> bool:
+        """Return whether training has converged, given the scores of its epochs."""
+        if self.n_iter_no_change is not None:
+            return n_stale >= self.n_iter_no_change
+        quarter = len(scores) // 4
+        if len(scores) < MIN_EPOCHS or n_steps < MIN_STEPS:
+            return False
+        return bool(np.mean(scores[-quarter:]) - np.mean(scores[-2 * quarter : -quarter]) <= self.tol)
 
 
 @dataclass
@@ -58,8 +73,10 @@ class TrainingState:
         The average that reached it; kept only with validation.
     n_stale : int
         Epochs since the score last improved.
-    improved_at : int
-        Number of iterates when the score last improved.
+    compared_from : int
+        Number of epochs whose scores belong to other rows, or to an earlier fit that has converged.
+    steps_before : int
+        Number of iterates in those epochs.
     rows_id : str
         Identifies the rows that the scores refer to; empty if they are parts of a stream.
     converged : bool
@@ -80,7 +97,8 @@ class TrainingState:
     best_score: float = -np.inf
     best_parameters: NDArray | None = None
     n_stale: int = 0
-    improved_at: int = 0
+    compared_from: int = 0
+    steps_before: int = 0
     rows_id: str = ""
     converged: bool = False
     discarded: bool = False
@@ -161,7 +179,7 @@ class TrainingState:
         if comparable and not self.converged:
             return
         self.converged = False  # a fit after convergence gets its full patience
-        self.n_stale, self.improved_at = 0, self.n_steps
+        self.n_stale, self.compared_from, self.steps_before = 0, self.n_epochs, self.n_steps
         if comparable:
             return
         if validate is None:
@@ -192,13 +210,12 @@ class TrainingState:
                 new["best_parameters"] = self.average.copy()
         improved = score > self.best_score + tol
         n_stale = 0 if improved else self.n_stale + 1
-        improved_at = self.n_steps if improved else self.improved_at
-        new["converged"] = (
-            stopping is not None
-            and n_stale >= stopping.n_iter_no_change
-            and self.n_steps - improved_at >= stopping.n_steps_no_change
-        )
-        return {**new, "n_stale": n_stale, "improved_at": improved_at}
+        scores = self.validation_scores if held_out else self.lower_bounds
+        n_compared = self.n_epochs - self.compared_from
+        compared = [*scores[len(scores) - n_compared :], score]
+        n_steps = self.n_steps - self.steps_before
+        converged = stopping is not None and stopping.is_met(compared, n_stale, n_steps)
+        return {**new, "n_stale": n_stale, "converged": converged}
 
 
 def check_vector(name: str, vector: NDArray, size: int) -> None:
@@ -223,5 +240,6 @@ def mean_state(states: Sequence[TrainingState]) -> TrainingState:
     mean.optimizer.join([state.optimizer for state in states[1:]])
     mean.lower_bounds = np.mean([state.lower_bounds for state in states], axis=0).tolist()
     mean.validation_scores, mean.best_parameters, mean.best_score = [], None, -np.inf
-    mean.n_stale, mean.improved_at, mean.converged = 0, mean.n_steps, False
+    mean.n_stale, mean.compared_from, mean.steps_before = 0, mean.n_epochs, mean.n_steps
+    mean.converged = False
     return mean

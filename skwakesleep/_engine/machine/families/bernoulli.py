@@ -82,6 +82,10 @@ class Bernoulli:
     ) -> None:
         pass  # no parameters of its own
 
+    def intercept_pull(self, intercept: NDArray) -> NDArray:
+        # Jeffreys' prior, as one row of the value 0.5: values that did not occur stay possible.
+        return 0.5 - sigmoid(intercept, np.empty_like(intercept))
+
     def damping(self, params: Views) -> NDArray | None:
         return None
 

@@ -138,6 +138,9 @@ class Cells:
     ) -> None:
         pass  # no parameters of its own
 
+    def intercept_pull(self, intercept: NDArray) -> None:
+        return None
+
     def damping(self, params: Views) -> NDArray | None:
         return None
 

@@ -126,6 +126,9 @@ class Gaussian:
         np.subtract(squares, total / self.variance(params), out=grad["log_variance"])
         grad["log_variance"] *= 0.5 * self._free_variance(params)
 
+    def intercept_pull(self, intercept: NDArray) -> None:
+        return None
+
     def damping(self, params: Views) -> NDArray | None:
         # With fixed steps, the mean of a unit with little noise keeps moving by more than its noise, which then grows.
         return np.minimum(1.0, np.sqrt(self.variance(params)) / UNDAMPED_DEVIATION)

@@ -1,0 +1,47 @@
+"""The prior on weights."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Larger strengths have the same effect, since the steps of an optimizer that divides by the size of gradients do not
+# depend on it; their squares would overflow in single precision.
+LARGEST_STRENGTH = 1e6
+# Information about a weight that the prior adds to that of the rows: as much as one row in which the weight decides.
+PRIOR_INFORMATION = 1.0
+
+
+class WeightPrior(NamedTuple):
+    """A log penalty on the scale of the standard errors of the weights.
+
+    In nats, ``alpha * sum(log(1 + information * weights ** 2))`` is subtracted from the log-likelihood of all rows
+    (Candes, Wakin & Boyd 2008). The information about a weight is the expected square of its gradient at a row, times
+    the number of rows, plus `PRIOR_INFORMATION`; its inverse is the square of the standard error. Weights that are
+    smaller than their standard errors are shrunk towards zero; large ones hardly change. The same strength suits any
+    number of rows.
+
+    Attributes
+    ----------
+    strengths : ndarray of shape (n_parameters,)
+        Strengths per row, times two; zero for parameters without penalty.
+    n_rows : int
+        Number of rows that the parameters are fitted to.
+    batch_size : int
+        Number of rows over which a gradient is averaged.
+    """
+
+    strengths: NDArray
+    n_rows: int
+    batch_size: int
+
+    @property
+    def rows_per_square(self) -> float:
+        """The information of all rows, divided by the mean square of gradients."""
+        return float(self.n_rows) * self.batch_size
+
+    def pull(self, parameters: NDArray, mean_squares: NDArray) -> NDArray:
+        """Return the gradient of the penalty per row, given the mean squares of gradients."""
+        information = mean_squares * self.rows_per_square + PRIOR_INFORMATION
+        with np.errstate(over="ignore", invalid="ignore"):  # of parameters that diverge
+            return self.strengths * parameters * information / (1 + information * np.square(parameters))
