@@ -236,7 +236,7 @@ def _weighted_sums(rows: NDArray, weights: NDArray, out: NDArray) -> None:
 # One argument for each array: Numba cannot rule out that arrays in a tuple overlap, and is three times slower.
 @compiled(
     "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], "
-    "float32, float32, float32, float32, float32, float32)"
+    "float32, float32, float32, float32, float32, float32, float32)"
 )
 def _adam(
     parameters: NDArray,
@@ -250,12 +250,13 @@ def _adam(
     step: float,
     square: float,
     least: float,
+    share: float,
     information: float,
 ) -> None:
     for i in range(parameters.size):
         second[i] = decay_2 * second[i] + gradient[i] * gradient[i]
         weighted = parameters[i] * (information * second[i] + ONE)
-        pull = strengths[i] * weighted / (weighted * parameters[i] + ONE)
+        pull = share * strengths[i] * weighted / (weighted * parameters[i] + ONE)
         first[i] = decay_1 * first[i] + (gradient[i] - pull)
         parameters[i] += step * scales[i] * first[i] / np.sqrt(square * second[i] + pull * pull + least)
 

@@ -126,12 +126,13 @@ class NumpyBackend(Workspace):
         step: float,
         square: float,
         least: float,
+        share: float,
         information: float,
     ) -> None:
         """Update the moments, decaying sums of gradients and of their squares, and make a step.
 
         The step is ``step * scales * first / sqrt(square * second + pull ** 2 + least)``. The pull of the prior,
-        ``strengths * w * i / (1 + i * w ** 2)`` with ``i = 1 + information * second``, is subtracted from the
+        ``share * strengths * w * i / (1 + i * w ** 2)`` with ``i = 1 + information * second``, is subtracted from the
         gradient in `first`. The gradient may be overwritten.
         """
         scratch = self.empty("adam", parameters.shape, parameters.dtype)
@@ -150,6 +151,7 @@ class NumpyBackend(Workspace):
                 gradient += 1
                 pull /= gradient
                 pull *= strengths
+                pull *= share
                 first -= pull
                 np.square(pull, out=pull)
             np.multiply(second, square, out=gradient)

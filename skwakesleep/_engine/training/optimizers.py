@@ -83,7 +83,8 @@ class SGD:
             self._n_steps += 1
             self._squares *= SQUARES_DECAY
             self._squares += np.square(gradient)
-            gradient -= prior.pull(parameters, self._squares * normalization(SQUARES_DECAY, self._n_steps))
+            pull = prior.pull(parameters, self._squares * normalization(SQUARES_DECAY, self._n_steps))
+            gradient -= prior.share(self._n_steps) * pull
         backend.blend(1.0, parameters, self.learning_rate, gradient)
 
 
@@ -148,16 +149,15 @@ class Adam:
         """Update `parameters` in place, with steps multiplied by `damping`; `gradient` is overwritten."""
         self._n_steps += 1
         square = normalization(SQUARES_DECAY, self._n_steps)
-        strengths, information, least = None, 0.0, self.EPSILON**2
+        strengths, share, information, least = None, 0.0, 0.0, self.EPSILON**2
         if prior is not None:
-            strengths, information = prior.strengths, square * prior.rows_per_square
+            strengths, share = prior.strengths, prior.share(self._n_steps)
+            information = square * prior.rows_per_square
             least = PRIOR_INFORMATION / prior.rows_per_square
         step = self.learning_rate * normalization(self.BETA_1, self._n_steps)
         scales = self._scales if damping is None else self._scales * damping
-        moments = self._first, self._second
-        backend.adam(
-            parameters, gradient, *moments, scales, strengths, self.BETA_1, SQUARES_DECAY, step, square, least, information
-        )
+        arrays = parameters, gradient, self._first, self._second, scales, strengths
+        backend.adam(*arrays, self.BETA_1, SQUARES_DECAY, step, square, least, share, information)
 
 
 def normalization(decay: float, n_steps: int) -> float:

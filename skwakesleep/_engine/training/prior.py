@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 LARGEST_STRENGTH = 1e6
 # Information about a weight that the prior adds to that of the rows: as much as one row in which the weight decides.
 PRIOR_INFORMATION = 1.0
+# Steps in which the strength rises to its full value: at first, hidden units explain nothing, and would be shrunk to
+# nothing before they do. With real columns this gains .5 to 1 nats.
+RISING_STEPS = 500
 
 
 class WeightPrior(NamedTuple):
@@ -40,8 +43,13 @@ class WeightPrior(NamedTuple):
         """The information of all rows, divided by the mean square of gradients."""
         return float(self.n_rows) * self.batch_size
 
+    @staticmethod
+    def share(n_steps: int) -> float:
+        """Return the share of the strength at a step."""
+        return min(1.0, n_steps / RISING_STEPS)
+
     def pull(self, parameters: NDArray, mean_squares: NDArray) -> NDArray:
-        """Return the gradient of the penalty per row, given the mean squares of gradients."""
+        """Return the gradient of the penalty per row, at full strength, given the mean squares of gradients."""
         information = mean_squares * self.rows_per_square + PRIOR_INFORMATION
         with np.errstate(over="ignore", invalid="ignore"):  # of parameters that diverge
             return self.strengths * parameters * information / (1 + information * np.square(parameters))
