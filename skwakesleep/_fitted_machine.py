@@ -2,6 +2,7 @@
 
 import warnings
 from copy import copy
+from functools import partial
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -16,6 +17,7 @@ from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._conditioning import ConditioningMixin
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
+from skwakesleep._engine.machine.features import ActivationScale
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.certification import certify
 from skwakesleep._engine.posterior.conditioning import expected_columns
@@ -87,7 +89,7 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
     # ------------------------------------------------------------------ features, density, samples
 
     def transform(self, X):
-        """Infer the top hidden layer's means with the recognition network.
+        """Infer the top hidden layer with the recognition network.
 
         Parameters
         ----------
@@ -97,8 +99,10 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Returns
         -------
         H : ndarray of shape (n_samples, n_hidden)
-            Mean of each unit of the top hidden layer, in [0, 1], in the float dtype of `X`. Means are passed upwards
-            through the layers, without sampling.
+            A number for each unit of the top hidden layer, in the float dtype of `X`. With ``output="activations"``,
+            it is ``log(1 + exp(z))``, where `z` are the log-odds that the unit is active given the row, standardized by
+            their mean and standard deviation over dreams. With "means" it is the probability that the unit is active.
+            Means are passed upwards through the layers below, without sampling.
 
         Raises
         ------
@@ -122,10 +126,14 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         machine = fitted.machine
         backend = default_backend()
         recognition = machine.bind(fitted.parameters.astype(X.dtype), backend).recognition
+        inferred = recognition.means
+        if self.output == "activations":
+            scale = ActivationScale(*(part.astype(X.dtype) for part in fitted.activation_scale))
+            inferred = partial(scale.activations, recognition)
         H = np.empty((X.shape[0], machine.hidden_sizes[-1]), X.dtype)
         with limited_threads(TRANSFORM_BLOCK * machine.largest_matrix):
             for block, batch in Rows(X, machine.columns, X.dtype, backend).blocks(TRANSFORM_BLOCK):
-                H[block] = recognition.means(batch.root)[: block.stop - block.start, 0]
+                H[block] = inferred(batch.root)[: block.stop - block.start, 0]
         return H
 
     def inverse_transform(self, X):
@@ -134,7 +142,7 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         Parameters
         ----------
         X : array-like of shape (n_samples, n_hidden)
-            Values of the top hidden layer, as `transform` returns them.
+            Numbers for the top hidden layer, as `transform` returns them.
 
         Returns
         -------
@@ -168,6 +176,8 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
             )
         learned = copy(self)  # another thread may fit the machine meanwhile
         fitted = learned._fitted
+        if self.output == "activations":
+            H = ActivationScale(*(part.astype(H.dtype) for part in fitted.activation_scale)).means(H)
         networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
         with limited_threads(len(H) * fitted.machine.largest_matrix):
             expected = expected_columns(fitted.machine, networks.generative, H)

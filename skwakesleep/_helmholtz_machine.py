@@ -128,6 +128,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     validation_fraction : float, default=0.1
         Fraction of the rows held out, in (0, 1). Only used with early stopping.
 
+    output : {"activations", "means"}, default="activations"
+        What `transform` returns for each top hidden unit: its standardized and rectified log-odds, which are better
+        features, or its probability of being active.
+
     n_score_particles : int, default=128
         Importance samples per row in `score_samples`, unless the likelihood is computed exactly by enumeration.
 
@@ -256,6 +260,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "output": [StrOptions({"activations", "means"})],
         "n_score_particles": [Interval(Integral, 1, None, closed="left")],
         "n_score_steps": [Interval(Integral, 0, None, closed="left")],
         "warm_start": ["boolean"],
@@ -282,6 +287,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         n_iter_no_change="auto",
         early_stopping="auto",
         validation_fraction=0.1,
+        output="activations",
         n_score_particles=128,
         n_score_steps=0,
         warm_start=False,
@@ -304,6 +310,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         self.n_iter_no_change = n_iter_no_change
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.output = output
         self.n_score_particles = n_score_particles
         self.n_score_steps = n_score_steps
         self.warm_start = warm_start

@@ -113,6 +113,16 @@ class BeliefNetwork:
             values = layer.mean(values)
         return values
 
+    def natural(self, root: NDArray) -> NDArray:
+        """Pass means from `root` through the network; return the natural parameters of the last layer.
+
+        They are in an array that the next call overwrites.
+        """
+        values = root
+        for layer in self.layers[:-1]:
+            values = layer.mean(values)
+        return self.layers[-1].expected_natural(values)
+
 
 class Networks(NamedTuple):
     """Both networks of a machine with their parameters."""

@@ -27,7 +27,8 @@ class Stopping:
 
     With `n_iter_no_change`, it has if the score has not improved by more than `tol` for this number of epochs in a row.
     Without, it has if the mean score of the last quarter of epochs exceeds that of the quarter before by `tol` at most,
-    after at least `MIN_EPOCHS` epochs and `MIN_STEPS` steps: the window grows with the training, so that noise does not decide.
+    after at least `MIN_EPOCHS` epochs and `MIN_STEPS` steps. The window grows with the training, so that noise does not
+    decide.
     """
 
     tol: float
