@@ -43,7 +43,6 @@ MIN_BATCHES = 10
 TRAINING_DTYPE = np.dtype(np.float32)
 # Largest number of epochs with max_iter="auto": this number, and as many as make this number of steps.
 AUTO_EPOCHS, AUTO_STEPS = 20, 5000
-MIN_ROWS_TO_HOLD_OUT = 100  # fewer are not held out by early_stopping="auto"
 
 
 class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixin, FittedMachineMixin, BaseEstimator):
@@ -77,11 +76,11 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     handle_unknown : {"error", "missing"}, default="error"
         Whether a category that did not occur in the first `X` is an error or taken for a missing value.
 
-    autoregressive : None, {"prior", "visible", "hidden", "recognition"} or a tuple of these, default="prior"
-        Layers whose units also depend on the units before them in the same layer [4]_: the prior over the top layer,
-        the columns, the generative layers in between, the recognition network. Such layers fit better for their size,
-        but drawing from them takes longer, since units are drawn one after the other. With None, the units of each
-        layer are independent given their parents.
+    autoregressive : None, str or tuple of str, default=("prior", "visible")
+        Layers whose units also depend on the units before them in the same layer [4]_: the "prior" over the top layer,
+        the columns ("visible"), the "hidden" generative layers in between, the "recognition" network. With "visible",
+        scores are better and features worse: columns explain each other, and hidden units only the rest. With None, the
+        units of each layer are independent given their parents.
 
     n_particles : int, default=5
         Importance samples per row in training. With one particle, ``recognition_update="sleep"``, ``solver="sgd"``,
@@ -91,13 +90,13 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         What the recognition network is trained on: the weighted particles of the data ("wake"), dreams ("sleep"), or
         both, with the mean of the two gradients ("both"). "wake" and "both" need ``n_particles >= 2``.
 
-    alpha : float, default=3e-5
-        Strength of the penalty on the weights, ``alpha * sum(log(1 + (weights / 0.1) ** 2))`` per row in nats. It
-        shrinks small weights to zero and hardly changes large ones [5]_. With thousands of rows, the likelihood of new
-        rows is best at ``0.1 / n_samples`` to ``1 / n_samples``; the latter is a Cauchy prior of scale 0.1 on each
-        weight. With hundreds of rows, these values may keep all weights at zero. The default suits ten thousand rows.
+    alpha : float, default=1.0
+        Strength of the prior, for any number of rows. In nats for all rows together, the penalty on the weights is
+        ``alpha * sum(log(1 + (weights / errors) ** 2))``, where the standard error of each weight is estimated from its
+        gradients. It shrinks weights that are smaller than their errors and hardly changes large ones [5]_. For the
+        intercepts of binary units, `alpha` rows of the value 0.5 are added.
 
-    learning_rate_init : float, default=0.2
+    learning_rate_init : float, default=0.4
         Step size of the solver. With "adam", it is divided by the square root of the number of active parents of a
         unit, so that the same value suits narrow and wide layers.
 
@@ -105,25 +104,26 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         Optimizer. The fitted parameters are the average of the iterates over about the last tenth of the steps.
 
     batch_size : int or "auto", default="auto"
-        Rows in a mini-batch. "auto" is ``min(100, n_samples)``.
+        Rows in a mini-batch. "auto" is a tenth of the rows, 100 at most. The standard errors of the weights come from
+        differences between mini-batches: with all rows in one, the prior has less effect.
 
-    max_iter : int, default=200
-        Largest number of epochs of a `fit`.
+    max_iter : int or "auto", default="auto"
+        Largest number of epochs of a `fit`. "auto" is 20, or more if it takes more to make 5000 steps.
 
     shuffle : bool, default=True
         Whether to visit the rows in a new order each epoch.
 
-    tol : float or None, default=1e-4
-        Training ends when the lower bound (the validation score, with early stopping) has not risen by more than
-        `tol` nats for `n_iter_no_change` epochs in a row. None trains for exactly `max_iter` epochs.
+    tol : float or None, default=0.01
+        Training ends when the lower bound (the validation score, with early stopping) no longer rises by more than
+        `tol` nats per row. None trains for exactly `max_iter` epochs.
 
     n_iter_no_change : int or "auto", default="auto"
-        Number of epochs without improvement before training ends. "auto" is 10 epochs, and with early stopping at least
-        500 steps, since ten epochs of few rows are too few steps.
+        Number of epochs in a row without a rise by more than `tol` before training ends. With "auto", the mean of the
+        last quarter of all epochs is compared with that of the quarter before, after 10 epochs and 1000 steps.
 
-    early_stopping : bool or "auto", default="auto"
+    early_stopping : bool, default=False
         Whether to hold out `validation_fraction` of the rows in `fit`, and keep the parameters that score best on them.
-        "auto" does so for 100 or more rows with missing values or other kinds than "bernoulli" and "gaussian".
+        With the default `alpha`, the rows are better used for training.
 
     validation_fraction : float, default=0.1
         Fraction of the rows held out, in (0, 1). Only used with early stopping.
@@ -213,9 +213,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     Notes
     -----
-    A machine uses few of its units to explain the data, and fewer the longer it is trained. For features, ten to fifty
-    epochs are often best. A `StandardScaler` after the machine gives rarely active units the same weight in a penalized
-    classifier. As a density, the machine improves for longer.
+    The default is a density. For features, set ``autoregressive="prior"``: hidden units then have to explain all
+    dependence between columns. Features need no scaler: they are standardized by dreams.
 
     References
     ----------
@@ -231,16 +230,28 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     Examples
     --------
-    >>> import numpy as np
+    Features of handwritten digits, for which the visible layer must not be autoregressive:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
     >>> from skwakesleep import HelmholtzMachine
-    >>> bars = np.repeat(np.eye(4), 3, axis=0) @ np.kron(np.eye(4), np.ones(4))
-    >>> machine = HelmholtzMachine(4, max_iter=50, tol=None, random_state=1).fit(bars)
-    >>> machine.transform(bars).shape
-    (12, 4)
+    >>> X, y = load_digits(return_X_y=True)
+    >>> features = HelmholtzMachine(autoregressive="prior", max_iter=5, tol=None, random_state=0)
+    >>> classifier = make_pipeline(features, LogisticRegression(max_iter=1000)).fit(X[:600] / 16, y[:600])
+    >>> classifier.score(X[600:] / 16, y[600:]) > 0.85
+    True
+
+    A density:
+
+    >>> from skwakesleep.datasets import make_bars
+    >>> from skwakesleep.reference import ChowLiuTree
+    >>> train, test = (make_bars(500, random_state=seed)[0] for seed in range(2))
+    >>> machine = HelmholtzMachine(random_state=0).fit(train)
+    >>> machine.score(test) > ChowLiuTree().fit(train).score(test) + 1  # nats per row
+    True
     >>> machine.sample(2, random_state=0).shape
     (2, 16)
-    >>> machine.score(bars) > -3.0  # nats per row; independent columns have -9.0, four equally likely rows -1.4
-    True
     """
 
     _parameter_constraints: dict = {
@@ -258,7 +269,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         "shuffle": ["boolean"],
         "tol": [Interval(Real, 0, None, closed="left"), None],
         "n_iter_no_change": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "output": [StrOptions({"activations", "means"})],
         "n_score_particles": [Interval(Integral, 1, None, closed="left")],
@@ -285,7 +296,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         shuffle=True,
         tol=0.01,
         n_iter_no_change="auto",
-        early_stopping="auto",
+        early_stopping=False,
         validation_fraction=0.1,
         output="activations",
         n_score_particles=128,
@@ -351,7 +362,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         Warns
         -----
         ConvergenceWarning
-            If `max_iter` epochs pass before the improvement falls below `tol`.
+            If `max_iter`, given as a number, epochs pass before training ends by `tol`.
 
         UserWarning
             If "auto" takes whole numbers, columns of two values, or a table with few values outside [0, 1] for real
@@ -443,8 +454,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         """Train the state in place, and return warnings."""
         training = validate = None
         backend, dtype = default_backend(), state.parameters.dtype
-        stops_early = not partial and self._stops_early(machine, X.shape[0])
-        if stops_early:
+        if self.early_stopping and not partial:
             training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
             validate = self._validation_score(machine, Rows(X, machine.columns, dtype, backend, held_out), backend)
         rows = Rows(X, machine.columns, dtype, backend, training)
@@ -476,11 +486,6 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             rows_id=rows_id,
         )
         return [] if partial else self._notices(batch_size, exhausted)
-
-    def _stops_early(self, machine, n_rows):
-        if self.early_stopping != "auto":
-            return self.early_stopping
-        return self.tol is not None and n_rows >= MIN_ROWS_TO_HOLD_OUT and machine.columns.may_overfit
 
     def _stopping(self):
         if self.tol is None:

@@ -179,11 +179,6 @@ class Columns:
         return any(run.codec.follows_rows for run in self.runs)
 
     @property
-    def may_overfit(self) -> bool:
-        """Whether there are cells or missing values: training on a few hundred rows then overfits."""
-        return bool(len(self.with_holes)) or any(run.codec.has_base for run in self.runs)
-
-    @property
     def n_extreme(self) -> NDArray:
         """Number of extreme values in each column so far."""
         return self._by_column("n_extreme")
