@@ -27,7 +27,8 @@ class Stopping:
 
     With `n_iter_no_change`, it has if the score has not improved by more than `tol` for this number of epochs in a row.
     Without, it has if the mean score of the last quarter of epochs exceeds that of the quarter before by `tol` at most,
-    after at least `MIN_EPOCHS` epochs and `MIN_STEPS` steps: the window grows with the training, so that noise does not decide.
+    after at least `MIN_EPOCHS` epochs and `MIN_STEPS` steps. The window grows with the training, so that noise does not
+    decide.
     """
 
     tol: float
@@ -211,9 +212,8 @@ class TrainingState:
         improved = score > self.best_score + tol
         n_stale = 0 if improved else self.n_stale + 1
         scores = self.validation_scores if held_out else self.lower_bounds
-        n_compared = self.n_epochs - self.compared_from
-        compared = [*scores[len(scores) - n_compared :], score]
-        n_steps = self.n_steps - self.steps_before
+        n_compared = self.n_epochs + 1 - self.compared_from
+        compared, n_steps = [*scores, score][-n_compared:], self.n_steps - self.steps_before
         converged = stopping is not None and stopping.is_met(compared, n_stale, n_steps)
         return {**new, "n_stale": n_stale, "converged": converged}
 
