@@ -441,6 +441,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             validate = self._validation_score(machine, Rows(X, machine.columns, dtype, backend, held_out), backend)
         rows = Rows(X, machine.columns, dtype, backend, training)
         batch_size = self._rows_in_a_batch(len(rows))
+        state.n_rows = len(rows) + (state.n_rows if partial else 0)
         objective = WakeSleep(
             machine,
             state.parameters,
@@ -448,7 +449,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             n_particles=int(self.n_particles),  # a NumPy scalar would promote float32 to float64 on its way
             recognition_update=self.recognition_update,
             alpha=float(self.alpha),
-            n_rows=len(rows) + (state.n_steps * batch_size if partial else 0),  # all rows so far
+            n_rows=state.n_rows,
             batch_size=batch_size,
             streams=state.streams,
         )

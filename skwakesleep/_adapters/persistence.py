@@ -245,9 +245,13 @@ def fits(value: Any, annotation: Any) -> bool:
 
 
 def _with_epochs(parts: Parts) -> Parts:
-    """Count the epochs, which were the length of the list of lower bounds, and compare the scores of all of them."""
+    """Count the epochs, which were the length of the list of lower bounds, and compare the scores of all of them.
+
+    The number of rows is not known.
+    """
     kept = {name: part for name, part in parts.items() if name != "improved_at"}
-    return {**kept, "n_epochs": len(parts["lower_bounds"]), "compared_from": 0, "steps_before": 0}
+    counts = {"n_epochs": len(parts["lower_bounds"]), "n_rows": 0, "compared_from": 0, "steps_before": 0}
+    return {**kept, **counts}
 
 
 def _of_columns(parts: Parts) -> Parts:
