@@ -461,6 +461,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         if not state.n_steps:
             regress_columns(machine, state.parameters, rows)
         batch_size = self._rows_in_a_batch(len(rows))
+        state.n_rows = len(rows) + (state.n_rows if partial else 0)
         objective = WakeSleep(
             machine,
             state.parameters,
@@ -468,7 +469,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             n_particles=int(self.n_particles),  # a NumPy scalar would promote float32 to float64 on its way
             recognition_update=self.recognition_update,
             alpha=float(self.alpha),
-            n_rows=len(rows) + (state.n_steps * batch_size if partial else 0),  # all rows so far
+            n_rows=state.n_rows,
             batch_size=batch_size,
             streams=state.streams,
         )

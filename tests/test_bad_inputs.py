@@ -625,9 +625,8 @@ def test_rounding_outside_the_range_of_a_model_is_accepted():
 @pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
 def test_sparse_table_is_never_converted_to_a_dense_one(visible, small):
     X = sparse.random_array((3000, 2000), density=0.001, format="csr", rng=0)
-    machine = small(
-        hidden_layer_sizes=2, visible=visible, learning_rate_init=1e-5, max_iter=1, batch_size=32, early_stopping=True
-    )
+    options = {"hidden_layer_sizes": 2, "autoregressive": "prior", "batch_size": 32, "early_stopping": True}
+    machine = small(visible=visible, learning_rate_init=1e-5, max_iter=1, **options)
     tracemalloc.start()
     machine.fit(X).partial_fit(X)
     machine.transform(X)

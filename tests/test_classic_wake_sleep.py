@@ -101,7 +101,7 @@ def both(hidden, seeds=(2, 2)):
     """Return the engine's step and parameters, and the hand-written machine, with random parameters and biases."""
     machine = Machine(bernoulli_columns(7), hidden)
     flat = np.random.default_rng(3).normal(scale=0.5, size=machine.layout.size)
-    objective = wake_sleep(machine, flat, "sleep", 1, seed=seeds[0], dead_zone=SGD.dead_zone)
+    objective = wake_sleep(machine, flat, "sleep", 1, seed=seeds[0])
     optimizer = SGD(LEARNING_RATE)
 
     def step(x):

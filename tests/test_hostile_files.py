@@ -33,6 +33,7 @@ def load(cls, state):
 
 
 MACHINE = HelmholtzMachine((4, 2), visible="gaussian", early_stopping=True, max_iter=2, tol=None, random_state=0).fit(X)
+SQUARED = HelmholtzMachine((4, 2), solver="sgd", learning_rate_init=0.01, max_iter=2, tol=None, random_state=0).fit(X)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     AMORTISED = AmortisedWakeSleep(LatentFactors(6), reuse_sleep=True, n_sleep=50, max_iter=2, random_state=0).fit(X)
@@ -123,7 +124,7 @@ CLASSES = {
         "class 'layer', which is none of this package",
     ),
     "another class": (MACHINE, put(f"_fitted.machine.{CLASS}", "adam"), "of 'adam' is missing"),
-    "no attributes": (MACHINE, put("_fitted.state", {CLASS: "training-state/2"}), "of 'training-state/2' is missing"),
+    "no attributes": (MACHINE, put("_fitted.state", {CLASS: "training-state/3"}), "of 'training-state/3' is missing"),
     "machine of another class": (MACHINE, put("_fitted.machine", CODEC), "fitted-machine|_fitted"),
     "state of another class": (MACHINE, put("_fitted.state", CODEC), "fitted-machine|_fitted"),
     "optimizer of another class": (MACHINE, put("_fitted.state.optimizer", CODEC), "optimizer of"),
@@ -134,7 +135,7 @@ CLASSES = {
     ),
 }
 ATTRIBUTES = {
-    "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state/2' is missing"),
+    "no average": (MACHINE, drop("_fitted.state.average"), "average of 'training-state/3' is missing"),
     "no moments": (MACHINE, drop("_fitted.state.optimizer._first"), "_first of 'adam' is missing"),
     "no widths": (MACHINE, drop("_fitted.machine.hidden_sizes"), "hidden_sizes of 'machine/2' is missing"),
     "no machine": (MACHINE, drop("_fitted.machine"), "machine of .fitted-machine. is missing"),
@@ -143,8 +144,8 @@ ATTRIBUTES = {
     "no model": (AMORTISED, drop("model_"), "model_ is missing"),
     "no stream": (MACHINE, drop("_fitted.state.streams._generators.dreams"), "no random stream for 'dreams'"),
     "unknown form": (AMORTISED, put("gradient_", "none"), "gradient_"),
-    "unknown attribute": (MACHINE, put("_fitted.state.x", 0), "'training-state/2' has no 'x'"),
-    "attribute hides a method": (MACHINE, put("_fitted.state.copy", 0), "'training-state/2' has no 'copy'"),
+    "unknown attribute": (MACHINE, put("_fitted.state.x", 0), "'training-state/3' has no 'x'"),
+    "attribute hides a method": (MACHINE, put("_fitted.state.copy", 0), "'training-state/3' has no 'copy'"),
     "unknown argument": (MACHINE, put("_fitted.machine.x", 0), "'machine/2' has no 'x'"),
     "attribute hides transform": (MACHINE, put("transform", 0), f"'transform' {NOT_AN_ATTRIBUTE}"),
     "attribute hides a property": (MACHINE, put("components_", 0), f"'components_' {NOT_AN_ATTRIBUTE}"),
@@ -178,7 +179,7 @@ TYPES = {
         put("_fitted.state.optimizer", None),
         "optimizer of .* type 'NoneType'",
     ),
-    "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state/2' .* type 'dict'"),
+    "no streams": (MACHINE, put("_fitted.state.streams", {}), "streams of 'training-state/3' .* type 'dict'"),
     "bounds as a string": (MACHINE, put("_fitted.state.lower_bounds", ["low"]), "lower_bounds of .* type 'list'"),
     "a number as a string": (MACHINE, put("_fitted.state.n_steps", "3"), "n_steps of .* type 'str'"),
     "widths as a string": (
@@ -222,6 +223,7 @@ ARRAYS = {
         r"best_parameters has shape \(5,\)",
     ),
     "short moments": (MACHINE, put("_fitted.state.optimizer._first", short), r"_first has shape \(5,\)"),
+    "short squares": (SQUARED, put("_fitted.state.optimizer._squares", short), r"_squares has shape \(5,\)"),
     "short step sizes": (MACHINE, put("_fitted.state.optimizer._scales", short), r"_scales has shape \(5,\)"),
     "short locations": (
         MACHINE,
@@ -317,7 +319,7 @@ def test_state_must_be_a_dictionary():
         load(HelmholtzMachine, [1, 2])
 
 
-@pytest.mark.parametrize("estimator", [MACHINE, AMORTISED, BLOWFLY, DISCARDED])
+@pytest.mark.parametrize("estimator", [MACHINE, SQUARED, AMORTISED, BLOWFLY, DISCARDED])
 def test_undamaged_file_is_loaded(estimator):
     """Negative control."""
     load(type(estimator), saved(estimator))

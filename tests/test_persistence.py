@@ -75,7 +75,7 @@ def test_saved_amortised_fit_imports_only_its_class(model, binary):
 
 def test_file_contains_registered_names_and_no_module_names(binary):
     saved = pickle.dumps(amortised(LatentFactors(6)).fit(binary))
-    assert b"amortised-state/2" in saved
+    assert b"amortised-state/3" in saved
     assert b"latent-factors" in saved
     assert b"_engine" not in saved
     assert b"skwakesleep.models" not in saved

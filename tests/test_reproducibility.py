@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from skwakesleep import HelmholtzMachine
+from skwakesleep._engine.machine.wake_sleep import WakeSleep
 from skwakesleep.datasets import make_bars
 
 SOLVERS = ["adam", "sgd"]
@@ -121,7 +122,14 @@ def test_epochs_without_improvement_are_counted_across_warm_starts(n_epochs, tab
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_partial_fit_by_epochs_equals_one_fit(solver, table, small):
+def test_partial_fit_by_epochs_equals_one_fit(solver, table, small, monkeypatch):
+    """If the rows of all calls count once; see below."""
+    prepare = WakeSleep.__init__
+
+    def prepare_for_the_table(*given, **options):
+        prepare(*given, **{**options, "n_rows": len(table)})
+
+    monkeypatch.setattr(WakeSleep, "__init__", prepare_for_the_table)
     whole = small(solver=solver, max_iter=3).fit(table)
     machine = small(solver=solver)
     for n_epochs in 1, 2, 3:
@@ -129,6 +137,33 @@ def test_partial_fit_by_epochs_equals_one_fit(solver, table, small):
         assert machine.n_iter_ == n_epochs
     assert_same(machine, whole)
     assert_same(small(solver=solver, max_iter=2).fit(table).partial_fit(table), whole)
+
+
+def test_one_call_of_partial_fit_equals_a_fit_of_one_epoch(table, small):
+    assert_same(small().partial_fit(table), small(max_iter=1).fit(table))
+
+
+def test_the_rows_of_all_calls_of_partial_fit_count(table, small, monkeypatch):
+    """They have the information about the weights. A fit starts the count again."""
+    seen, prepare = [], WakeSleep.__init__
+
+    def prepare_and_record(*given, **options):
+        seen.append(options["n_rows"])
+        prepare(*given, **options)
+
+    monkeypatch.setattr(WakeSleep, "__init__", prepare_and_record)
+    machine = small(max_iter=3, warm_start=True).partial_fit(table[:20]).partial_fit(table[20:23])
+    machine = pickle.loads(pickle.dumps(machine)).partial_fit(table)
+    assert seen == [20, 23, 23 + len(table)]
+    machine.fit(table).partial_fit(table[:7])
+    assert seen[3:] == [len(table), len(table) + 7]
+
+
+def test_held_out_rows_do_not_count(table, small, monkeypatch):
+    seen, prepare = [], WakeSleep.__init__
+    monkeypatch.setattr(WakeSleep, "__init__", lambda *given, **options: (seen.append(options), prepare(*given, **options))[1])
+    small(early_stopping=True, validation_fraction=0.2).fit(table)
+    assert seen[0]["n_rows"] == len(table) - round(0.2 * len(table))
 
 
 def test_partial_fit_continues_an_early_stopped_fit(table, small):

@@ -17,11 +17,12 @@ from skwakesleep.models import LatentFactors
 
 FOLDER = Path(__file__).parent / "saved"
 X = np.outer(np.arange(24) % 3 - 1.0, [1.0, -2.0, 0.5]) + np.sin(np.arange(72.0)).reshape(24, 3)
+OPTIONS = {"early_stopping": False, "max_iter": 3, "tol": None, "random_state": 0}
+# Defaults of version 0.2 that have changed.
+EARLIER = {"alpha": 3e-5, "autoregressive": "prior", "learning_rate_init": 0.2}
 ESTIMATORS = {
-    "bernoulli": HelmholtzMachine(3, visible="bernoulli", early_stopping=False, max_iter=3, tol=None, random_state=0),
-    "gaussian": HelmholtzMachine(
-        (3, 2), visible="gaussian", early_stopping=False, max_iter=3, tol=None, random_state=0
-    ),
+    "bernoulli": HelmholtzMachine(3, visible="bernoulli", **OPTIONS, **EARLIER),
+    "gaussian": HelmholtzMachine((3, 2), visible="gaussian", **OPTIONS, **EARLIER),
     "factors": AmortisedWakeSleep(LatentFactors(3, 1), n_sleep=20, max_iter=2, feature_map=None, random_state=0),
 }
 # Mean scores at the time of writing, in nats per row.

@@ -21,7 +21,8 @@ def lost():
     """Return a machine whose recognition network was damaged, and rows for it."""
     rng = np.random.default_rng(3)
     X = (rng.random((60, 40)) < rng.random((60, 1))).astype(float)
-    machine = HelmholtzMachine(20, max_iter=30, tol=None, random_state=0).fit(X)
+    options = {"autoregressive": "prior", "alpha": 0, "learning_rate_init": 0.2, "batch_size": 60}
+    machine = HelmholtzMachine(20, max_iter=30, tol=None, random_state=0, **options).fit(X)
     for coefs, intercepts in zip(machine.recognition_coefs_, machine.recognition_intercepts_, strict=True):
         coefs *= -5
         intercepts += 5 * rng.normal(size=intercepts.shape)

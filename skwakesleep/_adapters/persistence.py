@@ -47,7 +47,6 @@ CONSTRUCTED = {
     "moments": "skwakesleep._engine.machine.moments.Moments",
     "neural-decoder": "skwakesleep.models._binary_networks.NeuralDecoder",
     "pinwheel": "skwakesleep.simulators._pinwheel.Pinwheel",
-    "sgd": "skwakesleep._engine.training.optimizers.SGD",
     "table-format": "skwakesleep._adapters.table_format.TableFormat",
     "standardization": "skwakesleep._engine.machine.codecs.Standardization",
     "unit-interval": "skwakesleep._engine.machine.codecs.UnitInterval",
@@ -56,10 +55,11 @@ CONSTRUCTED = {
 # Classes whose objects get back the attributes that the class annotates.
 RESTORED = {
     "adam": "skwakesleep._engine.training.optimizers.Adam",
-    "amortised-state/2": "skwakesleep._engine.amortised.state.AmortisedState",
+    "amortised-state/3": "skwakesleep._engine.amortised.state.AmortisedState",
     "regression-state": "skwakesleep._engine.amortised.state.RegressionState",
+    "sgd/2": "skwakesleep._engine.training.optimizers.SGD",
     "streams": "skwakesleep._engine.arrays.random.Streams",
-    "training-state/2": "skwakesleep._engine.training.state.TrainingState",
+    "training-state/3": "skwakesleep._engine.training.state.TrainingState",
 }
 PATHS = {**CONSTRUCTED, **RESTORED}
 NAMES = {path: name for name, path in PATHS.items()}
@@ -245,8 +245,13 @@ def fits(value: Any, annotation: Any) -> bool:
 
 
 def _with_epochs(parts: Parts) -> Parts:
-    """Count the epochs, which were the length of the list of lower bounds."""
-    return {**parts, "n_epochs": len(parts["lower_bounds"])}
+    """Count the epochs, which were the length of the list of lower bounds, and compare the scores of all of them.
+
+    The number of rows is not known.
+    """
+    kept = {name: part for name, part in parts.items() if name != "improved_at"}
+    counts = {"n_epochs": len(parts["lower_bounds"]), "n_rows": 0, "compared_from": 0, "steps_before": 0}
+    return {**kept, **counts}
 
 
 def _of_columns(parts: Parts) -> Parts:
@@ -263,9 +268,10 @@ def _of_columns(parts: Parts) -> Parts:
 
 
 UPGRADES: dict[str, Callable[[Parts], tuple[str, Parts]]] = {
-    "amortised-state": lambda parts: ("amortised-state/2", {**_with_epochs(parts), "lower_bounds": []}),  # were zeros
+    "amortised-state": lambda parts: ("amortised-state/3", {**_with_epochs(parts), "lower_bounds": []}),  # were zeros
     "bernoulli": lambda parts: ("unit-interval", {"column_means": np.zeros(0), "n_rows": 1}),
     "gaussian": lambda parts: ("standardization", parts),
     "machine": lambda parts: ("machine/2", _of_columns(parts)),
-    "training-state": lambda parts: ("training-state/2", _with_epochs(parts)),
+    "sgd": lambda parts: ("sgd/2", {**parts, "_squares": None, "_n_steps": 0}),
+    "training-state": lambda parts: ("training-state/3", _with_epochs(parts)),
 }

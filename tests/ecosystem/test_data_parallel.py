@@ -14,9 +14,10 @@ N_EPOCHS, N_WORKERS = 20, 2
 
 @pytest.mark.statistical
 def test_two_replicas_score_within_a_tenth_of_a_nat_of_one_machine():
-    single = HelmholtzMachine(100, batch_size=100, random_state=0)
-    step = 0.2 * N_WORKERS**0.5
-    averaged = HelmholtzMachine(100, batch_size=100 // N_WORKERS, learning_rate_init=step, random_state=0)
+    single = HelmholtzMachine(100, batch_size=100, learning_rate_init=0.4, random_state=0)
+    step = 0.4 * N_WORKERS**0.5
+    options = {"batch_size": 100 // N_WORKERS, "learning_rate_init": step, "alpha": 1 / N_WORKERS}
+    averaged = HelmholtzMachine(100, random_state=0, **options)
     averaged.partial_fit(TRAINING[:100])
     parts = np.array_split(TRAINING, N_WORKERS)
     for _ in range(N_EPOCHS):

@@ -20,7 +20,7 @@ from skwakesleep.reference import BernoulliMixture
 rng = np.random.default_rng(0)
 CAUSES = rng.integers(2, size=(240, 3))
 X = (rng.random((240, 9)) < np.where(np.repeat(CAUSES, 3, axis=1), 0.95, 0.05)).astype(float)
-MACHINE = HelmholtzMachine(3, max_iter=15, tol=None, batch_size=20, random_state=0)
+MACHINE = HelmholtzMachine(3, autoregressive="prior", max_iter=15, tol=None, batch_size=20, random_state=0)
 GRID = {"learning_rate_init": [1e-7, 0.3], "hidden_layer_sizes": [1, 3]}
 BEST = {"learning_rate_init": 0.3, "hidden_layer_sizes": 3}
 

@@ -156,7 +156,8 @@ def wake_sleep(
     *,
     seed: int = 0,
     alpha: float = 0.0,
-    dead_zone: float = 0.0,
+    n_rows: int = 100,
+    batch_size: int = 10,
     backend: NumpyBackend | None = None,
 ) -> WakeSleep:
     """Return the objective of a learning rule with streams of its own."""
@@ -167,7 +168,8 @@ def wake_sleep(
         n_particles=n_particles,
         recognition_update=rule,
         alpha=alpha,
-        dead_zone=dead_zone,
+        n_rows=n_rows,
+        batch_size=batch_size,
         streams=Streams(seed),
     )
 

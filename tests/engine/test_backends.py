@@ -259,24 +259,29 @@ def test_blend(backend, dtype, keep, rng):
     np.testing.assert_allclose(array, expected, rtol=0, atol=5 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("with_strengths", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_adam_is_the_same(compiled, dtype, rng):
+def test_adam_is_the_same(compiled, dtype, with_strengths, rng):
     start = [rng.normal(size=1001).astype(dtype) for _ in range(5)]
     start[3] **= 2
+    strengths = rng.random(1001).astype(dtype) if with_strengths else None
     gradients = rng.normal(size=(20, 1001)).astype(dtype)
 
-    def moved(backend, step=1e-2):
+    def moved(backend, step=1e-2, mean=0.1, square=0.1, least=1e-3, information=100.0):
         parameters, _, first, second, scales = (array.copy() for array in start)
-        numbers = [dtype(number) for number in (0.9, 0.999, step, 1e-8)]
+        numbers = 0.9, 0.999, step, mean, square, least, information
         for gradient in gradients:
-            backend.adam(parameters, gradient.copy(), first, second, scales, *numbers)
+            backend.adam(parameters, gradient.copy(), first, second, scales, strengths, *numbers)
         assert parameters.dtype == dtype
         return parameters
 
     expected = moved(NumpyBackend())
-    rtol = 100 * np.finfo(dtype).eps
+    rtol = 200 * np.finfo(dtype).eps
     np.testing.assert_allclose(moved(compiled), expected, rtol=rtol, atol=rtol)
-    assert not np.allclose(moved(compiled, step=1.001e-2), expected, rtol=rtol, atol=rtol)
+    # Negative controls: the same step with another of the numbers.
+    for other in ({"step": 1.001e-2}, {"mean": 0.1001}, {"square": 0.1001}, {"least": 1.1e-3}, {"information": 101.0}):
+        same = np.allclose(moved(compiled, **other), expected, rtol=rtol, atol=rtol)
+        assert same == (other == {"information": 101.0} and not with_strengths)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -102,7 +102,7 @@ def test_properties_by_column(columns):
 def test_properties_by_unit(columns):
     real, binary = units_of(columns, "gaussian"), units_of(columns, "bernoulli")
     np.testing.assert_array_equal(columns.means[real], 0)
-    np.testing.assert_array_equal(columns.means[binary], [0.2, 0.6])
+    np.testing.assert_allclose(columns.means[binary], [20.5 / 101, 60.5 / 101])  # with a row of 0.5
     assert columns.n_active == pytest.approx(3 + 0.2 + 0.6)
     np.testing.assert_array_equal(columns.largest_input[real], 30)
     np.testing.assert_array_equal(columns.largest_input[binary], np.inf)
@@ -125,7 +125,7 @@ def test_columns_of_one_kind_are_measured(rng):
     columns = Columns.of_table(["gaussian"] * 3, rows)
     np.testing.assert_allclose(columns.location, rows.mean(axis=0))
     np.testing.assert_allclose(columns.scale, rows.std(axis=0))
-    np.testing.assert_allclose(Columns.of_table(["bernoulli"] * 3, rows > 5).means, (rows > 5).mean(axis=0))
+    np.testing.assert_allclose(Columns.of_table(["bernoulli"] * 3, rows > 5).means, ((rows > 5).sum(axis=0) + 0.5) / 501)
 
 
 def test_only_large_real_units_are_bounded(columns, rng):

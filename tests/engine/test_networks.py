@@ -198,15 +198,16 @@ def test_initial_parameters(dtype):
 
 
 def test_few_rows_make_no_value_impossible():
-    """The mean of a constant column is taken to be further from 0 and 1 if there were few rows."""
+    """The mean of a constant column is that with one more row, of the value 0.5."""
 
     def initial(n_rows):
         columns = Columns({"bernoulli": Block(UnitInterval(np.array([0.0, 0.5]), n_rows), np.arange(2))})
         flat = Machine(columns, [2]).initial_parameters(np.random.default_rng(0), np.float64)
         return expit(Machine(columns, [2]).views(flat).generative[-1]["intercept"])
 
-    np.testing.assert_allclose(initial(1), [1 / 8, 0.5])
-    np.testing.assert_allclose(initial(9), [1 / 200, 0.5])
+    np.testing.assert_allclose(initial(1), [1 / 4, 0.5])
+    np.testing.assert_allclose(initial(9), [1 / 20, 0.5])
+    np.testing.assert_allclose(initial(np.array([9, 1])), [1 / 20, 0.5])
     np.testing.assert_allclose(initial(10**6), [np.exp(-12), 0.5], rtol=1e-4)
 
 
@@ -250,10 +251,10 @@ def test_autoregressive_weights_of_layers_with_parents_take_smaller_steps():
     assert triangles == pytest.approx(
         {
             "prior": 1 / 2,
-            "generative.1": 0.03 / 4,
-            "generative.0": 0.03 / 8,
-            "recognition.0": 0.03 / 4,
-            "recognition.1": 0.03 / 2,
+            "generative.1": 0.3 / 4,
+            "generative.0": 0.3 / 8,
+            "recognition.0": 0.3 / 4,
+            "recognition.1": 0.3 / 2,
         }
     )
 

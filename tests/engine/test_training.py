@@ -9,6 +9,7 @@ from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.loop import TrainingDivergedError, train
 from skwakesleep._engine.training.optimizers import SGD, Adam
+from skwakesleep._engine.training.prior import WeightPrior
 from skwakesleep._engine.training.state import AVERAGING_DECAY, AVERAGING_STRIDE, Stopping, TrainingState
 
 TABLE = np.random.default_rng(0).normal(size=(10, 2))
@@ -35,7 +36,7 @@ class Quadratic:
     def __init__(self, parameters):
         self.parameters = parameters
         self.gradient = np.zeros_like(parameters)
-        self.damping = None
+        self.damping = self.prior = None
 
     def floor(self, nats):
         return -1e5 * nats
@@ -48,11 +49,12 @@ class Quadratic:
 class Script:
     """Values read from a list, one for each batch; each moves the parameters by one."""
 
-    def __init__(self, values, moves=None, offset=0.0, damping=None):
+    def __init__(self, values, moves=None, offset=0.0, damping=None, prior=None):
         self.values = iter(values)
         self.moves = iter(moves if moves is not None else [1.0] * 1000)
         self.gradient = np.zeros(1)
         self.damping = damping
+        self.prior = prior
         self.n_calls = 0
         self.offset = offset
 
@@ -142,6 +144,15 @@ def test_the_damping_of_the_objective_is_passed_to_the_optimizer(optimizer, expe
     assert run(fresh(optimizer), objective, n_epochs=1).parameters == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("optimizer", [sgd, adam])
+def test_the_prior_of_the_objective_is_passed_to_the_optimizer(optimizer):
+    prior = WeightPrior(np.array([0.5]), n_rows=10, batch_size=10)
+    plain, pulled = (
+        run(fresh(optimizer, 0.1), Script([1.0] * 5, prior=given), n_epochs=5).parameters for given in (None, prior)
+    )
+    assert 0 < pulled < 0.99 * plain
+
+
 def test_the_optimizer_uses_the_backend_that_is_handed_in():
     class Doubling(NumpyBackend):
         def adam(self, parameters, *arguments):
@@ -182,6 +193,118 @@ def test_stopping_rule(values, tol, patience, expected, validated):
     state = run(fresh(), objective, n_epochs=7, stopping=stopping, validate=validate)
     assert state.n_epochs == (expected or 7)
     assert state.converged == (expected is not None)
+
+
+# ---------------------------------------------------------------------- stopping by quarters
+
+
+def is_met(scores, *, tol=0.01, n_steps=10**6):
+    return Stopping(tol).is_met(scores, n_stale=99, n_steps=n_steps)
+
+
+def test_the_last_quarter_is_compared_with_the_one_before():
+    """By their means; other epochs do not count, nor does the number of stale epochs."""
+    scores = [-99.0, 77.0, *6 * [0.0], 1.0, 3.0, 2.0, 2.0, 2.01, 1.01, 3.01, 2.01]  # means of 2 and 2.01
+    assert is_met(scores, tol=0.0101)
+    assert not is_met(scores, tol=0.0099)
+    assert is_met(scores[:12] + [0.0] * 4)  # scores may fall
+    # A remainder is left to the epochs before both quarters.
+    assert is_met([5.0, 6.0, 7.0, *scores], tol=0.0101)
+    assert not is_met([5.0, 6.0, 7.0, *scores], tol=0.0099)
+
+
+def test_noise_of_single_epochs_does_not_decide():
+    noise = np.random.default_rng(3).normal(size=400)
+    rising, still = np.linspace(0, 5, 400) + noise, noise
+    assert not is_met(rising.tolist(), tol=0.3)
+    assert is_met(still.tolist(), tol=0.3)
+
+
+@pytest.mark.parametrize(("n_epochs", "n_steps", "expected"), [(9, 1000, False), (10, 999, False), (10, 1000, True)])
+def test_quarters_are_compared_after_ten_epochs_and_a_thousand_steps(n_epochs, n_steps, expected):
+    assert is_met([0.0] * n_epochs, n_steps=n_steps) == expected
+    assert type(is_met([0.0] * n_epochs, n_steps=n_steps)) is bool
+
+
+def test_a_number_of_epochs_is_used_as_it_is():
+    """The user's number, from the first epoch on, whatever the number of steps."""
+    for n_stale, expected in ((2, False), (3, True), (4, True)):
+        assert Stopping(0.01, 3).is_met([0.0, 1.0], n_stale=n_stale, n_steps=1) == expected
+
+
+STEPS = 1000  # in an epoch, so that the number of epochs decides
+
+
+class Rows(Table):
+    """As many rows as steps, in batches of one."""
+
+    def __init__(self):
+        super().__init__(np.zeros((STEPS, 1)))
+
+
+def epochs_of(scores):
+    return Script(np.repeat(np.asarray(scores, float), STEPS), moves=[0.0] * (STEPS * len(scores)))
+
+
+def run_long(state, scores, **options):
+    """Train with given scores, of held-out rows if `validated`, for as many epochs as there are."""
+    if options.pop("validated", False):
+        values = iter(map(float, scores))
+        options["validate"] = lambda parameters: next(values)
+        scores = [0.0] * len(scores)
+    options = {"n_epochs": len(scores), "stopping": Stopping(0.1), "batch_size": 1, **options}
+    return run(state, epochs_of(scores), Rows(), **options)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_training_ends_when_quarters_are_alike(validated):
+    rising_then_still = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8, 8, 8, 8, 8]
+    state = run_long(fresh(), rising_then_still, validated=validated)
+    assert (state.n_epochs, state.converged) == (14, True)  # the last six epochs are two quarters of 14
+    rising = run_long(fresh(), range(17), validated=validated)
+    assert (rising.n_epochs, rising.converged) == (17, False)
+
+
+def test_quarters_of_a_resumed_training_are_those_of_an_uninterrupted_one():
+    scores = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8, 8, 8, 8, 8]
+    whole = run_long(fresh(), scores)
+    state = run_long(fresh(), scores[:7])
+    state = pickle.loads(pickle.dumps(state))
+    run_long(state, scores[7:])
+    assert (state.n_epochs, state.converged) == (whole.n_epochs, whole.converged) == (14, True)
+
+
+@pytest.mark.parametrize(("rows_id", "expected"), [("same", 10), ("other", 17)])
+def test_scores_of_other_rows_are_not_compared(rows_id, expected):
+    """They get ten epochs and a thousand steps of their own."""
+    state = run_long(fresh(), [0.0] * 7, rows_id="same")
+    run_long(state, [0.0] * 20, rows_id=rows_id)
+    assert (state.n_epochs, state.converged) == (expected, True)
+
+
+def test_after_convergence_training_gets_ten_more_epochs():
+    state = run_long(fresh(), [0.0] * 20)
+    assert state.n_epochs == 10
+    run_long(state, [0.0] * 20)
+    assert (state.n_epochs, state.converged) == (20, True)
+
+
+def test_steps_of_earlier_rows_do_not_count():
+    state = run_long(fresh(), [0.0] * 20, rows_id="same")
+    options = {"stopping": Stopping(0.1), "batch_size": 10, "n_epochs": 200}  # a step an epoch
+    run(state, Script([0.0] * 200, moves=[0.0] * 200), rows_id="other", **options)
+    assert not state.converged
+
+
+def test_added_validation_starts_the_comparison_again():
+    state = run_long(fresh(), [0.0] * 9)
+    run_long(state, [0.0] * 9, validated=True)
+    assert not state.converged
+    run_long(state, [0.0] * 9, validated=True)
+    assert (state.n_epochs, state.converged) == (19, True)
+
+
+# ---------------------------------------------------------------------- after convergence
 
 
 def test_more_epochs_after_convergence_are_all_trained():

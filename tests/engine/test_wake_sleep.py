@@ -11,14 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from scipy import sparse
-from scipy.stats import cauchy
+from scipy.special import expit
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise
 from skwakesleep._engine.machine.rows import Visible
-from skwakesleep._engine.machine.wake_sleep import THINNED_SHARE, skip_small_residuals, thin
+from skwakesleep._engine.machine.wake_sleep import THINNED_SHARE, thin
 from skwakesleep._engine.training.loop import LOST_EPOCH
-from skwakesleep._engine.training.optimizers import SGD, Adam
 from tests import oracle
 from tests.engine.machines import (
     EVERYWHERE,
@@ -193,18 +192,38 @@ def test_with_the_posterior_the_baseline_makes_the_wake_update_zero():
     assert np.abs(flat(gradient.generative)).min() > 1e-3
 
 
-def test_penalty_is_a_cauchy_prior_on_the_weights_alone():
-    """Its gradient is compared with finite differences of the log-density of SciPy, for one quarter of a row."""
-    _, machine, parameters = oracle_machine((3, 2, 2), seed=8)
-    plain, penalized = (wake_sleep(machine, parameters, "wake", 3, alpha=alpha) for alpha in (0.0, 0.25))
-    plain(Visible.dense(np.eye(3)))
-    penalized(Visible.dense(np.eye(3)))
-    step, prior = 1e-6, cauchy(scale=0.1)
-    for name, views in machine.layout.views(plain.gradient - penalized.gradient).items():
-        for kind, pull in views.items():
-            w = machine.layout.views(parameters)[name][kind]
-            slope = (prior.logpdf(w + step) - prior.logpdf(w - step)) / (2 * step)
-            np.testing.assert_allclose(pull, -0.25 * slope if kind == "weights" else np.zeros_like(w), atol=1e-8)
+def test_the_prior_is_on_weights_alone():
+    """Of both networks, with autoregressive weights. Its gradient is not part of that of the objective."""
+    machine, parameters = random_machine((3, 2, 2), 8, autoregressive=EVERYWHERE)
+    objective = wake_sleep(machine, parameters, "wake", 3, alpha=0.5, n_rows=20, batch_size=7)
+    assert (objective.prior.n_rows, objective.prior.batch_size) == (20, 7)
+    for views in machine.layout.views(objective.prior.strengths).values():
+        for kind, strengths in views.items():
+            np.testing.assert_array_equal(strengths, 2 * 0.5 / 20 if kind in ("weights", "triangle") else 0)
+
+
+@pytest.mark.parametrize("rule", ["wake", "sleep", "both"])
+@pytest.mark.parametrize("kind", ["bernoulli", "mixed"])
+def test_the_prior_of_binary_intercepts_is_part_of_the_gradient(kind, rule):
+    """Of every binary layer of both networks, and of nothing else: `alpha` rows of the value 0.5, a share of each row."""
+    machine, parameters = random_machine((4, 3, 2), 9, kind=kind, autoregressive=EVERYWHERE)
+    x = Visible.dense(dreams(machine, parameters, 5)[1][:, 0])
+    gradients = []
+    for alpha in (0.0, 0.5):
+        objective = wake_sleep(machine, parameters, rule, 3, alpha=alpha, n_rows=20)
+        objective(x)
+        gradients.append(objective.gradient)
+    names = dict(machine.layout.views(gradients[1] - gradients[0]))
+    for name, views in names.items():
+        binary = np.ones(machine.columns.n_units if name == "generative.0" else views["intercept"].size, bool)
+        if name == "generative.0" and kind == "mixed":
+            binary[machine.columns.runs[list(machine.columns.blocks).index("gaussian")].units] = False
+        for part, difference in views.items():
+            expected = np.zeros_like(difference)
+            if part == "intercept":
+                intercept = machine.layout.views(parameters)[name]["intercept"]
+                expected[binary] = 0.5 / 20 * (0.5 - expit(intercept[binary]))
+            np.testing.assert_allclose(difference, expected, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("gaussian", [False, True])
@@ -294,48 +313,3 @@ def test_large_weights_are_not_changed():
     equal = np.full((7, 4), 0.25)
     np.testing.assert_array_equal(thin(equal, noise), equal)
     assert thin(alone, noise).dtype == np.float32
-
-
-# ---------------------------------------------------------------------- small residuals
-
-
-@pytest.mark.parametrize("sign", [-1, 1])
-def test_units_whose_mean_residual_is_small_get_no_gradient(sign):
-    gradients = sign * np.array([0.0, 0.9e-5, 1.1e-5, 1.0])
-    grad = {"weights": np.ones((2, 4)), "triangle": np.ones((4, 4)), "intercept": gradients.copy()}
-    skip_small_residuals(grad, 1e-5)
-    np.testing.assert_array_equal(grad["intercept"], np.where(np.abs(gradients) < 1e-5, 0, gradients))
-    for name in "weights", "triangle":
-        np.testing.assert_array_equal(grad[name], np.broadcast_to([0, 0, 1, 1], grad[name].shape))
-
-
-def test_adam_has_a_dead_zone_of_1e_5_and_sgd_has_none():
-    """The numbers are part of the learning rule."""
-    assert (Adam.dead_zone, SGD.dead_zone) == (1e-5, 0)
-
-
-def nearly_right_machine(autoregressive=()):
-    """Return a machine whose first column is 0 in all rows and has a probability of about 1e-6 of being 1."""
-    machine, flat = random_machine((4, 3), 12, autoregressive=autoregressive)
-    visible = machine.views(flat).generative[-1]
-    for name in visible.keys() & {"weights", "triangle"}:
-        visible[name][:, 0] = 0
-    visible["intercept"][0] = np.log(1e-6)
-    return machine, flat, np.array([[0.0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0]])
-
-
-def visible_gradient(machine, flat, x, dead_zone):
-    objective = wake_sleep(machine, flat, "wake", 5, dead_zone=dead_zone)
-    objective(Visible.dense(x))
-    return machine.views(objective.gradient).generative[-1]
-
-
-@pytest.mark.parametrize("autoregressive", [(), EVERYWHERE], ids=["plain", "autoregressive"])
-def test_small_gradients_are_exact_for_sgd_and_zero_for_adam(autoregressive):
-    machine, flat, x = nearly_right_machine(autoregressive)
-    exact, skipped = (visible_gradient(machine, flat, x, optimizer.dead_zone) for optimizer in (SGD, Adam))
-    assert exact["intercept"][0] == pytest.approx(-1e-6, rel=1e-5)  # sigmoid(log 1e-6), as all rows are 0
-    assert (exact["weights"][:, 0] != 0).any()
-    for name in exact:
-        assert (skipped[name][..., 0] == 0).all()
-        np.testing.assert_array_equal(skipped[name][..., 1:], exact[name][..., 1:])

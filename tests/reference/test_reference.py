@@ -202,7 +202,7 @@ def test_objective_of_the_mixture_never_decreases_on_fractions():
 
 def test_mixture_and_machine_score_fractions_equally():
     """A machine with one hidden unit is a mixture of two components."""
-    machine = HelmholtzMachine(1, max_iter=5, tol=None, random_state=0).fit(FRACTIONS)
+    machine = HelmholtzMachine(1, autoregressive="prior", max_iter=5, tol=None, random_state=0).fit(FRACTIONS)
     weights, intercepts = machine.components_[0].astype(float), machine.generative_intercepts_[0].astype(float)
     means = expit(np.outer([0, 1], weights) + intercepts)
     on = expit(float(machine.prior_intercept_[0]))
@@ -397,7 +397,8 @@ def test_mixture_scores_below_the_machine_on_the_same_gray_digits():
     """On binarized pixels, the score of the mixture is higher, but of other rows."""
     X = load_digits().data / 16
     train, test = X[:1200], X[1200:]
-    machine = HelmholtzMachine(40, max_iter=10, tol=None, n_score_particles=30, random_state=0).fit(train)
+    options = {"autoregressive": "prior", "max_iter": 10, "tol": None, "n_score_particles": 30, "random_state": 0}
+    machine = HelmholtzMachine(40, **options).fit(train)
     binarized = BernoulliMixture(10, binarize=0.5, random_state=0).fit(train)
     assert binarized.score(test) > machine.score(test) + 3
     table = compare_densities({"machine": machine, "mixture": binarized.set_params(binarize=None)}, test)

@@ -236,7 +236,7 @@ def _weighted_sums(rows: NDArray, weights: NDArray, out: NDArray) -> None:
 # One argument for each array: Numba cannot rule out that arrays in a tuple overlap, and is three times slower.
 @compiled(
     "void(float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], float32[::1], "
-    "float32, float32, float32, float32, float32, float32, float32)"
+    "float32, float32, float32, float32, float32, float32, float32, float32)"
 )
 def _adam(
     parameters: NDArray,
@@ -248,17 +248,19 @@ def _adam(
     decay_1: float,
     decay_2: float,
     step: float,
+    mean: float,
     square: float,
     least: float,
     share: float,
     information: float,
 ) -> None:
     for i in range(parameters.size):
+        first[i] = decay_1 * first[i] + gradient[i]
         second[i] = decay_2 * second[i] + gradient[i] * gradient[i]
         weighted = parameters[i] * (information * second[i] + ONE)
         pull = share * strengths[i] * weighted / (weighted * parameters[i] + ONE)
-        first[i] = decay_1 * first[i] + (gradient[i] - pull)
-        parameters[i] += step * scales[i] * first[i] / np.sqrt(square * second[i] + pull * pull + least)
+        change = (mean * first[i] - pull) / np.sqrt(square * second[i] + pull * pull + least)
+        parameters[i] += step * scales[i] * change
 
 
 @compiled("void(uint16[::1], float32[::1])")

@@ -124,6 +124,7 @@ class NumpyBackend(Workspace):
         decay_1: float,
         decay_2: float,
         step: float,
+        mean: float,
         square: float,
         least: float,
         share: float,
@@ -131,36 +132,40 @@ class NumpyBackend(Workspace):
     ) -> None:
         """Update the moments, decaying sums of gradients and of their squares, and make a step.
 
-        The step is ``step * scales * first / sqrt(square * second + pull ** 2 + least)``. The pull of the prior,
-        ``share * strengths * w * i / (1 + i * w ** 2)`` with ``i = 1 + information * second``, is subtracted from the
-        gradient in `first`. The gradient may be overwritten.
+        The step is ``step * scales * (mean * first - pull) / sqrt(square * second + pull ** 2 + least)``. The pull of
+        the prior is ``share * strengths * w * i / (1 + i * w ** 2)`` with ``i = 1 + information * second``. The
+        gradient may be overwritten.
         """
         scratch = self.empty("adam", parameters.shape, parameters.dtype)
-        second *= decay_2
-        second += np.square(gradient, out=scratch)
         first *= decay_1
         first += gradient
-        if strengths is None:
-            np.multiply(second, square, out=gradient)
-        else:
-            with np.errstate(over="ignore", invalid="ignore"):  # of parameters that diverge
-                pull = np.multiply(second, information, out=scratch)
-                pull += 1
-                pull *= parameters
-                np.multiply(pull, parameters, out=gradient)
-                gradient += 1
-                pull /= gradient
-                pull *= strengths
-                pull *= share
-                first -= pull
-                np.square(pull, out=pull)
-            np.multiply(second, square, out=gradient)
-            gradient += pull
-        gradient += least
-        change = np.divide(first, np.sqrt(gradient, out=gradient), out=gradient)
+        second *= decay_2
+        second += np.square(gradient, out=scratch)
+        change = np.multiply(first, mean, out=gradient)
+        size = np.multiply(second, square, out=self.empty("size", parameters.shape, parameters.dtype))
+        if strengths is not None:
+            pull = self._pull(parameters, second, strengths, information, scratch)
+            pull *= share
+            change -= pull
+            size += np.square(pull, out=pull)
+        size += least
+        change /= np.sqrt(size, out=size)
         change *= step
         change *= scales
         parameters += change
+
+    def _pull(
+        self, parameters: NDArray, second: NDArray, strengths: NDArray, information: float, out: NDArray
+    ) -> NDArray:
+        with np.errstate(over="ignore", invalid="ignore"):  # of parameters that diverge
+            weighted = np.multiply(second, information, out=out)
+            weighted += 1
+            weighted *= parameters
+            divisor = np.multiply(weighted, parameters, out=self.empty("divisor", parameters.shape, parameters.dtype))
+            divisor += 1
+            weighted /= divisor
+            weighted *= strengths
+        return weighted
 
     def uniforms(self, words: NDArray, out: NDArray) -> None:
         """Write a uniform on [0, 1) for each 16 bits of the random `words`: the middle of one of 2^16 intervals."""

@@ -48,11 +48,13 @@ class SGD:
     It remembers the squares of gradients only if there is a prior.
     """
 
-    _squares: NDArray | None = None
-    _n_steps: int = 0
+    learning_rate: float
+    _squares: NDArray | None
+    _n_steps: int
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
+        self.reset()
 
     def reset(self) -> None:
         """Forget all gradients so far."""
@@ -60,8 +62,10 @@ class SGD:
 
     def join(self, others: Sequence["SGD"]) -> None:
         """Set the squares to their means over this and other optimizers."""
-        squares = [one._squares for one in (self, *others) if one._squares is not None]
+        everyone = [self, *others]
+        squares = [one._squares for one in everyone if one._squares is not None]
         self._squares = np.mean(squares, axis=0) if squares else None
+        self._n_steps = max(one._n_steps for one in everyone)
 
     def rescale(self, factors: NDArray) -> None:
         """Adapt the memory to parameters that have been multiplied by `factors`."""
@@ -92,7 +96,8 @@ class Adam:
     """Adam (Kingma & Ba 2015), with a step size for each parameter.
 
     The moments are decaying sums, whose normalization is part of the numbers handed to the backend. The gradient of the
-    prior is not part of the squares, which are then proportional to the information of the rows. Steps shrink where
+    prior is part of neither: the squares are then proportional to the information of the rows, and a strong prior does
+    not overshoot, since its part of a step is never larger than the step size. Steps shrink where
     the rows have less information about a parameter than one row can have: otherwise, a value that occurs once would
     change weights as much as a frequent one, and one that never occurs would become impossible.
 
@@ -148,16 +153,16 @@ class Adam:
     ) -> None:
         """Update `parameters` in place, with steps multiplied by `damping`; `gradient` is overwritten."""
         self._n_steps += 1
-        square = normalization(SQUARES_DECAY, self._n_steps)
+        mean, square = (normalization(decay, self._n_steps) for decay in (self.BETA_1, SQUARES_DECAY))
         strengths, share, information, least = None, 0.0, 0.0, self.EPSILON**2
         if prior is not None:
             strengths, share = prior.strengths, prior.share(self._n_steps)
             information = square * prior.rows_per_square
             least = PRIOR_INFORMATION / prior.rows_per_square
-        step = self.learning_rate * normalization(self.BETA_1, self._n_steps)
         scales = self._scales if damping is None else self._scales * damping
         arrays = parameters, gradient, self._first, self._second, scales, strengths
-        backend.adam(*arrays, self.BETA_1, SQUARES_DECAY, step, square, least, share, information)
+        numbers = self.BETA_1, SQUARES_DECAY, self.learning_rate, mean, square, least, share, information
+        backend.adam(*arrays, *numbers)
 
 
 def normalization(decay: float, n_steps: int) -> float:

@@ -64,6 +64,8 @@ class TrainingState:
         The random streams in their current state.
     n_epochs : int
         Number of epochs trained so far.
+    n_rows : int
+        Number of rows that the parameters are fitted to; all parts of a stream so far.
     lower_bounds : list of float
         Mean objective over each epoch, in nats per row; empty if the objective has no value.
     validation_scores : list of float
@@ -93,6 +95,7 @@ class TrainingState:
     n_steps: int = 0
     n_averaged: int = 0
     n_epochs: int = 0
+    n_rows: int = 0
     lower_bounds: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     best_score: float = -np.inf
@@ -212,9 +215,8 @@ class TrainingState:
         improved = score > self.best_score + tol
         n_stale = 0 if improved else self.n_stale + 1
         scores = self.validation_scores if held_out else self.lower_bounds
-        n_compared = self.n_epochs - self.compared_from
-        compared = [*scores[len(scores) - n_compared :], score]
-        n_steps = self.n_steps - self.steps_before
+        n_compared = self.n_epochs + 1 - self.compared_from
+        compared, n_steps = [*scores, score][-n_compared:], self.n_steps - self.steps_before
         converged = stopping is not None and stopping.is_met(compared, n_stale, n_steps)
         return {**new, "n_stale": n_stale, "converged": converged}
 
@@ -237,6 +239,7 @@ def mean_state(states: Sequence[TrainingState]) -> TrainingState:
     mean.parameters[...] = np.mean([state.parameters for state in states], axis=0)
     mean.average[...] = np.mean([state.average for state in states], axis=0)
     mean.n_steps = max(state.n_steps for state in states)
+    mean.n_rows = max(state.n_rows for state in states)
     mean.n_averaged = max(state.n_averaged for state in states)
     mean.optimizer.join([state.optimizer for state in states[1:]])
     mean.lower_bounds = np.mean([state.lower_bounds for state in states], axis=0).tolist()
