@@ -27,7 +27,6 @@ from skwakesleep._engine.machine.fitted import FittedMachine
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.restandardization import follow
 from skwakesleep._engine.machine.rows import Rows
-from skwakesleep._engine.machine.starts import regress_columns
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
 from skwakesleep._engine.posterior.likelihood import estimate
 from skwakesleep._engine.training.loop import train
@@ -458,8 +457,6 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
             validate = self._validation_score(machine, Rows(X, machine.columns, dtype, backend, held_out), backend)
         rows = Rows(X, machine.columns, dtype, backend, training)
-        if not state.n_steps:
-            regress_columns(machine, state.parameters, rows)
         batch_size = self._rows_in_a_batch(len(rows))
         state.n_rows = len(rows) + (state.n_rows if partial else 0)
         objective = WakeSleep(
