@@ -8,7 +8,9 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skwakesleep import HelmholtzMachine
+from skwakesleep._adapters.fitting import FitMonitor
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
+from skwakesleep.callbacks import ScoreMonitor
 from skwakesleep.datasets import make_bars
 
 
@@ -104,19 +106,18 @@ def test_partial_fit_trains_for_one_epoch(batches):
     assert len(batches) == 10
 
 
-def test_callbacks_get_the_number_of_epochs(batches):
-    callback = pytest.importorskip("sklearn.callback")
-    fitted = never(batch_size=1)
-    seen = []
+def test_callbacks_are_called_after_each_epoch(batches):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn has no callbacks before 1.9")
+    monitor, X = ScoreMonitor(table(5)), table(300)
+    assert never(batch_size=1).set_callbacks(monitor).fit(X).n_iter_ == 20
+    assert monitor.epochs_ == list(range(1, 21))
 
-    class Recorder(callback.ProgressBar):
-        def on_fit_task_end(self, context, *arguments, **keywords):
-            seen.append(getattr(context, "max_subtasks", None))
-            return super().on_fit_task_end(context, *arguments, **keywords)
 
-    fitted.set_callbacks(Recorder()).fit(table(300))
-    assert fitted.n_iter_ == 20
-    assert seen
+def test_the_progress_bar_has_the_number_of_epochs(batches, monkeypatch):
+    begun, prepare = [], FitMonitor.__init__
+    monkeypatch.setattr(FitMonitor, "__init__", lambda *given: (begun.append(given[3]), prepare(*given))[1])
+    never(batch_size=1).fit(table(300)).partial_fit(table(5))
+    assert begun == [20, 1]
 
 
 # ---------------------------------------------------------------------- n_iter_no_change

@@ -67,11 +67,13 @@ def bars_found(machine):
 BARS_RULES = {
     "classic": (
         1,
-        {"n_particles": 1, "recognition_update": "sleep", "learning_rate_init": 0.5, "batch_size": 10, "max_iter": 40},
+        {"n_particles": 1, "recognition_update": "sleep", "alpha": 1.0}
+        | {"learning_rate_init": 0.5, "batch_size": 10, "max_iter": 40},
     ),
     "reweighted": (
         3,
-        {"n_particles": 5, "recognition_update": "wake", "learning_rate_init": 0.3, "batch_size": 25, "max_iter": 20},
+        {"n_particles": 5, "recognition_update": "wake", "alpha": 0.3}
+        | {"learning_rate_init": 0.3, "batch_size": 25, "max_iter": 20},
     ),
 }
 
@@ -81,7 +83,7 @@ def test_bars_are_recovered(rule):
     """The reweighted rule needs fewer epochs, but more often merges bars."""
     n_starts, options = BARS_RULES[rule]
     X = bar_images(1000)
-    assert bars_found(best_of(n_starts, X, 12, alpha=0.3, **options)) == 2 * SIDE
+    assert bars_found(best_of(n_starts, X, 12, **options)) == 2 * SIDE
     untrained = build(12, **(options | {"learning_rate_init": 1e-9, "max_iter": 1})).fit(X)
     assert bars_found(untrained) <= 1
 
