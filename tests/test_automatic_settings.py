@@ -129,7 +129,9 @@ def test_a_default_fit_converges_without_a_warning():
         fitted = machine().fit(table(300))
     assert fitted.converged_
     quarter = fitted.n_iter_ // 4
-    last, before = (np.mean(part) for part in (fitted.lower_bounds_[-quarter:], fitted.lower_bounds_[-2 * quarter : -quarter]))
+    last, before = (
+        np.mean(part) for part in (fitted.lower_bounds_[-quarter:], fitted.lower_bounds_[-2 * quarter : -quarter])
+    )
     assert last - before <= 0.01
 
 
