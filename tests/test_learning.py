@@ -12,8 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from skwakesleep import HelmholtzMachine
-from skwakesleep._engine.training.optimizers import Adam
-from skwakesleep._helmholtz_machine import PATIENT_STEPS
+from skwakesleep._engine.training.state import MIN_EPOCHS, MIN_STEPS
 from skwakesleep.datasets import make_bars
 from tests import oracle
 
@@ -23,6 +22,7 @@ pytestmark = pytest.mark.statistical
 def build(hidden_layer_sizes, **options):
     settings = {
         "visible": "auto",
+        "autoregressive": "prior",
         "n_particles": 5,
         "recognition_update": "wake",
         "alpha": 0.0,
@@ -67,11 +67,13 @@ def bars_found(machine):
 BARS_RULES = {
     "classic": (
         1,
-        {"n_particles": 1, "recognition_update": "sleep", "learning_rate_init": 0.5, "batch_size": 10, "max_iter": 40},
+        {"n_particles": 1, "recognition_update": "sleep", "alpha": 1.0}
+        | {"learning_rate_init": 0.5, "batch_size": 10, "max_iter": 40},
     ),
     "reweighted": (
         3,
-        {"n_particles": 5, "recognition_update": "wake", "learning_rate_init": 0.3, "batch_size": 25, "max_iter": 20},
+        {"n_particles": 5, "recognition_update": "wake", "alpha": 0.3}
+        | {"learning_rate_init": 0.3, "batch_size": 25, "max_iter": 20},
     ),
 }
 
@@ -81,7 +83,7 @@ def test_bars_are_recovered(rule):
     """The reweighted rule needs fewer epochs, but more often merges bars."""
     n_starts, options = BARS_RULES[rule]
     X = bar_images(1000)
-    assert bars_found(best_of(n_starts, X, 12, alpha=0.001, **options)) == 2 * SIDE
+    assert bars_found(best_of(n_starts, X, 12, **options)) == 2 * SIDE
     untrained = build(12, **(options | {"learning_rate_init": 1e-9, "max_iter": 1})).fit(X)
     assert bars_found(untrained) <= 1
 
@@ -142,21 +144,21 @@ def flipped_copies(n_rows, rng):
     return np.concatenate([coins, coins ^ (rng.random((n_rows, 8)) < 0.05)], axis=1).astype(float)
 
 
-def test_a_cauchy_prior_on_the_weights_keeps_large_weights():
+def test_the_prior_keeps_large_weights_and_removes_noise():
     """Of 120 pairs of columns, eight depend on each other. Noise in the other weights more than doubles the error."""
     rng = np.random.default_rng(0)
     X, fresh = flipped_copies(200, rng), flipped_copies(2000, rng)
     truth = -8 * (np.log(2) + bernoulli(0.05).entropy())
-    options = {"autoregressive": "visible", "learning_rate_init": 3.0, "max_iter": 100}
+    options = {"autoregressive": "visible", "learning_rate_init": 0.3, "max_iter": 100}
 
-    def shortfall(strength):
-        return truth - build(1, alpha=strength / len(X), **options).fit(X).score(fresh)
+    def shortfall(alpha):
+        return truth - build(1, alpha=alpha, **options).fit(X).score(fresh)
 
     free, prior = shortfall(0), shortfall(1)
     assert prior < 0.15
     assert free > 2 * prior
-    # Negative control: with a penalty that is too strong, columns are independent.
-    assert shortfall(100) == pytest.approx(8 * np.log(2) - 8 * bernoulli(0.05).entropy(), abs=0.1)
+    # Negative control: with a prior that is too strong, columns are independent.
+    assert shortfall(1000) == pytest.approx(8 * np.log(2) - 8 * bernoulli(0.05).entropy(), abs=0.1)
 
 
 @pytest.mark.parametrize("gaussian", [False, True])
@@ -249,13 +251,16 @@ def test_early_stopping_keeps_the_best_epoch():
     assert (longest.components_ != shortest.components_).any()
 
 
-def test_early_stopping_of_a_small_table_waits_for_a_number_of_steps():
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_training_of_a_small_table_goes_on_for_a_number_of_steps(early_stopping):
     """Ten epochs of 60 rows are only 10 steps. A number of epochs that the user sets is used as it is."""
     X = (np.random.default_rng(11).random((60, 12)) < 0.5).astype(float)
-    options = {"early_stopping": True, "tol": 1e9, "max_iter": 1000, "batch_size": 54}
-    assert build(8, **options).fit(X).n_iter_ == PATIENT_STEPS + 1
+    options = {"early_stopping": early_stopping, "tol": 1e9, "max_iter": 2000, "batch_size": 54}
+    n_steps = 1 if early_stopping else 2  # in an epoch, with a tenth of the rows held out
+    assert build(8, **options).fit(X).n_iter_ == MIN_STEPS / n_steps
     assert build(8, n_iter_no_change=10, **options).fit(X).n_iter_ == 11
-    assert build(8, **{**options, "early_stopping": False}).fit(X).n_iter_ == 11
+    many = np.tile(X, (100, 1))
+    assert build(8, **options).fit(many).n_iter_ == MIN_EPOCHS
 
 
 def test_tables_with_holes_or_cells_are_held_out():
@@ -282,34 +287,42 @@ def test_early_stopping_stops():
     assert len(machine.validation_scores_) == machine.n_iter_ < 200
 
 
-@pytest.mark.parametrize("dead_zone", [Adam.dead_zone, 0.0])
-def test_values_that_did_not_occur_stay_possible(dead_zone, monkeypatch):
-    """Columns that are constant in training cost 12 nats if they differ, however long the training.
-
-    Without the dead zone, Adam makes full steps along gradients that are nearly zero: this is the negative control.
-    """
-    monkeypatch.setattr(Adam, "dead_zone", dead_zone)
-    X, _ = make_bars(400, random_state=0)
-    X = np.column_stack([X, np.zeros(len(X)), np.ones(len(X))])
-    machine = HelmholtzMachine(8, learning_rate_init=1.0, max_iter=60, tol=None, random_state=0).fit(X)
+def cost_of_other_values(n_rows, **options):
+    """Return the mean nats that a column of zeros and one of ones cost if their value is another than in training."""
+    X, _ = make_bars(n_rows, random_state=0)
+    X = np.column_stack([X, np.zeros(n_rows), np.ones(n_rows)])
+    machine = HelmholtzMachine(8, random_state=0, **options).fit(X)
+    costs = []
     for column in (-2, -1):
         other = X.copy()
         other[:, column] = 1 - other[:, column]
-        cost = machine.score(X) - machine.score(other)
-        assert (11 < cost < 13) == (dead_zone > 0)
+        costs.append(machine.score(X) - machine.score(other))
+    return costs
 
 
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_sgd_follows_gradients_below_the_dead_zone_of_adam(solver):
-    """A column that is always zero has a probability of 6e-6 of being one before training."""
-    X = np.column_stack([np.zeros(400), np.random.default_rng(12).integers(2, size=(400, 3))])
-    rate = {"sgd": 10.0, "adam": 0.1}[solver]  # steps of SGD are above the resolution of single precision
-    machine = HelmholtzMachine(2, solver=solver, learning_rate_init=rate, random_state=0)
+LONG = {"learning_rate_init": 1.0, "max_iter": 60, "tol": None}
 
-    def intercept():
-        fitted = machine.partial_fit(X)._fitted
-        return fitted.machine.views(fitted.state.parameters).generative[-1]["intercept"][0]
 
-    first, second = intercept(), intercept()
-    assert (second < first) == (solver == "sgd")
-    assert second == pytest.approx(first, abs=1e-3)
+@pytest.mark.parametrize("options", [{}, LONG], ids=["default", "long"])
+@pytest.mark.parametrize("n_rows", [100, 400])
+def test_values_that_did_not_occur_stay_possible(n_rows, options):
+    """With a row of the value 0.5, their probability is ``1 / (2 * n_rows + 2)``, however long the training."""
+    np.testing.assert_allclose(cost_of_other_values(n_rows, **options), np.log(2 * n_rows + 2), atol=0.1)
+
+
+@pytest.mark.parametrize("options", [{}, LONG], ids=["default", "long"])
+def test_without_a_prior_values_that_did_not_occur_stay_possible(options, monkeypatch):
+    """The steps of Adam shorten where gradients are smaller than one row can make them."""
+    assert max(cost_of_other_values(400, alpha=0.0, **options)) < 13
+    # Negative control: steps that do not shorten.
+    monkeypatch.setattr("skwakesleep._engine.training.optimizers.PRIOR_INFORMATION", 1e-14)
+    assert min(cost_of_other_values(400, alpha=0.0, **options)) > 15
+    # The prior alone is enough.
+    np.testing.assert_allclose(cost_of_other_values(400, **options), np.log(802), atol=0.1)
+
+
+def test_a_stronger_prior_makes_more_of_values_that_did_not_occur():
+    """`alpha` is the number of rows of the value 0.5."""
+    for alpha in (0.2, 5.0):
+        expected = np.log((400 + alpha / 2) / (alpha / 2))
+        np.testing.assert_allclose(cost_of_other_values(400, alpha=alpha), expected, atol=0.1)

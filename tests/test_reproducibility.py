@@ -161,7 +161,9 @@ def test_the_rows_of_all_calls_of_partial_fit_count(table, small, monkeypatch):
 
 def test_held_out_rows_do_not_count(table, small, monkeypatch):
     seen, prepare = [], WakeSleep.__init__
-    monkeypatch.setattr(WakeSleep, "__init__", lambda *given, **options: (seen.append(options), prepare(*given, **options))[1])
+    monkeypatch.setattr(
+        WakeSleep, "__init__", lambda *given, **options: (seen.append(options), prepare(*given, **options))[1]
+    )
     small(early_stopping=True, validation_fraction=0.2).fit(table)
     assert seen[0]["n_rows"] == len(table) - round(0.2 * len(table))
 

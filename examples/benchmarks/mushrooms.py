@@ -5,10 +5,10 @@ parameters of the constructor otherwise. The rules are
 
 reweighted      reweighted wake-sleep, the default.
 classic         classic wake-sleep as published by Hinton, Dayan, Frey & Neal (1995): plain gradient, independent
-                causes, no penalty.
-classic-adam    classic wake-sleep with the solver and the penalty of the default.
+                causes, no prior on weights.
+classic-adam    classic wake-sleep with the solver and the prior on weights of the default.
 classic-equal   the autoregressive prior of the default as well: all else equal.
-exact           the gradient of the log-likelihood, with start, solver, penalty, averaging and prior of the default.
+exact           the gradient of the log-likelihood, with start, solver, averaging and both priors of the default.
 annealed        the same, where states count by their posterior to a power that rises from zero to one over four fifths
                 of the steps (Ueda & Nakano 1998).
 
@@ -42,6 +42,8 @@ WAKE_SLEEP = {
     "classic-adam": {**CLASSIC, "autoregressive": None},
     "classic-equal": CLASSIC,
 }
+# Of intercept and triangle of the prior, weights and intercept of the columns.
+HAS_WEIGHT_PRIOR = [False, True, True, False]
 # Share of the steps over which the power of the posterior rises.
 EXACT = {"exact": 0.0, "annealed": 0.8}
 
@@ -89,7 +91,7 @@ def train_and_score(rule, rate, seed, options, train, valid, test):
 class ExactGradients:
     """The generative network of a machine, trained by the exact gradient of the log-likelihood.
 
-    Adam, the averaging of iterates and the penalty are those of HelmholtzMachine.
+    Adam, the averaging of iterates and the prior on weights are those of HelmholtzMachine.
 
     Parameters
     ----------
@@ -111,17 +113,23 @@ class ExactGradients:
         first, second = ([np.zeros_like(values) for values in parameters] for _ in range(2))
         rate = np.float32(self._machine.learning_rate_init / np.sqrt(N_LATENTS))
         rng = np.random.default_rng(self._machine.random_state)
+        rows = len(X) * BATCH  # the information of the table is this number of mean squared gradients
+        strengths = [2 * self._machine.alpha / len(X) * has_prior for has_prior in HAS_WEIGHT_PRIOR]
         n_batches = -(-len(X) // BATCH)
         annealed_steps, step = self._annealed * self._machine.max_iter * n_batches, 0
         for _ in range(self._machine.max_iter):
             for batch in np.array_split(X[rng.permutation(len(X))], n_batches):
                 step += 1
                 power = min(1.0, step / annealed_steps) if annealed_steps else 1.0
-                gradient = self._gradient(parameters, batch, power)
-                for value, mean, g, m, v in zip(parameters, average, gradient, first, second, strict=True):
+                gradient = self._gradient(parameters, batch, power, len(X))
+                arrays = zip(parameters, average, gradient, first, second, strengths, strict=True)
+                for value, mean, g, m, v, strength in arrays:
                     m += 0.1 * (g - m)
                     v += 0.001 * (g * g - v)
-                    value += rate * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8)
+                    square = v / (1 - 0.999**step)
+                    information = rows * square + 1
+                    pull = strength * information * value / (1 + information * value**2)
+                    value += rate * (m / (1 - 0.9**step) - pull) / np.sqrt(square + pull**2 + 1 / rows)
                     mean += (1 - (1 - 1 / step) ** 9) * (value - mean)  # looks back over a tenth of the steps
         self._parameters = average
         return self
@@ -144,25 +152,21 @@ class ExactGradients:
         log_joint = natural @ X.T + (log_prior - np.logaddexp(0, natural).sum(axis=1))[:, np.newaxis]
         return log_joint, expit(logits), expit(natural)
 
-    def _gradient(self, parameters, X, power):
+    def _gradient(self, parameters, X, power, n_rows):
+        """Return the gradient for a batch, with that of the prior on intercepts, rows of the value 0.5."""
         log_joint, chances, means = self._log_joint(parameters, X)
         shares = np.exp(power * log_joint - logsumexp(power * log_joint, axis=0)) / np.float32(len(X))
         mass = shares.sum(axis=1, keepdims=True)
         residual, own = shares @ X - mass * means, mass * (self._states - chances)
         weights, intercept = self._states.T @ residual, residual.sum(axis=0)
-        right = np.abs(intercept) < 1e-5  # columns whose mean is right do not move
-        weights[:, right] = intercept[right] = 0
-        triangle = np.triu(self._states.T @ own, k=1)
+        share = np.float32(self._machine.alpha / n_rows)
+        prior, _, _, visible = parameters
         return [
-            own.sum(axis=0),
-            triangle - self._pull(parameters[1]),
-            weights - self._pull(parameters[2]),
-            intercept,
+            own.sum(axis=0) + share * (0.5 - expit(prior)),
+            np.triu(self._states.T @ own, k=1),
+            weights,
+            intercept + share * (0.5 - expit(visible)),
         ]
-
-    def _pull(self, weights):
-        """Return the gradient of the penalty, ``alpha * sum(log(1 + (weights / 0.1) ** 2))``."""
-        return 2 * self._machine.alpha * weights / (weights**2 + 0.01)
 
     def score(self, X):
         parameters = [values.astype(float) for values in self._parameters]

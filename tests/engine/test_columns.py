@@ -125,7 +125,9 @@ def test_columns_of_one_kind_are_measured(rng):
     columns = Columns.of_table(["gaussian"] * 3, rows)
     np.testing.assert_allclose(columns.location, rows.mean(axis=0))
     np.testing.assert_allclose(columns.scale, rows.std(axis=0))
-    np.testing.assert_allclose(Columns.of_table(["bernoulli"] * 3, rows > 5).means, ((rows > 5).sum(axis=0) + 0.5) / 501)
+    np.testing.assert_allclose(
+        Columns.of_table(["bernoulli"] * 3, rows > 5).means, ((rows > 5).sum(axis=0) + 0.5) / 501
+    )
 
 
 def test_only_large_real_units_are_bounded(columns, rng):

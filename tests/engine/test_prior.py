@@ -84,7 +84,9 @@ def test_the_pull_of_extreme_weights(pull, dtype, backend):
     weights = np.array([0, 1e-20, -1e-20, 1e8, -1e8, usable, -usable], dtype)
     mean_squares = np.full(7, 0.25 / (N_ROWS * BATCH_SIZE), dtype)  # an information of 1.25
     expected = [0, 2.5e-20, -2.5e-20, 2e-8, -2e-8, 2 / usable, -2 / usable]
-    np.testing.assert_allclose(pull(backend, prior_of(np.full(7, 2.0), dtype), weights, mean_squares), expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        pull(backend, prior_of(np.full(7, 2.0), dtype), weights, mean_squares), expected, rtol=1e-6
+    )
 
 
 @DTYPES

@@ -205,7 +205,7 @@ def test_the_prior_is_on_weights_alone():
 @pytest.mark.parametrize("rule", ["wake", "sleep", "both"])
 @pytest.mark.parametrize("kind", ["bernoulli", "mixed"])
 def test_the_prior_of_binary_intercepts_is_part_of_the_gradient(kind, rule):
-    """Of every binary layer of both networks, and of nothing else: `alpha` rows of the value 0.5, a share of each row."""
+    """Of every binary layer of both networks: `alpha` rows of the value 0.5, of which each row has its share."""
     machine, parameters = random_machine((4, 3, 2), 9, kind=kind, autoregressive=EVERYWHERE)
     x = Visible.dense(dreams(machine, parameters, 5)[1][:, 0])
     gradients = []

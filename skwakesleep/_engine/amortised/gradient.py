@@ -17,6 +17,7 @@ from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
 from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import RegressionState
 from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.training.prior import WeightPrior
 
 # Steps between two tunings of the regression.
 TUNING_INTERVAL = 25
@@ -54,7 +55,7 @@ class AmortisedGradient:
     """
 
     damping: NDArray | None = None
-    prior: None = None
+    prior: WeightPrior | None = None
 
     def __init__(self, problem: Problem, state: RegressionState, parameters: NDArray, streams: Streams) -> None:
         self.gradient = np.zeros_like(parameters)

@@ -117,7 +117,7 @@ class Family(Protocol):
         """
 
     def intercept_pull(self, intercept: NDArray) -> NDArray | None:
-        """Return the gradient of the log-prior of the intercepts, which counts as one row; None for no prior."""
+        """Return the gradient of the log-prior of the intercepts, with the weight of one row; None for no prior."""
 
     def damping(self, params: Views) -> NDArray | None:
         """Return factors, one for each unit, of the steps of its weights and intercept; None for no damping."""
