@@ -73,7 +73,7 @@ INVALID_PARAMETERS = {
     "shuffle": (["yes", None], "an instance of 'bool'"),
     "tol": ([-1e-9, np.nan, "0"], "a float in the range [0.0, inf)"),
     "n_iter_no_change": ([0, 1.5, None], "an int in the range [1, inf)"),
-    "early_stopping": (["yes", None], "a str among {'auto'}"),
+    "early_stopping": (["yes", None], "an instance of 'bool'"),
     "validation_fraction": ([0, 1, -0.1, 1.1, np.nan, "0.1"], "a float in the range (0.0, 1.0)"),
     "n_score_particles": ([0, 1.5, None], "an int in the range [1, inf)"),
     "n_score_steps": ([-1, 1.5, None], "an int in the range [0, inf)"),

@@ -129,7 +129,9 @@ def candidates(options):
             },
             order,
         )
-        for (widths, autoregressive, update, n_particles, order), rate, strength in product(structures, RATES, STRENGTHS)
+        for (widths, autoregressive, update, n_particles, order), rate, strength in product(
+            structures, RATES, STRENGTHS
+        )
     ]
 
 

@@ -269,7 +269,7 @@ def test_adam_is_the_same(compiled, dtype, with_strengths, rng):
 
     def moved(backend, step=1e-2, mean=0.1, square=0.1, least=1e-3, information=100.0):
         parameters, _, first, second, scales = (array.copy() for array in start)
-        numbers = 0.9, 0.999, step, mean, square, least, information
+        numbers = 0.9, 0.999, step, mean, square, least, 0.5, information
         for gradient in gradients:
             backend.adam(parameters, gradient.copy(), first, second, scales, strengths, *numbers)
         assert parameters.dtype == dtype

@@ -7,8 +7,16 @@ import pytest
 
 from skwakesleep._adapters.persistence import from_plain, to_plain
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
+from skwakesleep._engine.training import prior as prior_module
 from skwakesleep._engine.training.optimizers import SGD, Adam
 from skwakesleep._engine.training.prior import WeightPrior
+
+
+@pytest.fixture
+def full_strength(monkeypatch):
+    """Let the prior have its full strength from the first step on."""
+    monkeypatch.setattr(prior_module, "RISING_STEPS", 1)
+
 
 SCALES = np.array([1.0, 0.5, 2.0, 1.0, 0.1, 1.0])
 GRADIENTS = np.random.default_rng(0).normal(size=(200, 6)) * np.logspace(-6, 3, 6)
@@ -90,7 +98,7 @@ def test_textbook_comparison_can_fail():
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-10), (np.float32, 2e-4)])
 @pytest.mark.parametrize(("rule", "textbook"), [(adam, textbook_adam), (sgd, textbook_sgd)])
 @pytest.mark.parametrize("n_steps", [1, 2, 200])
-def test_textbook_with_a_prior(rule, textbook, dtype, rtol, n_steps, backend):
+def test_textbook_with_a_prior(rule, textbook, dtype, rtol, n_steps, backend, full_strength):
     gradients = GRADIENTS[:n_steps] / np.logspace(-3, 3, 6)
     prior = PRIOR._replace(strengths=PRIOR.strengths.astype(dtype))
     result = ascended(rule(0.01, dtype), START.astype(dtype), gradients, prior=prior, backend=backend)
@@ -213,7 +221,7 @@ def test_joined_adams_have_the_mean_of_their_moments():
     np.testing.assert_allclose(step, 0.1 * correction * direction, rtol=1e-6)
 
 
-def test_joined_sgds_have_the_mean_of_their_squares():
+def test_joined_sgds_have_the_mean_of_their_squares(full_strength):
     """Of those that have squares; a reset one has none."""
     gradients = np.array([[1.0, -2.0, 0.5], [3.0, 2.0, 0.0]])
     prior = WeightPrior(np.full(3, 0.1), n_rows=50, batch_size=5)

@@ -8,7 +8,7 @@ from scipy.stats import beta
 from skwakesleep._engine.machine.codecs import Standardization, UnitInterval
 from skwakesleep._engine.machine.columns import Block, Columns
 from skwakesleep._engine.machine.families import Bernoulli, Gaussian
-from skwakesleep._engine.training.prior import PRIOR_INFORMATION, WeightPrior
+from skwakesleep._engine.training.prior import PRIOR_INFORMATION, RISING_STEPS, WeightPrior
 from tests.engine.machines import standardization
 
 pytestmark = pytest.mark.arithmetic
@@ -28,12 +28,17 @@ def pull_in_a_step(backend, prior, weights, mean_squares):
     """
     first, second, scales = np.zeros_like(weights), mean_squares.copy(), np.ones_like(weights)
     length, size = 1e24 if weights.dtype == np.float32 else 1e150, 1e8
-    numbers = 0.9, 1.0, length * size, 1.0, 0.0, size**2, prior.rows_per_square
+    numbers = 0.9, 1.0, length * size, 1.0, 0.0, size**2, 1.0, prior.rows_per_square
     moved = weights.copy()
     backend.adam(moved, np.zeros_like(weights), first, second, scales, prior.strengths, *numbers)
     np.testing.assert_array_equal(first, 0)
     np.testing.assert_array_equal(second, mean_squares)
     return ((weights.astype(float) - moved) / length).astype(moved.dtype)
+
+
+def test_the_strength_rises_to_its_full_value():
+    shares = [WeightPrior.share(n_steps) for n_steps in (1, RISING_STEPS // 2, RISING_STEPS, 10 * RISING_STEPS)]
+    np.testing.assert_allclose(shares, [1 / RISING_STEPS, 0.5, 1, 1])
 
 
 def alone(backend, prior, weights, mean_squares):

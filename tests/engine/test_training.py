@@ -7,6 +7,7 @@ import pytest
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._engine.training import prior as prior_module
 from skwakesleep._engine.training.loop import TrainingDivergedError, train
 from skwakesleep._engine.training.optimizers import SGD, Adam
 from skwakesleep._engine.training.prior import WeightPrior
@@ -145,7 +146,8 @@ def test_the_damping_of_the_objective_is_passed_to_the_optimizer(optimizer, expe
 
 
 @pytest.mark.parametrize("optimizer", [sgd, adam])
-def test_the_prior_of_the_objective_is_passed_to_the_optimizer(optimizer):
+def test_the_prior_of_the_objective_is_passed_to_the_optimizer(optimizer, monkeypatch):
+    monkeypatch.setattr(prior_module, "RISING_STEPS", 1)
     prior = WeightPrior(np.array([0.5]), n_rows=10, batch_size=10)
     plain, pulled = (
         run(fresh(optimizer, 0.1), Script([1.0] * 5, prior=given), n_epochs=5).parameters for given in (None, prior)
