@@ -75,11 +75,12 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     handle_unknown : {"error", "missing"}, default="error"
         Whether a category that did not occur in the first `X` is an error or taken for a missing value.
 
-    autoregressive : None, str or tuple of str, default=("prior", "visible")
+    autoregressive : "auto", None, str or tuple of str, default="auto"
         Layers whose units also depend on the units before them in the same layer [4]_: the "prior" over the top layer,
         the columns ("visible"), the "hidden" generative layers in between, the "recognition" network. With "visible",
         scores are better and features worse: columns explain each other, and hidden units only the rest. With None, the
-        units of each layer are independent given their parents.
+        units of each layer are independent given their parents. "auto" is ``("prior", "visible")``, and "prior" alone
+        with more than 1000 visible units.
 
     n_particles : int, default=5
         Importance samples per row in training. With one particle, ``recognition_update="sleep"``, ``solver="sgd"``,
@@ -257,7 +258,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "visible": [StrOptions({"auto", *KINDS}), "array-like", Mapping],
         "handle_unknown": [StrOptions({"error", "missing"})],
-        "autoregressive": [StrOptions(AUTOREGRESSIVE_LAYERS), tuple, None],
+        "autoregressive": [StrOptions({"auto", *AUTOREGRESSIVE_LAYERS}), tuple, None],
         "n_particles": [Interval(Integral, 1, None, closed="left")],
         "recognition_update": [StrOptions({"wake", "sleep", "both"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -284,7 +285,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         *,
         visible="auto",
         handle_unknown="error",
-        autoregressive=("prior", "visible"),
+        autoregressive="auto",
         n_particles=5,
         recognition_update="both",
         alpha=1.0,
@@ -544,7 +545,10 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         asked = {
             "hidden_layer_sizes": (sizes, machine.hidden_sizes),
             "visible": (kinds if is_auto(self.visible) else asked_kinds(self.visible, X).tolist(), kinds),
-            "autoregressive": (check_autoregressive(self.autoregressive), machine.autoregressive),
+            "autoregressive": (
+                check_autoregressive(self.autoregressive, machine.columns.n_units),
+                machine.autoregressive,
+            ),
         }
         for name, (new, old) in asked.items():
             if new != old:
@@ -555,7 +559,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     def _initialized(self, table, sizes):
         """Return a machine for the columns of a table and an untrained state."""
-        machine = Machine(table.columns(), sizes, check_autoregressive(self.autoregressive))
+        columns = table.columns()
+        machine = Machine(columns, sizes, check_autoregressive(self.autoregressive, columns.n_units))
         streams = Streams(entropy(self.random_state))
         try:
             parameters = machine.initial_parameters(streams["initialization"], TRAINING_DTYPE)

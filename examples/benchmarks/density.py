@@ -125,13 +125,11 @@ def candidates(options):
                 "recognition_update": update,
                 "n_particles": n_particles,
                 "learning_rate_init": rate,
-                "alpha": strength,
+                "alpha": alpha,
             },
             order,
         )
-        for (widths, autoregressive, update, n_particles, order), rate, strength in product(
-            structures, RATES, STRENGTHS
-        )
+        for (widths, autoregressive, update, n_particles, order), rate, alpha in product(structures, RATES, STRENGTHS)
     ]
 
 

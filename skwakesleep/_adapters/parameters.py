@@ -9,6 +9,8 @@ from sklearn.utils import check_random_state
 from skwakesleep._adapters.sklearn_compat import Interval, InvalidParameterError, validate_parameter_constraints
 
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
+# Visible units up to which "auto" makes the visible layer autoregressive: weights and time grow with the square.
+MAX_AUTOREGRESSIVE_UNITS = 1000
 
 
 def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
@@ -25,13 +27,15 @@ def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def check_autoregressive(autoregressive: Any) -> frozenset[str]:
-    """Return the names of the autoregressive layers."""
+def check_autoregressive(autoregressive: Any, n_units: int) -> frozenset[str]:
+    """Return the names of the autoregressive layers of a machine with a number of visible units."""
+    if isinstance(autoregressive, str) and autoregressive == "auto":
+        return frozenset({"prior", "visible"} if n_units <= MAX_AUTOREGRESSIVE_UNITS else {"prior"})
     layers = autoregressive if isinstance(autoregressive, tuple) else (autoregressive,)
     names = [layer for layer in layers if layer is not None]
     if not all(isinstance(name, str) and name in AUTOREGRESSIVE_LAYERS for name in names):
         raise InvalidParameterError(
-            "The 'autoregressive' parameter of HelmholtzMachine must be None, one of "
+            "The 'autoregressive' parameter of HelmholtzMachine must be 'auto', None, one of "
             f"{sorted(AUTOREGRESSIVE_LAYERS)} or a tuple of these. Got {autoregressive!r} instead."
         )
     return frozenset(names)
