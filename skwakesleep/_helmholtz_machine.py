@@ -15,6 +15,7 @@ from skwakesleep._adapters.kinds import NON_NEGATIVE, asked_kinds, check_kinds, 
 from skwakesleep._adapters.machine_tables import check_descriptions, read_machine_table
 from skwakesleep._adapters.parameters import AUTOREGRESSIVE_LAYERS, check_autoregressive, check_layer_sizes, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
+from skwakesleep._adapters.schedule import largest_n_epochs, rows_in_a_batch
 from skwakesleep._adapters.sklearn_compat import DocumentationLinkMixin, Interval, StrOptions, with_callbacks
 from skwakesleep._adapters.table_format import TableFormat
 from skwakesleep._adapters.tables import is_frame
@@ -34,24 +35,17 @@ from skwakesleep._engine.training.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.training.state import Stopping, TrainingState
 from skwakesleep._fitted_machine import FittedMachineMixin
 
-# Rows in a batch of batch_size="auto", and batches in an epoch of a small table: the scale of the prior on the weights
-# comes from differences between batches.
-LARGEST_AUTO_BATCH = 100
-MIN_BATCHES = 10
 # Of parameters, rows and gradients. A state saved by an earlier version may be in double precision, and stays so.
 TRAINING_DTYPE = np.dtype(np.float32)
-# Largest number of epochs with max_iter="auto": this number, and as many as make this number of steps.
-AUTO_EPOCHS, AUTO_STEPS = 20, 5000
 
 
 class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixin, FittedMachineMixin, BaseEstimator):
     """Helmholtz machine trained by (reweighted) wake-sleep.
 
     A deep directed belief network generates the data from binary causes; a second network, the recognition network,
-    infers the causes from the data. Each is trained with samples of the other. In the wake phase, the generative
-    network is trained on causes that the recognition network infers from the data [1]_ [2]_. The recognition network is
-    trained on the same particles, weighted by importance [3]_, or in the sleep phase on dreams of the generative
-    network.
+    infers the causes from the data. In the wake phase, the generative network is trained on causes that the recognition
+    network infers from the data [1]_ [2]_. The recognition network is trained on the same particles, weighted by
+    importance [3]_, or in the sleep phase on dreams of the generative network.
 
     A fitted machine is a feature extractor (`transform`), a density (`score_samples`) and a generator (`sample`).
 
@@ -441,9 +435,11 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             advice = f"Lower learning_rate_init, which is {self.learning_rate_init!r}."
             return state, f"{error}. {advice} The last finite parameters are kept."
 
-        monitor = FitMonitor(self, given, 1 if partial else self._n_epochs(X.shape[0]), attributes)
+        monitor = FitMonitor(
+            self, given, 1 if partial else largest_n_epochs(self.max_iter, self.batch_size, X.shape[0]), attributes
+        )
         keeping = self._keeping(attributes, trained, diverged, replace=not (fresh or partial))
-        largest_product = self._rows_in_a_batch(X.shape[0]) * self.n_particles * machine.largest_matrix
+        largest_product = rows_in_a_batch(self.batch_size, X.shape[0]) * self.n_particles * machine.largest_matrix
         with keeping, limited_threads(largest_product):
             notices = self._run(X, machine, state, monitor, rows_id, partial)
         self._adopt(attributes(state))
@@ -458,7 +454,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             training, held_out = hold_out(X, self.validation_fraction, state.streams.validation_seed)
             validate = self._validation_score(machine, Rows(X, machine.columns, dtype, backend, held_out), backend)
         rows = Rows(X, machine.columns, dtype, backend, training)
-        batch_size = self._rows_in_a_batch(len(rows))
+        batch_size = rows_in_a_batch(self.batch_size, len(rows))
         state.n_rows = len(rows) + (state.n_rows if partial else 0)
         objective = WakeSleep(
             machine,
@@ -487,21 +483,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         return [] if partial else self._notices(batch_size, exhausted)
 
     def _stopping(self):
-        if self.tol is None:
-            return None
-        return Stopping(self.tol, None if self.n_iter_no_change == "auto" else self.n_iter_no_change)
-
-    def _n_epochs(self, n_rows):
-        """Return the largest number of epochs of a fit."""
-        if self.max_iter != "auto":
-            return self.max_iter
-        n_batches = -(-n_rows // self._rows_in_a_batch(n_rows))
-        return max(AUTO_EPOCHS, -(-AUTO_STEPS // n_batches))
-
-    def _rows_in_a_batch(self, n_rows):
-        if self.batch_size == "auto":
-            return min(LARGEST_AUTO_BATCH, -(-n_rows // MIN_BATCHES))
-        return min(self.batch_size, n_rows)
+        n_iter_no_change = None if self.n_iter_no_change == "auto" else self.n_iter_no_change
+        return None if self.tol is None else Stopping(self.tol, n_iter_no_change)
 
     def _validation_score(self, machine, held_out, backend):
         def validate(parameters):
