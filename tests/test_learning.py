@@ -263,23 +263,6 @@ def test_training_of_a_small_table_goes_on_for_a_number_of_steps(early_stopping)
     assert build(8, **options).fit(many).n_iter_ == MIN_EPOCHS
 
 
-def test_tables_with_holes_or_cells_are_held_out():
-    X = np.random.default_rng(11).poisson(2, size=(100, 3)).astype(float)
-    options = {"max_iter": 40, "n_iter_no_change": 1, "tol": 1.0}
-    holed = np.where(np.random.default_rng(12).random(X.shape) < 0.1, np.nan, X)
-
-    def is_held_out(X, **changed):
-        machine = HelmholtzMachine(2, random_state=0, **{**options, "visible": "gaussian", **changed})
-        return bool(machine.fit(X).validation_scores_)
-
-    assert is_held_out(X, visible="count")
-    assert is_held_out(holed)
-    assert not is_held_out(X)
-    assert not is_held_out(holed[:99])
-    assert not is_held_out(holed, tol=None)
-    assert not is_held_out(holed, early_stopping=False)
-
-
 def test_early_stopping_stops():
     X = (np.random.default_rng(11).random((60, 12)) < 0.5).astype(float)
     machine = build(8, max_iter=200, tol=1e-3, n_iter_no_change=3, early_stopping=True, batch_size=10).fit(X)

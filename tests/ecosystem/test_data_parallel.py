@@ -13,7 +13,7 @@ N_EPOCHS, N_WORKERS = 20, 2
 
 
 @pytest.mark.statistical
-def test_two_replicas_score_within_a_tenth_of_a_nat_of_one_machine():
+def test_two_replicas_score_within_two_tenths_of_a_nat_of_one_machine():
     single = HelmholtzMachine(100, batch_size=100, learning_rate_init=0.4, random_state=0)
     step = 0.4 * N_WORKERS**0.5
     options = {"batch_size": 100 // N_WORKERS, "learning_rate_init": step, "alpha": 1 / N_WORKERS}
@@ -23,4 +23,4 @@ def test_two_replicas_score_within_a_tenth_of_a_nat_of_one_machine():
     for _ in range(N_EPOCHS):
         single.partial_fit(TRAINING)
         averaged = average(map(HelmholtzMachine.partial_fit, replicate(averaged, N_WORKERS), parts))
-    assert averaged.score(HELD_OUT) > single.score(HELD_OUT) - 0.1
+    assert averaged.score(HELD_OUT) > single.score(HELD_OUT) - 0.2

@@ -12,6 +12,8 @@ from skwakesleep._engine.machine.networks import BeliefNetwork, Machine
 
 # Dreams whose log-odds determine the scale, and the seed of their noise: any other gives much the same scale.
 N_DREAMS, SEED = 500, 0
+# Log-odds that vary by less, relative to their mean, are taken to be constant: rounding would be blown up otherwise.
+SMALLEST_SHARE = 1e-5
 
 
 class ActivationScale(NamedTuple):
@@ -31,8 +33,9 @@ class ActivationScale(NamedTuple):
         x = networks.generative.sample(None, (N_DREAMS, 1), FineNoise(np.random.default_rng(SEED)))[-1]
         log_odds = networks.recognition.natural(machine.columns.root(machine.columns.bounded(x), None))
         log_odds = log_odds.reshape(-1, log_odds.shape[-1])
-        deviation = log_odds.std(axis=0)
-        return cls(log_odds.mean(axis=0), np.where(deviation > 0, deviation, 1))
+        mean, deviation = log_odds.mean(axis=0), log_odds.std(axis=0)
+        varies = deviation > SMALLEST_SHARE * (1 + abs(mean))
+        return cls(mean, np.where(varies, deviation, 1))
 
     def activations(self, recognition: BeliefNetwork, root: NDArray) -> NDArray:
         """Return the activations given the input of the recognition network."""
