@@ -14,7 +14,7 @@ With --max-rows 6000, all parts together take most of an hour on one core. The q
 
 import numpy as np
 import pandas as pd
-from _harness import PARTS, Table, data_file, make_parser, parse, print_tables, quiet, timed
+from _harness import PARTS, Table, data_file, make_parser, mean_and_error, parse, print_tables, quiet, timed
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
@@ -118,10 +118,6 @@ def chosen_classes(train, valid, domain):
     """Return the latent classes, of those of several numbers, that score best on validation rows."""
     fits = [LatentClasses(n, random_state=0, **domain).fit(train) for n in N_COMPONENTS]
     return max(fits, key=lambda fit: fit.score(valid))
-
-
-def mean_and_error(differences):
-    return differences.mean(), differences.std(ddof=1) / np.sqrt(len(differences))
 
 
 # ---------------------------------------------------------------------- imputation
