@@ -29,8 +29,8 @@ X, y = (digits.data / 16).astype(np.float32), digits.target
 # Features
 # --------
 #
-# ``transform`` returns a number for each hidden unit, which says how strongly the recognition network activates it given
-# the image. We compare the accuracy of a linear classifier on these features with its accuracy on raw pixels, principal
+# ``transform`` returns a number for each hidden unit: how strongly the recognition network activates it, given the
+# image. We compare the accuracy of a linear classifier on these features with its accuracy on raw pixels, principal
 # components and the hidden units of a restricted Boltzmann machine. All extractors return 100 features, except that 64
 # pixels have at most 64 principal components.
 #

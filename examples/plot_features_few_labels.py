@@ -46,7 +46,7 @@ X_test, y_test = draw_bars(1000, rng)
 # --------------------------------
 #
 # The machine is fitted once to all images. With ``autoregressive="prior"``, its hidden units have to explain all that
-# pixels have in common. ``FrozenEstimator`` keeps the machine unchanged when the pipeline is fitted to the labeled rows.
+# pixels have in common. ``FrozenEstimator`` keeps the machine as it is when the pipeline is fitted to the labeled rows.
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression

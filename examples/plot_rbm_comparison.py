@@ -165,10 +165,9 @@ print(f"  {helmholtz.certify(random_state=0)}")
 # Features
 # --------
 #
-# A linear classifier gets the features of the test images. For the Helmholtz machine, these are of the one whose columns
-# are not connected, so that its hidden units have to explain all that columns have in common. Those of the Boltzmann
-# machine are standardized, which the others do not need. The strength of the classifier is chosen by cross-validation
-# on the training images.
+# The features of the Helmholtz machine are those of the one whose columns are not connected: its hidden units have to
+# explain all that columns have in common. Those of the Boltzmann machine are standardized, which the others do not
+# need. The strength of the linear classifier is chosen by cross-validation on the training images.
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
