@@ -157,8 +157,8 @@ bars_curves = learning_curves(bars_classifiers, bars_sizes, X, y, X_test, y_test
 # Data without a gain
 # -------------------
 #
-# The digits of scikit-learn are almost linearly separable. Here, the same pipeline is hardly better than pixels, with
-# few labels or many. With few labels, label spreading is better, because digits of one class are close to each other.
+# The digits of scikit-learn are almost linearly separable. Here, the same pipeline is no better than pixels, with few
+# labels or many. With few labels, label spreading is better, because digits of one class are close to each other.
 # ``LabelSpreading`` is fitted to all training images, with the label -1 for unlabeled images.
 
 from sklearn.datasets import load_digits

@@ -1,6 +1,6 @@
 """Log-likelihood on public sets of binary rows, beside simple exact models and published numbers.
 
-One recipe for every set. Candidates that differ in structure, step size and penalty are trained side by side. At each
+One recipe for every set. Candidates that differ in structure, step size and prior are trained side by side. At each
 rung, those that are behind others of their kind (of like structure and step size) on the validation rows are dropped,
 and the rest share their time (successive halving, Jamieson and Talwalkar 2016). The best candidate of all kinds is then
 trained from several seeds, with steps that shrink. Of each training, the parameters that scored best on validation rows
@@ -46,8 +46,7 @@ STRUCTURES = [
 # The posterior of machines without autoregressive connections is the hardest to approximate with few particles.
 PLAIN_PARTICLES = 25
 RATES = [0.1, 0.3]
-# Strengths of the penalty times the number of rows; with one, each weight has a Cauchy prior.
-PENALTIES = [0.15, 0.4, 1]
+STRENGTHS = [0.3, 1, 3]  # of the prior
 # Share of the time for choosing, the seeds having the rest; then, for each rung, its share of that time and the number
 # of candidates of each kind that go on.
 CHOOSING = 0.35
@@ -107,14 +106,14 @@ class Candidate(NamedTuple):
 
     @property
     def kind(self):
-        """What is told apart while choosing: all but the penalty."""
+        """What is told apart while choosing: all but the strength of the prior."""
         return self.name, self.parameters["recognition_update"], self.parameters["learning_rate_init"]
 
     def with_one_latent(self):
         return self._replace(parameters={**self.parameters, "hidden_layer_sizes": (1,)})
 
 
-def candidates(options, n_rows):
+def candidates(options):
     """Return the machines to choose from."""
     structures = [((100,), None, "both", PLAIN_PARTICLES, FORWARDS)] if options.plain else STRUCTURES
     return [
@@ -125,11 +124,13 @@ def candidates(options, n_rows):
                 "recognition_update": update,
                 "n_particles": n_particles,
                 "learning_rate_init": rate,
-                "alpha": penalty / n_rows,
+                "alpha": strength,
             },
             order,
         )
-        for (widths, autoregressive, update, n_particles, order), rate, penalty in product(structures, RATES, PENALTIES)
+        for (widths, autoregressive, update, n_particles, order), rate, strength in product(
+            structures, RATES, STRENGTHS
+        )
     ]
 
 
@@ -194,7 +195,7 @@ def benchmark(dataset, options):
     valid = valid[np.random.default_rng(0).permutation(len(valid))[: 200 if options.quick else N_VALID]]
     print(f"\n{dataset}: {train.shape[1]} columns, {len(train)} training rows", flush=True)
     start, seconds = time.perf_counter(), 60 * options.budget_minutes
-    trainees = [Trainee(candidate, seed=0) for candidate in candidates(options, len(train))]
+    trainees = [Trainee(candidate, seed=0) for candidate in candidates(options)]
     chosen = choose(trainees, train, valid, CHOOSING * seconds, options.n_jobs)
     seconds *= 1 - CHOOSING
     runs = [(chosen, seed, seconds) for seed in range(options.seeds)]

@@ -209,9 +209,9 @@ def differences(options):
     train, test = X[:1200], X[1200:1300] if options.quick else X[1200:1500]
     candidates = {
         "an epoch more": {"max_iter": 21},
-        "alpha=1e-5": {"alpha": 1e-5},
-        "alpha=1e-3": {"alpha": 1e-3},
-        "half the learning rate": {"learning_rate_init": 0.1},
+        "a third of alpha": {"alpha": 1 / 3},
+        "three times alpha": {"alpha": 3},
+        "half the learning rate": {"learning_rate_init": 0.2},
         "another random_state": {},
     }
 

@@ -34,6 +34,8 @@ from scipy.special import expit, logsumexp
 from skwakesleep import HelmholtzMachine
 
 N_LATENTS, BATCH = 12, 25
+# Strength of the penalty of the exact rules, in nats per row.
+PENALTY = 3e-5
 DEFAULT_RATE = HelmholtzMachine().learning_rate_init
 CLASSIC = {"n_particles": 1, "recognition_update": "sleep"}
 WAKE_SLEEP = {
@@ -75,8 +77,8 @@ def main():
 
 def train_and_score(rule, rate, seed, options, train, valid, test):
     """Return the exact log-likelihoods of the validation and the test rows after training."""
-    common = {"max_iter": options.epochs, "batch_size": BATCH, "learning_rate_init": rate, "random_state": seed}
-    machine = HelmholtzMachine(N_LATENTS, **{"autoregressive": tuple(options.autoregressive), **common})
+    common = {"max_iter": options.epochs, "tol": None, "batch_size": BATCH, "learning_rate_init": rate}
+    machine = HelmholtzMachine(N_LATENTS, autoregressive=tuple(options.autoregressive), random_state=seed, **common)
     if rule in EXACT:
         machine = ExactGradients(machine, EXACT[rule])
     else:
@@ -89,7 +91,7 @@ def train_and_score(rule, rate, seed, options, train, valid, test):
 class ExactGradients:
     """The generative network of a machine, trained by the exact gradient of the log-likelihood.
 
-    Adam, the averaging of iterates and the penalty are those of HelmholtzMachine.
+    Adam and the averaging of iterates are those of HelmholtzMachine.
 
     Parameters
     ----------
@@ -161,8 +163,8 @@ class ExactGradients:
         ]
 
     def _pull(self, weights):
-        """Return the gradient of the penalty, ``alpha * sum(log(1 + (weights / 0.1) ** 2))``."""
-        return 2 * self._machine.alpha * weights / (weights**2 + 0.01)
+        """Return the gradient of the penalty, ``PENALTY * sum(log(1 + (weights / 0.1) ** 2))``."""
+        return 2 * PENALTY * weights / (weights**2 + 0.01)
 
     def score(self, X):
         parameters = [values.astype(float) for values in self._parameters]

@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--tables", nargs="+", choices=names, default=names, help="sets to run (default: all)")
     parser.add_argument("--parts", nargs="+", choices=MEASURES, default=list(MEASURES), help="default: all")
     parser.add_argument("--max-rows", type=int, help="greatest number of training rows (default: all)")
-    parser.add_argument("--max-iter", type=int, default=200, help="epochs of HelmholtzMachine (default: 200)")
+    parser.add_argument("--max-iter", type=int, default="auto", help="epochs of HelmholtzMachine (default: auto)")
     options = parse(parser, tables=["breast"], max_rows=300, max_iter=2)
     with threadpool_limits(1), quiet():
         print_tables(MEASURES, options, options.parts)
