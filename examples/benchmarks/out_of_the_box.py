@@ -8,10 +8,13 @@ their numbers of components and their bandwidths chosen. Densities are compared 
 
 Binary sets are files NAME.npz. "real" also reads wine_red.npz (columns X, and the part of each row, fold, of which the
 first is for testing), and "features" optdigits_counts.npz and mnist_gray.npz (train, test, train_y and test_y). Sets
-whose file is missing are skipped. With two processes, all tables take about half an hour on two cores.
+whose file is missing are skipped.
+
+Seconds are those of the processor, with one thread. All tables take about half an hour on two cores.
 """
 
 import warnings
+from time import process_time
 
 import numpy as np
 from _harness import (
@@ -85,10 +88,10 @@ def some(rows, number, seed):
 
 
 def fit(model, X):
-    """Return a fitted model, the seconds of its fit, and the number of its warnings."""
+    """Return a fitted model, the processor seconds of its fit, and the number of its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fitted, seconds = timed(model.fit, X)
+        fitted, seconds = timed(model.fit, X, clock=process_time)
     return fitted, seconds, len(caught)
 
 
@@ -282,7 +285,7 @@ def accuracy(H, y, H_test, y_test):
 
 
 def time(options):
-    """Median seconds of a default fit beside BernoulliRBM(100), in turns, and the warnings of the default fits."""
+    """Seconds of a default fit beside BernoulliRBM(100), medians of three in turns, and warnings of the default fits."""
     table = Table(options, ("rows", "machine", "BernoulliRBM", "ratio", "epochs", "warnings"), digits=2)
     tables = {
         "digits, 1797 x 64": datasets.load_digits().data / 16,
