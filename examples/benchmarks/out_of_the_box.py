@@ -285,7 +285,7 @@ def accuracy(H, y, H_test, y_test):
 
 
 def time(options):
-    """Seconds of a default fit beside BernoulliRBM(100), medians of three in turns, and warnings of the default fits."""
+    """Seconds of a default fit beside BernoulliRBM(100), medians of fits in turns, and warnings of the default fits."""
     table = Table(options, ("rows", "machine", "BernoulliRBM", "ratio", "epochs", "warnings"), digits=2)
     tables = {
         "digits, 1797 x 64": datasets.load_digits().data / 16,
