@@ -97,7 +97,7 @@ figure.suptitle(
     "Units with the largest coefficients for horizontal (left) and vertical bars (right), and their coefficients"
 )
 
-ComponentsDisplay.from_estimator(machine, max_components=64)
+ComponentsDisplay.from_estimator(machine, max_components=36)
 
 # %%
 # Accuracy and number of labels
