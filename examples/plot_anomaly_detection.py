@@ -38,7 +38,7 @@ anomalies = {
     "upside down": held_out[:, ::-1],
 }
 
-machine = HelmholtzMachine(100, max_iter=60, tol=None, random_state=0).fit(train)
+machine = HelmholtzMachine(random_state=0).fit(train)
 
 # %%
 # P-values from dreams

@@ -58,7 +58,7 @@ is_changed = np.isin(np.arange(len(test)), changed_rows)
 
 from sklearn.ensemble import IsolationForest
 
-machine = HelmholtzMachine(max_iter=100, tol=None, early_stopping=True, random_state=0).fit(train)
+machine = HelmholtzMachine(random_state=0).fit(train)
 scores = machine.score_samples(strange)
 medians = np.median(machine.score_columns(train), axis=0)
 relative = machine.score_columns(strange) - medians

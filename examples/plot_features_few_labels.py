@@ -45,18 +45,17 @@ X_test, y_test = draw_bars(1000, rng)
 # A frozen extractor in a pipeline
 # --------------------------------
 #
-# The machine is fitted once to all images. A ``StandardScaler`` after the machine increases the variance of units that
-# are rarely on. ``FrozenEstimator`` keeps both unchanged when the pipeline is fitted to the labeled rows.
+# The machine is fitted once to all images. With ``autoregressive="prior"``, its hidden units have to explain all that
+# pixels have in common. ``FrozenEstimator`` keeps the machine as it is when the pipeline is fitted to the labeled rows.
 
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from skwakesleep import HelmholtzMachine
 
-machine = HelmholtzMachine(100, max_iter=30, tol=None, random_state=0)
-features = FrozenEstimator(make_pipeline(machine, StandardScaler()).set_output(transform="pandas").fit(X))
+machine = HelmholtzMachine(autoregressive="prior", random_state=0).set_output(transform="pandas").fit(X)
+features = FrozenEstimator(machine)
 classifier = make_pipeline(features, LogisticRegression(max_iter=1000)).fit(X[:300], y[:300])
 
 print("The first features of three images")
@@ -69,8 +68,8 @@ print(f"\nwith 300 labels, {classifier.score(X_test, y_test):.1%} of the test im
 #
 # The names of the features are the name of the machine with the number of the unit. The classifier stores these names,
 # so that we can look up the units with the largest coefficients. For these units, the figure shows two images. The
-# *generative weights* are the effect of a unit on the pixels. The mean of all images, weighted by the recognition mean
-# of the unit, minus the unweighted mean, shows the images for which the unit is on.
+# *generative weights* are the effect of a unit on the pixels. The mean of all images, weighted by the feature of the
+# unit, minus the unweighted mean, shows the images that activate it.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -98,7 +97,7 @@ figure.suptitle(
     "Units with the largest coefficients for horizontal (left) and vertical bars (right), and their coefficients"
 )
 
-ComponentsDisplay.from_estimator(machine, max_components=64)
+ComponentsDisplay.from_estimator(machine, max_components=36)
 
 # %%
 # Accuracy and number of labels
@@ -111,6 +110,7 @@ ComponentsDisplay.from_estimator(machine, max_components=64)
 
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading
 from sklearn.svm import SVC
 
@@ -157,8 +157,8 @@ bars_curves = learning_curves(bars_classifiers, bars_sizes, X, y, X_test, y_test
 # Data without a gain
 # -------------------
 #
-# The digits of scikit-learn are almost linearly separable. Here, the same pipeline is hardly better than pixels, with
-# few labels or many. With few labels, label spreading is better, because digits of one class are close to each other.
+# The digits of scikit-learn are almost linearly separable. Here, the same pipeline is no better than pixels, with few
+# labels or many. With few labels, label spreading is better, because digits of one class are close to each other.
 # ``LabelSpreading`` is fitted to all training images, with the label -1 for unlabeled images.
 
 from sklearn.datasets import load_digits
@@ -168,8 +168,7 @@ digits = load_digits()
 D, D_test, d, d_test = train_test_split(
     (digits.data / 16).astype(np.float32), digits.target, test_size=0.3, random_state=0, stratify=digits.target
 )
-machine_of_digits = HelmholtzMachine(100, max_iter=30, tol=None, random_state=0)
-features_of_digits = FrozenEstimator(make_pipeline(machine_of_digits, StandardScaler()).fit(D))
+features_of_digits = FrozenEstimator(HelmholtzMachine(autoregressive="prior", random_state=0).fit(D))
 
 digits_classifiers = {
     "hidden units, linear": make_pipeline(features_of_digits, linear),

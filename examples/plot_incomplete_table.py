@@ -55,9 +55,8 @@ def fill_in(column):
 
 
 filled = holed.apply(fill_in)
-settings = {"max_iter": 100, "tol": None, "early_stopping": True, "random_state": 0}
-machine = HelmholtzMachine(**settings).fit(holed)
-machine_of_filled = HelmholtzMachine(**settings).fit(filled)
+machine = HelmholtzMachine(random_state=0).fit(holed)
+machine_of_filled = HelmholtzMachine(random_state=0).fit(filled)
 for kind in dict.fromkeys(machine.visible_):
     print(f"  {kind:12} {', '.join(machine.feature_names_in_[machine.visible_ == kind])}")
 

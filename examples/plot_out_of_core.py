@@ -29,7 +29,7 @@ from skwakesleep import HelmholtzMachine
 
 threadpool_limits(1)  # matrices this small are faster with one thread
 digits = (load_digits().data >= 8).astype(np.float32)
-teacher = HelmholtzMachine(40, max_iter=25, tol=None, random_state=0).fit(digits)
+teacher = HelmholtzMachine(40, random_state=0).fit(digits)
 
 n_rows, n_columns = 80_000, digits.shape[1]
 block_size = 2000

@@ -123,6 +123,11 @@ def quiet():
 # ---------------------------------------------------------------------- tables
 
 
+def mean_and_error(differences):
+    """Return the mean and its standard error."""
+    return differences.mean(), differences.std(ddof=1) / np.sqrt(len(differences))
+
+
 class Table:
     """Prints rows under their columns as they come, and appends them to the file of ``--csv``.
 

@@ -14,7 +14,7 @@ With --max-rows 6000, all parts together take most of an hour on one core. The q
 
 import numpy as np
 import pandas as pd
-from _harness import PARTS, Table, data_file, make_parser, parse, print_tables, quiet, timed
+from _harness import PARTS, Table, data_file, make_parser, mean_and_error, parse, print_tables, quiet, timed
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--tables", nargs="+", choices=names, default=names, help="sets to run (default: all)")
     parser.add_argument("--parts", nargs="+", choices=MEASURES, default=list(MEASURES), help="default: all")
     parser.add_argument("--max-rows", type=int, help="greatest number of training rows (default: all)")
-    parser.add_argument("--max-iter", type=int, default=200, help="epochs of HelmholtzMachine (default: 200)")
+    parser.add_argument("--max-iter", type=int, default="auto", help="epochs of HelmholtzMachine (default: auto)")
     options = parse(parser, tables=["breast"], max_rows=300, max_iter=2)
     with threadpool_limits(1), quiet():
         print_tables(MEASURES, options, options.parts)
@@ -118,10 +118,6 @@ def chosen_classes(train, valid, domain):
     """Return the latent classes, of those of several numbers, that score best on validation rows."""
     fits = [LatentClasses(n, random_state=0, **domain).fit(train) for n in N_COMPONENTS]
     return max(fits, key=lambda fit: fit.score(valid))
-
-
-def mean_and_error(differences):
-    return differences.mean(), differences.std(ddof=1) / np.sqrt(len(differences))
 
 
 # ---------------------------------------------------------------------- imputation
