@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--tables", nargs="+", choices=names, default=names, help="sets to run (default: all)")
     parser.add_argument("--parts", nargs="+", choices=MEASURES, default=list(MEASURES), help="default: all")
     parser.add_argument("--max-rows", type=int, help="greatest number of training rows (default: all)")
-    parser.add_argument("--max-iter", type=int, default="auto", help="epochs of HelmholtzMachine (default: auto)")
+    parser.add_argument("--max-iter", type=int, help="epochs of HelmholtzMachine (default: its own)")
     options = parse(parser, tables=["breast"], max_rows=300, max_iter=2)
     with threadpool_limits(1), quiet():
         print_tables(MEASURES, options, options.parts)
@@ -89,7 +89,7 @@ def as_categories(table):
 
 
 def machine(options, **parameters):
-    return HelmholtzMachine(max_iter=options.max_iter, random_state=0, **parameters)
+    return HelmholtzMachine(max_iter=options.max_iter or "auto", random_state=0, **parameters)
 
 
 # ---------------------------------------------------------------------- likelihood
