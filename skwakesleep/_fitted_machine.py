@@ -3,6 +3,7 @@
 import warnings
 from copy import copy
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
@@ -18,10 +19,13 @@ from skwakesleep._conditioning import ConditioningMixin
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.features import ActivationScale
+from skwakesleep._engine.machine.fitted import FittedMachine
+from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.certification import certify
 from skwakesleep._engine.posterior.conditioning import expected_columns
 from skwakesleep._engine.posterior.likelihood import estimate
+from skwakesleep._engine.training.state import TrainingState
 
 # Rows computed at a time by `transform`: a few megabytes of scratch arrays.
 TRANSFORM_BLOCK = 128
@@ -34,8 +38,8 @@ MIN_ROWS_TO_WARN = 10
 class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
     """Parameters, features, densities and samples of a machine that was fitted.
 
-    The estimator has a `FittedMachine` as its attribute ``_fitted``, and the parameters `n_score_particles` and
-    `n_score_steps`.
+    The estimator has a `FittedMachine` as its attribute ``_fitted``, and the parameters `output`,
+    `n_score_particles` and `n_score_steps`.
     """
 
     @property
@@ -422,3 +426,15 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
     def _check_X(self, X):
         check_is_fitted(self)
         return read_machine_table(self, X, reset=False).values
+
+
+def fitted_attributes(machine: Machine, state: TrainingState) -> dict[str, Any]:
+    """Return the fitted attributes that stand for a state of training."""
+    return {
+        "lower_bounds_": list(state.lower_bounds),
+        "lower_bound_": state.lower_bounds[-1] if state.lower_bounds else float("-inf"),
+        "validation_scores_": list(state.validation_scores),
+        "converged_": state.converged,
+        "n_iter_": state.n_epochs,
+        "_fitted": FittedMachine(machine, state),
+    }

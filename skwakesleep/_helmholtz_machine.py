@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -33,7 +32,7 @@ from skwakesleep._engine.posterior.likelihood import estimate
 from skwakesleep._engine.training.loop import train
 from skwakesleep._engine.training.optimizers import SGD, Adam, Optimizer
 from skwakesleep._engine.training.state import Stopping, TrainingState
-from skwakesleep._fitted_machine import FittedMachineMixin
+from skwakesleep._fitted_machine import FittedMachineMixin, fitted_attributes
 
 # Of parameters, rows and gradients. A state saved by an earlier version may be in double precision, and stays so.
 TRAINING_DTYPE = np.dtype(np.float32)
@@ -596,15 +595,3 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         tags.input_tags.positive_only = not NON_NEGATIVE.isdisjoint(named)
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def fitted_attributes(machine: Machine, state: TrainingState) -> dict[str, Any]:
-    """Return the fitted attributes that stand for a state of training."""
-    return {
-        "lower_bounds_": list(state.lower_bounds),
-        "lower_bound_": state.lower_bounds[-1] if state.lower_bounds else float("-inf"),
-        "validation_scores_": list(state.validation_scores),
-        "converged_": state.converged,
-        "n_iter_": state.n_epochs,
-        "_fitted": FittedMachine(machine, state),
-    }

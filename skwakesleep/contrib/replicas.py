@@ -14,7 +14,7 @@ from skwakesleep import HelmholtzMachine
 from skwakesleep._adapters.parameters import check_n_samples
 from skwakesleep._engine.machine.restandardization import unified
 from skwakesleep._engine.training.state import mean_state
-from skwakesleep._helmholtz_machine import fitted_attributes
+from skwakesleep._fitted_machine import fitted_attributes
 
 __all__ = ["average", "replicate"]
 
