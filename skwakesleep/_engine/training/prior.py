@@ -41,7 +41,7 @@ class WeightPrior(NamedTuple):
     @property
     def rows_per_square(self) -> float:
         """The information of all rows, divided by the mean square of gradients."""
-        return float(self.n_rows) * self.batch_size
+        return float(self.n_rows * self.batch_size)  # a NumPy scalar would promote float32 to float64
 
     @staticmethod
     def share(n_steps: int) -> float:
