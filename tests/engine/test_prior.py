@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit
 from scipy.stats import beta
 
+from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.machine.codecs import Standardization, UnitInterval
 from skwakesleep._engine.machine.columns import Block, Columns
 from skwakesleep._engine.machine.families import Bernoulli, Gaussian
@@ -42,7 +43,7 @@ def test_the_strength_rises_to_its_full_value():
 
 
 def alone(backend, prior, weights, mean_squares):
-    return prior.pull(weights, mean_squares)
+    return backend.pull(weights, mean_squares, prior.strengths, prior.rows_per_square, np.empty_like(weights))
 
 
 PULLS = pytest.mark.parametrize("pull", [alone, pull_in_a_step])
@@ -124,7 +125,7 @@ def test_shrinkage_is_on_the_scale_of_standard_errors():
         modes = []
         for estimate in (1.0, 10.0):
             grid = np.linspace(-1, 12, 130_001) * error
-            slope = square * (estimate * error - grid) - prior.pull(grid, square / BATCH_SIZE)
+            slope = square * (estimate * error - grid) - alone(NumpyBackend(), prior, grid, square / BATCH_SIZE)
             potential = np.cumsum(slope)
             modes.append(grid[potential.argmax()] / error)
         assert 0.3 < modes[0] < 0.4

@@ -144,7 +144,7 @@ class NumpyBackend(Workspace):
         change = np.multiply(first, mean, out=gradient)
         size = np.multiply(second, square, out=self.empty("size", parameters.shape, parameters.dtype))
         if strengths is not None:
-            pull = self._pull(parameters, second, strengths, information, scratch)
+            pull = self.pull(parameters, second, strengths, information, scratch)
             pull *= share
             change -= pull
             size += np.square(pull, out=pull)
@@ -154,9 +154,10 @@ class NumpyBackend(Workspace):
         change *= scales
         parameters += change
 
-    def _pull(
+    def pull(
         self, parameters: NDArray, second: NDArray, strengths: NDArray, information: float, out: NDArray
     ) -> NDArray:
+        """Write the pull of the prior, at its full strength, into `out`; see `adam`."""
         with np.errstate(over="ignore", invalid="ignore"):  # of parameters that diverge
             weighted = np.multiply(second, information, out=out)
             weighted += 1

@@ -87,7 +87,9 @@ class SGD:
             self._n_steps += 1
             self._squares *= SQUARES_DECAY
             self._squares += np.square(gradient)
-            pull = prior.pull(parameters, self._squares * normalization(SQUARES_DECAY, self._n_steps))
+            information = normalization(SQUARES_DECAY, self._n_steps) * prior.rows_per_square
+            pull = np.empty_like(gradient)
+            backend.pull(parameters, self._squares, prior.strengths, information, pull)
             gradient -= prior.share(self._n_steps) * pull
         backend.blend(1.0, parameters, self.learning_rate, gradient)
 

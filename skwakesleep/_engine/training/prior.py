@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 # Larger strengths have the same effect, since the steps of an optimizer that divides by the size of gradients do not
@@ -47,9 +46,3 @@ class WeightPrior(NamedTuple):
     def share(n_steps: int) -> float:
         """Return the share of the strength at a step."""
         return min(1.0, n_steps / RISING_STEPS)
-
-    def pull(self, parameters: NDArray, mean_squares: NDArray) -> NDArray:
-        """Return the gradient of the penalty per row, at full strength, given the mean squares of gradients."""
-        information = mean_squares * self.rows_per_square + PRIOR_INFORMATION
-        with np.errstate(over="ignore", invalid="ignore"):  # of parameters that diverge
-            return self.strengths * parameters * information / (1 + information * np.square(parameters))
