@@ -208,8 +208,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     Notes
     -----
-    For features, set ``autoregressive="prior"``, except for grey levels, where "auto" does so: hidden units then have to
-    explain all dependence between columns. Features need no scaler: they are standardized over dreams.
+    For features, set ``autoregressive="prior"``, as "auto" does for grey levels: hidden units then have to explain all
+    dependence between columns. Features need no scaler: they are standardized over dreams.
 
     References
     ----------
