@@ -1,0 +1,514 @@
+"""Parameters that a model declares: shape, constraint, prior and start.
+
+A constraint is one class: the map from unconstrained numbers to values, its inverse, and the product of a gradient with
+its Jacobian. Optimizers work on the unconstrained numbers, and models see the values.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from skwakesleep.models._parameters import is_count, same_parts
+
+# Numbers of a simplex must add up to one, and a covariance matrix be symmetric, up to this error.
+TOLERANCE = 1e-8
+
+
+class Parameter:
+    """A parameter with a constraint. This is the base of `Real`, `Positive` and the others.
+
+    Parameters
+    ----------
+    shape : int or tuple of int, default=()
+        Shape of the array; ``()`` is a single number.
+    prior : object or None, default=None
+        A distribution with ``logpdf``, for example a frozen one of `scipy.stats`. One for single numbers is the prior
+        of each number. With a prior the fit maximizes the posterior density of the values, without a Jacobian.
+    start : array-like or None, default=None
+        Value to start from, broadcast to the shape. None is a random value near the middle of what is allowed.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Shape of the array.
+    free_shape : tuple of int
+        Shape of the unconstrained numbers.
+    elementwise : bool
+        Whether each number of the value has an unconstrained number of its own.
+    expected : str
+        What the constraint demands, for messages.
+
+    See Also
+    --------
+    check_generative_model : Tests constraints of your own, too.
+
+    Notes
+    -----
+    A constraint of your own is a subclass with the methods `value`, `free`, `pullback` and `admits`, the attribute
+    `expected`, and `free_shape` unless it is `shape`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import Parameter
+    >>> class Negative(Parameter):
+    ...     expected = "negative"
+    ...     def value(self, free):
+    ...         return -np.exp(free)
+    ...     def free(self, value):
+    ...         return np.log(-value)
+    ...     def pullback(self, free, gradient):
+    ...         return -np.exp(free) * gradient
+    ...     def admits(self, value, limits):
+    ...         return bool((value <= 0).all() if limits else (value < 0).all())
+    >>> Negative(2, start=-1).start
+    array([-1., -1.])
+    """
+
+    elementwise = True
+    expected = "finite numbers"
+
+    def __init__(self, shape: int | tuple[int, ...] = (), *, prior: Any = None, start: ArrayLike | None = None) -> None:
+        self.shape: tuple[int, ...] = shape if isinstance(shape, tuple) else (shape,)
+        if not all(map(is_count, self.shape)):
+            raise ValueError(f"shape of {self._name} must be an int, at least 1, or a tuple of these. Got {shape!r}.")
+        if prior is not None and not callable(getattr(prior, "logpdf", None)):
+            raise TypeError(f"prior of {self._name} must have a method logpdf. Got {prior!r}.")
+        self.prior = prior
+        self.start = None if start is None else checked(self, start, f"start of {self._name}")
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def free_shape(self) -> tuple[int, ...]:
+        """Shape of the unconstrained numbers."""
+        return self.shape
+
+    def value(self, free: NDArray) -> NDArray:
+        """Return the value of unconstrained numbers.
+
+        Parameters
+        ----------
+        free : ndarray of shape `free_shape`
+            Unconstrained numbers.
+
+        Returns
+        -------
+        value : ndarray of shape `shape`
+            The value.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import Positive
+        >>> Positive(2).value(np.zeros(2))
+        array([1., 1.])
+        """
+        raise NotImplementedError
+
+    def free(self, value: NDArray) -> NDArray:
+        """Return the unconstrained numbers of a value: the inverse of `value`.
+
+        Parameters
+        ----------
+        value : ndarray of shape `shape`
+            An admitted value, not at a limit.
+
+        Returns
+        -------
+        free : ndarray of shape `free_shape`
+            Unconstrained numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import Positive
+        >>> Positive(2).free(np.ones(2))
+        array([0., 0.])
+        """
+        raise NotImplementedError
+
+    def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
+        """Return the gradient in the unconstrained numbers, given that in the value: a vector-Jacobian product.
+
+        Parameters
+        ----------
+        free : ndarray of shape `free_shape`
+            Unconstrained numbers.
+        gradient : ndarray of shape `shape`
+            Gradient of some function in the value.
+
+        Returns
+        -------
+        gradient : ndarray of shape `free_shape`
+            Gradient of the same function in the unconstrained numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import Positive
+        >>> Positive().pullback(np.log(3.0), 1.0)  # that of an exponential is its value
+        np.float64(3.0000000000000004)
+        """
+        raise NotImplementedError
+
+    def admits(self, value: NDArray, limits: bool) -> bool:
+        """Return whether a value of finite numbers obeys the constraint.
+
+        Parameters
+        ----------
+        value : ndarray of shape `shape`
+            The value.
+        limits : bool
+            Whether limits, such as zero for positive numbers, are admitted.
+
+        Returns
+        -------
+        admitted : bool
+            Whether it does.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.models import Positive
+        >>> Positive().admits(np.array(0.0), limits=False)
+        False
+        """
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and same_parts(vars(self), vars(other))
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.shape))
+
+    def __repr__(self) -> str:
+        return f"{self._name}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+class Real(Parameter):
+    """Real numbers.
+
+    Parameters
+    ----------
+    shape : int or tuple of int, default=()
+        Shape of the array; ``()`` is a single number.
+    scale : float, default=1.0
+        Typical size of the numbers. The optimizer's steps are in this unit.
+    prior, start : optional
+        See `Parameter`.
+
+    Examples
+    --------
+    >>> from scipy.stats import norm
+    >>> from skwakesleep.models import Real
+    >>> Real(3, prior=norm(0, 10)).shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        shape: int | tuple[int, ...] = (),
+        *,
+        scale: float = 1.0,
+        prior: Any = None,
+        start: ArrayLike | None = None,
+    ) -> None:
+        self.scale = _positive(scale, "scale of Real")
+        super().__init__(shape, prior=prior, start=start)
+
+    def value(self, free: NDArray) -> NDArray:
+        return self.scale * free
+
+    def free(self, value: NDArray) -> NDArray:
+        return value / self.scale
+
+    def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
+        return self.scale * gradient
+
+    def admits(self, value: NDArray, limits: bool) -> bool:
+        return True
+
+
+class Positive(Parameter):
+    """Positive numbers, by the exponential function.
+
+    Parameters
+    ----------
+    shape : int or tuple of int, default=()
+        Shape of the array; ``()`` is a single number.
+    prior, start : optional
+        See `Parameter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import Positive
+    >>> Positive(2).value(np.zeros(2))
+    array([1., 1.])
+    """
+
+    expected = "positive"
+
+    def value(self, free: NDArray) -> NDArray:
+        return np.exp(free)
+
+    def free(self, value: NDArray) -> NDArray:
+        return np.log(value)
+
+    def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
+        return np.exp(free) * gradient
+
+    def admits(self, value: NDArray, limits: bool) -> bool:
+        return bool((value >= 0).all() if limits else (value > 0).all())
+
+
+class Interval(Parameter):
+    """Numbers between two bounds, by the logistic function.
+
+    Parameters
+    ----------
+    lower, upper : float
+        The bounds.
+    shape : int or tuple of int, default=()
+        Shape of the array; ``()`` is a single number.
+    prior, start : optional
+        See `Parameter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import Interval
+    >>> float(Interval(-1, 3).value(np.zeros(())))
+    1.0
+    """
+
+    def __init__(
+        self,
+        lower: float,
+        upper: float,
+        shape: int | tuple[int, ...] = (),
+        *,
+        prior: Any = None,
+        start: ArrayLike | None = None,
+    ) -> None:
+        if not -np.inf < lower < upper < np.inf:
+            raise ValueError(f"Interval needs finite bounds with lower < upper. Got {lower!r} and {upper!r}.")
+        self.lower = lower
+        self.upper = upper
+        super().__init__(shape, prior=prior, start=start)
+
+    @property
+    def expected(self) -> str:  # type: ignore[override]
+        """What the constraint demands, for messages."""
+        return f"between {self.lower:g} and {self.upper:g}"
+
+    def value(self, free: NDArray) -> NDArray:
+        return self.lower + (self.upper - self.lower) * _share(free)
+
+    def free(self, value: NDArray) -> NDArray:
+        return np.log((value - self.lower) / (self.upper - value))
+
+    def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
+        return (self.upper - self.lower) * _share(free) * _share(-free) * gradient
+
+    def admits(self, value: NDArray, limits: bool) -> bool:
+        inside = (self.lower < value) & (value < self.upper)
+        return bool((inside | limits & ((value == self.lower) | (value == self.upper))).all())
+
+
+class Simplex(Parameter):
+    """Probabilities that add up to one along the last axis, by the softmax function.
+
+    The last unconstrained number of the softmax is zero, so there is one less than probabilities.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Shape of the array.
+    prior, start : optional
+        See `Parameter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import Simplex
+    >>> Simplex(4).value(np.zeros(3))
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+
+    elementwise = False
+    expected = "positive numbers that add up to one along the last axis"
+
+    def __init__(self, shape: int | tuple[int, ...], *, prior: Any = None, start: ArrayLike | None = None) -> None:
+        _check_last_axis(self, shape)
+        super().__init__(shape, prior=prior, start=start)
+
+    @property
+    def free_shape(self) -> tuple[int, ...]:
+        """Shape of the unconstrained numbers."""
+        return (*self.shape[:-1], self.shape[-1] - 1)
+
+    def value(self, free: NDArray) -> NDArray:
+        logits = np.concatenate([free, np.zeros((*self.shape[:-1], 1))], axis=-1)
+        odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return odds / odds.sum(axis=-1, keepdims=True)
+
+    def free(self, value: NDArray) -> NDArray:
+        return np.log(value[..., :-1] / value[..., -1:])
+
+    def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
+        value = self.value(free)
+        return (value * (gradient - (value * gradient).sum(axis=-1, keepdims=True)))[..., :-1]
+
+    def admits(self, value: NDArray, limits: bool) -> bool:
+        signs = (value >= 0).all() if limits else (value > 0).all()
+        return bool(signs and (np.abs(value.sum(axis=-1) - 1) <= TOLERANCE).all())
+
+
+class Ordered(Parameter):
+    """Numbers in ascending order along the last axis: the first one, and logarithms of the differences.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+        Shape of the array.
+    prior, start : optional
+        See `Parameter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import Ordered
+    >>> Ordered(3).value(np.zeros(3))
+    array([0., 1., 2.])
+    """
+
+    elementwise = False
+    expected = "in ascending order along the last axis"
+
+    def __init__(self, shape: int | tuple[int, ...], *, prior: Any = None, start: ArrayLike | None = None) -> None:
+        _check_last_axis(self, shape)
+        super().__init__(shape, prior=prior, start=start)
+
+    def value(self, free: NDArray) -> NDArray:
+        return np.cumsum(self._parts(free), axis=-1)
+
+    def free(self, value: NDArray) -> NDArray:
+        return np.concatenate([value[..., :1], np.log(np.diff(value, axis=-1))], axis=-1)
+
+    def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
+        by_part = np.flip(np.cumsum(np.flip(gradient, axis=-1), axis=-1), axis=-1)
+        slopes = self._parts(free)  # an exponential is its own derivative
+        slopes[..., 0] = 1.0
+        return slopes * by_part
+
+    def admits(self, value: NDArray, limits: bool) -> bool:
+        steps = np.diff(value, axis=-1)
+        return bool((steps >= 0).all() if limits else (steps > 0).all())
+
+    def _parts(self, free: NDArray) -> NDArray:
+        return np.concatenate([free[..., :1], np.exp(free[..., 1:])], axis=-1)
+
+
+class Covariance(Parameter):
+    """A covariance matrix, by its Cholesky factor, whose diagonal is the exponential of unconstrained numbers.
+
+    Parameters
+    ----------
+    n_rows : int
+        Number of rows, and of columns.
+    prior, start : optional
+        See `Parameter`; for example `scipy.stats.invwishart`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skwakesleep.models import Covariance
+    >>> Covariance(2).value(np.array([0.0, 1.0, 0.0]))
+    array([[1., 1.],
+           [1., 2.]])
+    """
+
+    elementwise = False
+    expected = "a covariance matrix, symmetric and positive definite"
+
+    def __init__(self, n_rows: int, *, prior: Any = None, start: ArrayLike | None = None) -> None:
+        super().__init__((n_rows, n_rows), prior=prior, start=start)
+
+    @property
+    def free_shape(self) -> tuple[int, ...]:
+        """Shape of the unconstrained numbers: the lower triangle, row by row."""
+        return (self.shape[0] * (self.shape[0] + 1) // 2,)
+
+    def value(self, free: NDArray) -> NDArray:
+        factor = self._factor(free)
+        return factor @ factor.T
+
+    def free(self, value: NDArray) -> NDArray:
+        factor = np.linalg.cholesky(value)
+        np.fill_diagonal(factor, np.log(factor.diagonal()))
+        return factor[np.tril_indices(len(value))]
+
+    def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
+        factor = self._factor(free)
+        by_factor = (gradient + gradient.T) @ factor
+        np.fill_diagonal(by_factor, by_factor.diagonal() * factor.diagonal())
+        return by_factor[np.tril_indices(len(factor))]
+
+    def admits(self, value: NDArray, limits: bool) -> bool:
+        if (np.abs(value - value.T) > TOLERANCE * np.abs(value).max()).any():
+            return False
+        lowest = np.linalg.eigvalsh(value)[0]
+        return bool(lowest >= -TOLERANCE * np.abs(value).max() if limits else lowest > 0)
+
+    def _factor(self, free: NDArray) -> NDArray:
+        factor = np.zeros(self.shape)
+        factor[np.tril_indices(len(factor))] = free
+        np.fill_diagonal(factor, np.exp(factor.diagonal()))
+        return factor
+
+
+def shaped(parameter: Parameter, value: ArrayLike, label: str) -> NDArray:
+    """Return a copy of a value as an array of the right shape; raise ValueError with `label` if it has another."""
+    try:
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), parameter.shape).copy()
+    except (TypeError, ValueError):
+        raise ValueError(f"{label} must be numbers of shape {parameter.shape}. Got {value!r}.") from None
+
+
+def checked(parameter: Parameter, value: ArrayLike, label: str, *, limits: bool = False) -> NDArray:
+    """Return a copy of a value as an array of the right shape.
+
+    Raises
+    ------
+    ValueError
+        With `label`, if the value has another shape or is not admitted.
+    """
+    array = shaped(parameter, value, label)
+    if not (np.isfinite(array).all() and parameter.admits(array, limits)):
+        raise ValueError(f"{label} must be {parameter.expected}. Got {array.tolist()}.")
+    return array
+
+
+def _share(free: NDArray) -> NDArray:
+    """Return the logistic function."""
+    return 0.5 * (1 + np.tanh(0.5 * free))  # never overflows
+
+
+def _check_last_axis(parameter: Parameter, shape: Any) -> None:
+    last = shape[-1] if isinstance(shape, tuple) and shape else shape
+    if not is_count(last) or last < 2:
+        raise ValueError(
+            f"shape of {type(parameter).__name__} must end with an int, at least 2, the length of the last axis. "
+            f"Got {shape!r}."
+        )
+
+
+def _positive(value: Any, label: str) -> float:
+    if not 0 < float(value) < np.inf:
+        raise ValueError(f"{label} must be a float in (0, inf). Got {value!r}.")
+    return float(value)
