@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skwakesleep._adapters import kinds
 from skwakesleep._adapters.parameters import entropy
-from skwakesleep._adapters.tables import check_finite, check_table
+from skwakesleep._adapters.tables import MissingValuesError, check_table
 from skwakesleep._engine.amortised.forms import Direct
 from skwakesleep._engine.amortised.optional_methods import missing_methods
 from skwakesleep._engine.amortised.problem import DEFAULT_BATCH_SIZE, Problem, Settings
@@ -18,7 +18,7 @@ from skwakesleep._engine.amortised.trainer import Trainer
 from skwakesleep._engine.amortised.units import Units, units_for
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep.models._checks import GuardedModel, probe
-from skwakesleep.models._declared_model import declared_model, flat_model
+from skwakesleep.models._declared_model import declared_model, flat_model, is_declared
 from skwakesleep.models._parameters import same_model
 
 Training = tuple[Trainer, list[AmortisedState]]
@@ -59,11 +59,16 @@ def read_model_table(
         If the model lacks required methods, and as `check_table`.
     """
     values: Any
-    values, attributes = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64, allow_nan=True)
+    asked = estimator.model if reset else estimator.model_
+    allow_nan = bool(getattr(asked, "allow_nan", False))
+    try:
+        values, attributes = check_table(
+            estimator, X, reset=reset, accept_sparse=False, dtype=np.float64, allow_nan=allow_nan
+        )
+    except MissingValuesError as error:
+        hint = " If the densities of the model leave out missing cells, set its allow_nan = True."
+        raise ValueError(f"{error}{hint * is_declared(asked)}") from None
     names = attributes.get("feature_names_in_")
-    model = model_for(values.shape[1])
-    if not getattr(model, "allow_nan", False):
-        check_finite(values, range(values.shape[1]) if names is None else names, allow_nan=False)
     largest = np.where(np.isnan(values), 0.0, np.abs(values)).max(axis=0)
     if largest.max() > MAX_MAGNITUDE:
         column = int(largest.argmax())
@@ -71,6 +76,7 @@ def read_model_table(
             f"X must hold values of at most {MAX_MAGNITUDE:g} in magnitude, for their squares are needed. Column "
             f"{column} holds {float(largest[column])!r}. Rescale X."
         )
+    model = model_for(values.shape[1])
     observed = values[:, : values.shape[1] - getattr(model, "n_covariates", 0)]
     kinds.check_range(observed, getattr(model, "observation_range", (-np.inf, np.inf)), names)
     return values, {**attributes, "model_": model}

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.amortised.filling import Filling
+
 Latents = Any
 
 # Share of the simulations that may fail. The others are conditional on success, which changes their density little.
@@ -188,8 +190,8 @@ class LocalSimulation(Simulation):
 class GivenSimulation(Simulation):
     """Simulates for the context of rows of data: the inputs in their columns, and their missing cells.
 
-    Missing cells are NaN. The regression is given the mean of the column in their place, and an indicator for each
-    column that has some.
+    Missing cells are NaN. The inputs of the regression have their linear predictions in their place, and an indicator
+    for each column that has some.
 
     Parameters
     ----------
@@ -203,9 +205,8 @@ class GivenSimulation(Simulation):
         super().__init__(model)
         self._has_inputs = hasattr(model, "sample_given")
         self.source = "sample_given" if self._has_inputs else "sample"
-        missing = np.isnan(X)
-        self._holed = missing.any(axis=0)
-        self._means = np.where(missing, 0.0, X).sum(axis=0) / np.maximum((~missing).sum(axis=0), 1)
+        self._holed = np.isnan(X).any(axis=0)
+        self._filled = Filling(X)
 
     def spread(self, batch: NDArray, n: int, rng: np.random.Generator) -> NDArray:
         return batch[rng.permutation(max(n, len(batch)))[:n] % len(batch)]
@@ -220,8 +221,7 @@ class GivenSimulation(Simulation):
         return Pairs(z, np.where(np.isnan(rows), np.nan, x))
 
     def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
-        missing = np.isnan(x)
-        return np.hstack([np.where(missing, self._means, x), missing[:, self._holed]])
+        return np.hstack([self._filled(x), np.isnan(x[:, self._holed])])
 
 
 def simulation_of(model: Any, X: NDArray, *, local: bool = False) -> Simulation:
