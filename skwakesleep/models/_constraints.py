@@ -415,7 +415,10 @@ class Ordered(Parameter):
 
 
 class Covariance(Parameter):
-    """A covariance matrix, by its Cholesky factor, whose diagonal is the exponential of unconstrained numbers.
+    """A covariance matrix, by its Cholesky factor.
+
+    The logarithms of the diagonal of the factor are unconstrained numbers, and so are the other entries, relative to
+    the diagonal entry of the row. Steps of the optimizer then do not depend on the units of the columns.
 
     Parameters
     ----------
@@ -450,14 +453,17 @@ class Covariance(Parameter):
 
     def free(self, value: NDArray) -> NDArray:
         factor = np.linalg.cholesky(value)
-        np.fill_diagonal(factor, np.log(factor.diagonal()))
+        scales = factor.diagonal().copy()
+        factor /= scales[:, np.newaxis]
+        np.fill_diagonal(factor, np.log(scales))
         return factor[np.tril_indices(len(value))]
 
     def pullback(self, free: NDArray, gradient: NDArray) -> NDArray:
         factor = self._factor(free)
-        by_factor = (gradient + gradient.T) @ factor
-        np.fill_diagonal(by_factor, by_factor.diagonal() * factor.diagonal())
-        return by_factor[np.tril_indices(len(factor))]
+        by_factor = np.tril((gradient + gradient.T) @ factor)
+        by_free = by_factor * factor.diagonal()[:, np.newaxis]
+        np.fill_diagonal(by_free, np.vecdot(by_factor, factor))
+        return by_free[np.tril_indices(len(factor))]
 
     def admits(self, value: NDArray, limits: bool) -> bool:
         if (np.abs(value - value.T) > TOLERANCE * np.abs(value).max()).any():
@@ -468,8 +474,9 @@ class Covariance(Parameter):
     def _factor(self, free: NDArray) -> NDArray:
         factor = np.zeros(self.shape)
         factor[np.tril_indices(len(factor))] = free
-        np.fill_diagonal(factor, np.exp(factor.diagonal()))
-        return factor
+        scales = np.exp(factor.diagonal())
+        np.fill_diagonal(factor, 1.0)
+        return factor * scales[:, np.newaxis]
 
 
 def shaped(parameter: Parameter, value: ArrayLike, label: str) -> NDArray:

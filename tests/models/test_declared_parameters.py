@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 
 from skwakesleep._adapters.amortised import continued_training
+from skwakesleep._adapters.amortised import problem as amortised_problem
+from skwakesleep._engine.amortised.units import units_for
 from skwakesleep._engine.machine.moments import measure
 from skwakesleep.models import (
     Covariance,
@@ -382,6 +384,26 @@ def test_prior_is_weighed_with_all_rows_of_a_stream(rng):
     fitted = quick(Location(stats.norm())).partial_fit(X)
     trainer, _ = continued_training(fitted, fitted._fitted.model, X, measure(X), partial=True)
     assert trainer._problem.n_rows == 80
+
+
+class PenalizedFactors(LatentFactors):
+    """A flat model in units of its own, with a prior on loadings in the units of the columns."""
+
+    def log_prior_params(self, theta):
+        return -0.5 * (self.unpack(theta)["loadings"] ** 2).sum()
+
+
+@pytest.mark.parametrize("model", [PenalizedFactors(3, 1), LatentFactors(3, 1)])
+def test_score_of_a_problem_and_its_gradient_have_the_prior(model, rng):
+    X = 10 * clusters(50)
+    problem = amortised_problem(quick(model), model, X, units_for(GuardedModel(model), measure(X)), "auto")
+    theta = problem.projected(rng.standard_normal(model.n_params))
+    in_units = problem.params_in_units(theta)
+    prior = model.log_prior_params(in_units) if isinstance(model, PenalizedFactors) else 0.0
+    without = problem.model.log_likelihood(theta, problem.X).mean()
+    assert_allclose(problem.score(theta, problem.X), without + prior / 50)
+    expected = slope(lambda end: problem.score(end, problem.X), theta)
+    assert_allclose(problem.grad_score(theta, problem.X), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_prior_that_excludes_the_start_raises():
