@@ -294,6 +294,7 @@ def test_fixed_values_stay(rng):
     assert fitted.params_["loading"][1] not in (1.0, 2.0)
     assert_array_equal(fitted.params_["share"], [0.0, 0.5, 0.5])
     assert fitted.params_["shrinkage"] == 1  # a limit, which no unconstrained number has
+    assert quick(Clusters(), fixed={"shrinkage": 0}).fit(X).params_["shrinkage"] == 0
     assert fitted.theta_.shape == (3 + 1 + 1,)
     assert fitted.estimate_gradient(X).shape == (5,)
 
