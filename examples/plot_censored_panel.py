@@ -125,7 +125,7 @@ import matplotlib.pyplot as plt
 
 weights = np.exp(log_joints(params, X))
 exact = params.between * (weights @ GRID) / weights.sum(axis=1)
-new = fitted.sample(X=X, random_state=0)
+new = fitted.sample(given=X, random_state=0)
 print(f"share at the limit: {(X[:, :4] == LIMIT).mean():.3f}, in new samples {(new[:, :4] == LIMIT).mean():.3f}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

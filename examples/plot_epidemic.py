@@ -151,7 +151,7 @@ import matplotlib.pyplot as plt
 
 largest = X[X[:, -1] == 40][:30]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-for rows, color, label in ((largest, "C0", "data"), (fitted.sample(X=largest, random_state=0), "C1", "samples")):
+for rows, color, label in ((largest, "C0", "data"), (fitted.sample(given=largest, random_state=0), "C1", "samples")):
     left.plot(np.arange(1, WEEKS + 1), rows[:, :-1].T, color, alpha=0.3)
     left.plot(np.arange(1, WEEKS + 1), rows[:, :-1].mean(axis=0), color, linewidth=3, label=label)
 left.set(xlabel="week", ylabel="reports", title="Thirty villages of 40 people")

@@ -213,31 +213,31 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         return float(self.score_samples(X).mean())
 
-    def sample(self, n_samples=1, random_state=None, *, X=None):
+    def sample(self, n_samples=1, random_state=None, given=None):
         """Draw independent samples from the fitted model.
 
         Parameters
         ----------
         n_samples : int, default=1
-            Number of rows to draw, for each row of `X` if it is given.
+            Number of rows to draw, with `given` for each of its rows.
         random_state : int, RandomState instance or None, default=None
             Seeds the draw; None draws anew at each call.
-        X : array-like of shape (n_rows, n_features) or None, default=None
-            Rows to draw for, needed by a model with covariates. Samples have the covariates of these rows, and the same
-            missing cells. Other values of `X` are not used.
+        given : array-like of shape (n_rows, n_features) or None, default=None
+            Rows to draw for, which a model with covariates needs. Samples have the covariates of these rows, and the
+            same missing cells. The observations in these rows are not used.
 
         Returns
         -------
-        samples : ndarray of shape (n_samples, n_features) or (n_rows * n_samples, n_features)
-            Samples; those for one row of `X` follow each other.
+        X : ndarray of shape (n_samples, n_features) or (n_rows * n_samples, n_features)
+            Samples; with `given` those for its first row, then those for the second, and so on.
 
         Raises
         ------
         NotFittedError
             If the estimator has not been fitted.
         TypeError, ValueError
-            If `n_samples` is not an int, or less than 1; if the model has covariates and `X` is None, or if it has
-            none, all cells are observed, and `X` is given.
+            If `n_samples` is not an int, or less than 1; if the model has covariates and `given` is None; if it has
+            neither covariates nor missing cells and `given` is not None.
 
         Examples
         --------
@@ -249,7 +249,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
         rng = np.random.default_rng(entropy(random_state))
-        fit, rows = (self._fitted, None) if X is None else self._checked(X)
+        fit, rows = (self._fitted, None) if given is None else self._checked(given)
         amortised.check_rows_to_sample_for(fit.model, rows)
         return inference.samples(GuardedModel(fit.model), fit, n_samples, rows, rng)
 

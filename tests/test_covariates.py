@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.preprocessing import StandardScaler
 
 from skwakesleep._engine.amortised.dreams import FailedSimulationsError, GivenSimulation, simulation_of
 from skwakesleep.models import (
@@ -183,7 +184,7 @@ def test_ragged_rows_are_fitted():
     X = 2.0 + panel()[:, :3] - panel()[:, 3:]
     fitted = quick(Ragged(), n_sleep=200, max_iter=200).fit(X)
     assert_allclose(fitted.theta_[0], np.nanmean(X), atol=0.2)
-    assert_array_equal(np.isnan(fitted.sample(X=X[:5], random_state=0)), np.isnan(X[:5]))
+    assert_array_equal(np.isnan(fitted.sample(given=X[:5], random_state=0)), np.isnan(X[:5]))
     assert np.isfinite(fitted.sample(5, random_state=0)).all()
 
 
@@ -210,7 +211,7 @@ def test_fits_with_covariates_can_be_saved_and_continued():
     X = panel()
     fitted = quick(Panel(), warm_start=True).fit(X)
     loaded = pickle.loads(pickle.dumps(fitted))
-    assert_array_equal(loaded.sample(X=X, random_state=0), fitted.sample(X=X, random_state=0))
+    assert_array_equal(loaded.sample(given=X, random_state=0), fitted.sample(given=X, random_state=0))
     assert_array_equal(loaded.fit(X).theta_, fitted.fit(X).theta_)
     assert loaded.partial_fit(X[:20]).n_iter_ == 7
 
@@ -221,6 +222,48 @@ def test_function_model_with_covariates():
         model.sample, model.log_joint, parameters=Panel.parameters, n_features=3, n_covariates=1, allow_nan=True
     )
     assert_array_equal(*(quick(m).fit(panel()).theta_ for m in (model, functions)))
+
+
+class Shift:
+    """The latents do not depend on the covariate, so importance weighting is possible."""
+
+    n_features, n_covariates, allow_nan = 3, 1, True
+    parameters = {"level": Real(), "slope": Real(), "noise": Positive(start=1.0)}
+
+    def mean(self, params, z, covariates):
+        return z + params.level + params.slope * covariates[..., 0]
+
+    def sample(self, params, n, rng, covariates):
+        z = rng.standard_normal(n)
+        mean = self.mean(params, z, covariates)
+        return z, mean[:, np.newaxis] + params.noise * rng.standard_normal((n, 3))
+
+    def log_joint(self, params, z, x, covariates):
+        mean = self.mean(params, z, covariates)
+        return np.nansum(log_normal(x, mean[:, np.newaxis], params.noise), axis=1)
+
+    def log_prob_x_given_z(self, params, z, x, covariates):
+        mean = self.mean(params, z[:, np.newaxis], covariates[np.newaxis])
+        return np.nansum(log_normal(x, mean[:, :, np.newaxis], params.noise), axis=2)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"gradient": "direct"},
+        {"gradient": "importance"},
+        {"reuse_sleep": True},
+        {"feature_map": StandardScaler()},
+        {"feature_map": "learned"},
+        {"feature_map": None},
+    ],
+    ids=str,
+)
+def test_every_way_to_fit_takes_covariates_and_missing_cells(parameters):
+    X = panel(300)
+    fitted = quick(Shift(), max_iter=80, learning_rate_init=0.05, **parameters).fit(X)
+    assert_allclose(fitted.params_["slope"], 1.5, atol=0.25)
+    assert fitted.estimate_gradient(X).shape == (3,)
 
 
 def test_initial_params_get_the_covariates():
@@ -238,7 +281,7 @@ def test_initial_params_get_the_covariates():
 def test_samples_have_the_covariates_and_missing_cells_of_the_rows():
     X = panel()
     fitted = quick(Panel()).fit(X)
-    samples = fitted.sample(2, X=X[:5], random_state=0)
+    samples = fitted.sample(2, given=X[:5], random_state=0)
     assert samples.shape == (10, 4)
     assert_array_equal(samples[:, 3], np.repeat(X[:5, 3], 2))
     assert_array_equal(np.isnan(samples), np.repeat(np.isnan(X[:5]), 2, axis=0))
@@ -257,7 +300,7 @@ def test_failed_samples_are_drawn_again_for_the_same_rows():
     X = panel(200, holes=False)
     fitted = quick(Fails()).fit(X)
     fitted.model_.fails = True
-    samples = fitted.sample(X=X, random_state=0)
+    samples = fitted.sample(given=X, random_state=0)
     assert np.isfinite(samples).all()
     assert_array_equal(samples[:, 3], X[:, 3])
 
@@ -267,17 +310,17 @@ def test_failed_samples_are_drawn_again_for_the_same_rows():
 
 def test_samples_need_rows_if_there_are_covariates():
     fitted = quick(Panel()).fit(panel())
-    with rejected(fitted, ValueError, "simulates for the inputs of given rows: pass rows of the training data"):
+    with rejected(fitted, ValueError, "given must be rows to sample for, because the model has covariates"):
         fitted.sample(3)
     with rejected(fitted, ValueError, "X has 3 features, but AmortisedWakeSleep is expecting 4"):
-        fitted.sample(X=panel()[:, :3])
+        fitted.sample(given=panel()[:, :3])
 
 
 def test_rows_have_no_effect_on_samples_without_covariates():
     X = panel(holes=False)
     fitted = quick(LatentFactors(4, 1)).fit(X)
-    with rejected(fitted, ValueError, "X has no effect"):
-        fitted.sample(X=X)
+    with rejected(fitted, ValueError, "given has no effect"):
+        fitted.sample(given=X)
 
 
 def test_number_of_columns_is_that_of_observations_and_covariates():

@@ -197,11 +197,13 @@ def check_rows_to_sample_for(model: Any, rows: NDArray | None) -> None:
     """Raise ValueError if rows are needed to sample for, or of no use."""
     if rows is None and hasattr(model, "sample_given"):
         raise ValueError(
-            "The model simulates for the inputs of given rows: pass rows of the training data, or others with the same "
-            "columns, as X. Only their inputs and missing cells are used."
+            "given must be rows to sample for, because the model has covariates. Pass the training data, or other rows "
+            "with the same columns: only their covariates and missing cells are used. Got None."
         )
     if rows is not None and not (hasattr(model, "sample_given") or getattr(model, "allow_nan", False)):
-        raise ValueError("The model has no inputs and no missing cells, so X has no effect. Pass n_samples alone.")
+        raise ValueError(
+            "given has no effect, because the model has no covariates and no missing cells. Pass given=None."
+        )
 
 
 def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> dict[str, Any]:

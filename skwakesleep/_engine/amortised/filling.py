@@ -54,8 +54,11 @@ class Filling:
 
     def _filled(self, x: NDArray, observed: NDArray) -> tuple[NDArray, NDArray]:
         """Return filled rows, and the mean over rows of the precision matrix of their observed cells, else zero."""
-        both = observed[:, :, np.newaxis] & observed[:, np.newaxis, :]
-        others = np.eye(x.shape[1]) * ~observed[:, np.newaxis, :]
+        patterns, index, counts = np.unique(observed, axis=0, return_inverse=True, return_counts=True)
+        both = patterns[:, :, np.newaxis] & patterns[:, np.newaxis, :]
+        others = np.eye(x.shape[1]) * ~patterns[:, np.newaxis, :]
         precisions = np.linalg.inv(both * self._covariance + others) * both
         centered = np.where(observed, x - self._mean, 0.0)
-        return self._mean + np.einsum("nij,nj->ni", precisions, centered) @ self._covariance, precisions.mean(axis=0)
+        weighted = np.einsum("nij,nj->ni", precisions[index.ravel()], centered)
+        mean_precision = np.tensordot(counts / len(x), precisions, axes=1)
+        return self._mean + weighted @ self._covariance, mean_precision
