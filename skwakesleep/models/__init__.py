@@ -3,7 +3,8 @@
 from skwakesleep._deprecation import deprecated_names, moved
 from skwakesleep.models._binary_networks import NeuralDecoder, SigmoidBeliefNetwork
 from skwakesleep.models._checks import ModelError
-from skwakesleep.models._constraints import Covariance, Interval, Ordered, Parameter, Positive, Real, Simplex
+from skwakesleep.models._constraints import Covariance, Interval, Ordered, Positive, Real, Simplex
+from skwakesleep.models._declared_parameter import Parameter
 from skwakesleep.models._function_model import FunctionModel
 from skwakesleep.models._latent_factors import LatentFactors
 from skwakesleep.models._protocol import ExponentialFamily, GenerativeModel, LocalFactors

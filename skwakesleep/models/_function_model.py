@@ -11,7 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from skwakesleep._engine.arrays.numerics import differences
 from skwakesleep.models._bases import Model
 from skwakesleep.models._checks import GuardedModel
-from skwakesleep.models._constraints import Parameter
+from skwakesleep.models._declared_parameter import Parameter
 from skwakesleep.models._methods import METHODS
 from skwakesleep.models._named_parameters import NamedParameters
 from skwakesleep.models._parameters import check_counts

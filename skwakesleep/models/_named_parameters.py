@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from skwakesleep._engine.arrays.numerics import RELATIVE_STEP, differences
-from skwakesleep.models._constraints import Parameter, checked, shaped
+from skwakesleep.models._declared_parameter import Parameter, checked, shaped
 
 
 class Place:

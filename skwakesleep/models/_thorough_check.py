@@ -12,8 +12,8 @@ from skwakesleep._engine.amortised.dreams import Pairs, Simulation, finite_pairs
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, EXPONENTIAL_FAMILY, offers
 from skwakesleep._engine.arrays.numerics import differences
 from skwakesleep.models._checks import GuardedModel, ModelError, check_protocol, mean_scores, natural_form, parts
-from skwakesleep.models._constraints import Parameter
 from skwakesleep.models._declared_model import DeclaredModel, flat_model, is_declared
+from skwakesleep.models._declared_parameter import Parameter
 
 # Relative errors beyond these are mistakes: of central differences, and of identities that hold to rounding.
 DIFFERENCE_TOLERANCE = 1e-5
