@@ -31,6 +31,8 @@ N_REGRESSED_STEPS = 100
 class AmortisedGradient:
     """Gradient of the mean log-likelihood of a mini-batch, for ascent. The log-likelihood itself is not known.
 
+    If the parameters have a prior, its gradient per row is added.
+
     Parameters
     ----------
     problem : Problem
@@ -76,7 +78,7 @@ class AmortisedGradient:
         # Overflow of a model shows in the gradient, and is reported below.
         with np.errstate(all="ignore"), memory_limited_by("n_sleep", self._problem.settings.n_dreams):
             try:
-                self.gradient[...] = self._at(self._parameters, batch)
+                self.gradient[...] = self._at(self._parameters, batch) + self._problem.grad_log_prior(self._parameters)
             except FailedSimulationsError as error:
                 return self._fail(str(error))
         if not np.isfinite(self.gradient).all():
