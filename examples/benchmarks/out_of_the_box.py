@@ -217,7 +217,7 @@ def features(options):
     Features are learned from all training rows, without labels. They are not scaled. The strength C of the classifier
     is chosen by three folds. Accuracies with ten labels are means of five draws.
     """
-    table = Table(options, ("set, features", "all labels", "10 a class", "seconds", "warnings"), label=52)
+    table = Table(options, ("set, features", "all labels", "10 a class", "seconds", "warnings"), label=32)
     cells = [
         (name, *extractor)
         for name in chosen(options, LABELED, read_labeled)
@@ -236,12 +236,7 @@ def extractors(options, n_columns):
         f"NMF({n_components})": NMF(n_components, random_state=options.seed, max_iter=500),
         **{f"BernoulliRBM({n})": BernoulliRBM(n, random_state=options.seed) for n in widths},
         "HelmholtzMachine()": default_machine(options),
-        **{
-            f'HelmholtzMachine({n}, autoregressive="prior")': default_machine(
-                options, hidden_layer_sizes=n, autoregressive="prior"
-            )
-            for n in widths
-        },
+        f"HelmholtzMachine({widths[-1]})": default_machine(options, hidden_layer_sizes=widths[-1]),
     }
 
 
