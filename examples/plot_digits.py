@@ -34,11 +34,11 @@ X, y = (digits.data / 16).astype(np.float32), digits.target
 # components and the hidden units of a restricted Boltzmann machine. All extractors return 100 features, except that 64
 # pixels have at most 64 principal components.
 #
-# With ``autoregressive="prior"``, pixels are independent given the hidden units, which then have to explain all that
-# pixels have in common. The features need no scaler. Those of the Boltzmann machine do: many of its units are nearly
-# constant, and the penalty of the classifier would suppress them. The strength ``C`` of the classifier is chosen inside
-# each training fold, from the same values for all features. Neither the classifier nor the features are fitted to the
-# test fold.
+# The pixels are grey levels, for which the default machine is made for features: pixels are independent given the
+# hidden units, which then have to explain all that pixels have in common. The features need no scaler. Those of the
+# Boltzmann machine do: many of its units are nearly constant, and the penalty of the classifier would suppress them.
+# The strength ``C`` of the classifier is chosen inside each training fold, from the same values for all features.
+# Neither the classifier nor the features are fitted to the test fold.
 
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -57,7 +57,7 @@ extractors = {
     "BernoulliRBM": make_pipeline(
         BernoulliRBM(n_components, learning_rate=0.06, n_iter=50, random_state=0), StandardScaler()
     ),
-    "HelmholtzMachine": HelmholtzMachine(n_components, autoregressive="prior", random_state=0),
+    "HelmholtzMachine": HelmholtzMachine(n_components, random_state=0),
 }
 classifier = GridSearchCV(LogisticRegression(max_iter=2000), {"C": [0.01, 0.1, 1, 10, 100]}, cv=3)
 folds = StratifiedKFold(5, shuffle=True, random_state=0)

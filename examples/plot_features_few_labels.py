@@ -168,7 +168,7 @@ digits = load_digits()
 D, D_test, d, d_test = train_test_split(
     (digits.data / 16).astype(np.float32), digits.target, test_size=0.3, random_state=0, stratify=digits.target
 )
-features_of_digits = FrozenEstimator(HelmholtzMachine(autoregressive="prior", random_state=0).fit(D))
+features_of_digits = FrozenEstimator(HelmholtzMachine(random_state=0).fit(D))
 
 digits_classifiers = {
     "hidden units, linear": make_pipeline(features_of_digits, linear),

@@ -6,8 +6,8 @@ chosen inside the training part. The table has the accuracy on the folds left ou
 of fitting the extractor.
 
 The restricted Boltzmann machine takes 50 epochs at each of three learning rates. The Helmholtz machine has no parameter
-set but ``autoregressive="prior"``. The last lines compare it with the best Boltzmann machine, which is chosen by the
-accuracies that are reported and therefore slightly optimistic.
+set. The last lines compare it with the best Boltzmann machine, which is chosen by the accuracies that are reported and
+therefore slightly optimistic.
 
     python examples/benchmarks/features.py
     python examples/benchmarks/features.py --in-order --seeds 3
@@ -42,7 +42,7 @@ def main():
     X = (X / 16).astype(np.float32)
     if options.quick:
         X, y = X[:300], y[:300]
-    machines = {"HelmholtzMachine": HelmholtzMachine(options.n_components, autoregressive="prior")}
+    machines = {"HelmholtzMachine": HelmholtzMachine(options.n_components)}
     rbms = {
         f"BernoulliRBM, learning_rate={rate}": BernoulliRBM(options.n_components, learning_rate=rate, n_iter=50)
         for rate in options.rates
