@@ -126,6 +126,17 @@ def test_dispersion_of_draws_is_exactly_one(rng):
     assert UnitInterval.of_table(np.zeros((5, 2))).dispersion == 1
 
 
+def test_dispersion_around_the_means_of_grey_levels(rng):
+    means = rng.random((400, 3))
+    grey = means + 0.2 * (rng.random(means.shape) - 0.5) * np.minimum(means, 1 - means)
+    columns = Columns.of_table(["bernoulli"] * 3, grey)
+    expected = np.square(grey - means).sum() / (means * (1 - means)).sum()
+    assert columns.dispersion_around(means, grey) == pytest.approx(expected)
+    assert columns.dispersion_around(0.01 * means, grey) == columns.dispersion  # means that are worse than none
+    draws = Columns.of_table(["bernoulli"] * 3, grey.round())
+    assert draws.dispersion_around(means, grey.round()) == 1
+
+
 def test_dispersion_is_the_mean_over_units(rng):
     grey = UnitInterval.of_table(rng.random((500, 2)))
     mixed = {"gaussian": Block(standardization(LOCATION, SCALE), REAL), "bernoulli": Block(grey, BINARY)}

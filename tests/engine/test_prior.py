@@ -38,8 +38,10 @@ def pull_in_a_step(backend, prior, weights, mean_squares):
 
 
 def test_the_strength_rises_to_its_full_value():
-    shares = [WeightPrior.share(n_steps) for n_steps in (1, RISING_STEPS // 2, RISING_STEPS, 10 * RISING_STEPS)]
-    np.testing.assert_allclose(shares, [1 / RISING_STEPS, 0.5, 1, 1])
+    for dispersion in (1, 0.3):
+        prior = prior_of([1.0])._replace(dispersion=dispersion)
+        shares = [prior.share(n_steps) for n_steps in (1, RISING_STEPS // 2, RISING_STEPS, 10 * RISING_STEPS)]
+        np.testing.assert_allclose(shares, dispersion * np.array([1 / RISING_STEPS, 0.5, 1, 1]))
 
 
 def alone(backend, prior, weights, mean_squares):

@@ -171,7 +171,14 @@ class Columns:
     @property
     def dispersion(self) -> float:
         """Variance of the data, relative to that of draws with the same means; the mean over all units."""
-        return sum(run.codec.dispersion * run.width for run in self.runs) / max(1, self.n_units)
+        return self._mean_over_units([run.codec.dispersion for run in self.runs])
+
+    def dispersion_around(self, means: NDArray, units: NDArray) -> float:
+        """Return the dispersion of units around their means given the hidden units, at most `dispersion`."""
+        return self._mean_over_units([_dispersion_around(run, means, units) for run in self.runs])
+
+    def _mean_over_units(self, of_runs: Sequence[float]) -> float:
+        return sum(value * run.width for value, run in zip(of_runs, self.runs, strict=True)) / max(1, self.n_units)
 
     @property
     def keeps_zeros(self) -> bool:
@@ -446,3 +453,13 @@ class Columns:
             return None
         factors = zip(self.runs, parts, strict=True)
         return np.concatenate([np.ones(run.width) if part is None else part for run, part in factors])
+
+
+def _dispersion_around(run: Run, means: NDArray, units: NDArray) -> float:
+    """Return the dispersion of the units of a block; it is below one for grey levels alone, whose units are binary."""
+    dispersion = run.codec.dispersion
+    if dispersion == 1:
+        return dispersion
+    means, units = means[..., run.units], units[..., run.units]
+    of_draws = float((means * (1 - means)).sum())
+    return min(dispersion, float(np.square(units - means).sum()) / of_draws) if of_draws > 0 else dispersion

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skwakesleep._engine.arrays.numerics import log_sum_exp
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import CoarseNoise, Noise, Streams
+from skwakesleep._engine.machine.layers import Activation
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Visible
 from skwakesleep._engine.training.prior import LARGEST_STRENGTH, WeightPrior
@@ -83,10 +84,7 @@ class WakeSleep:
         self.damping: NDArray | None = None
         self._per_row = min(alpha, LARGEST_STRENGTH) / n_rows
         weights = machine.layout.mask({"weights", "triangle"}, parameters.dtype)
-        # The quasi-likelihood of data with less variance than draws is the likelihood, divided by their dispersion
-        # (Wedderburn 1974). The prior, relative to it, is as much weaker.
-        strength = 2 * self._per_row * machine.columns.dispersion
-        self.prior = WeightPrior(weights * strength, n_rows, batch_size)
+        self.prior = WeightPrior(weights * (2 * self._per_row), n_rows, batch_size)
         self._factors = np.ones_like(parameters)
         self._grad, self._visible_factors = machine.views(self.gradient), machine.views(self._factors).generative[-1]
         sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
@@ -127,6 +125,7 @@ class WakeSleep:
         log_w = np.ascontiguousarray((p.log_prob - q.log_prob).T)  # (K, B): sums over the first axis are faster
         log_sum = log_sum_exp(log_w, axis=0)
         w = np.exp(log_w - log_sum).T.astype(self.gradient.dtype, copy=False)
+        self._weaken_prior(p.activations[-1])
         generative.gradient(p, thin(w, self._thinning) / B, self._grad.generative)
         if self.recognition_update != "sleep":
             # The score has mean zero under q, so subtracting 1/K changes the variance alone.
@@ -136,6 +135,17 @@ class WakeSleep:
         if batch.log_base is not None:
             bounds += batch.log_base
         return float(bounds.sum() / B - np.log(K))
+
+    def _weaken_prior(self, visible: Activation) -> None:
+        """Set the share of the prior that suits data with less variance than draws, by the first particle of each row.
+
+        Their quasi-likelihood is the likelihood, divided by their dispersion (Wedderburn 1974). The prior, relative to
+        it, is as much weaker.
+        """
+        if self.machine.columns.dispersion < 1:
+            units = visible.target[:, 0]
+            dispersion = self.machine.columns.dispersion_around(units - visible.residual[:, 0], units)
+            self.prior = self.prior._replace(dispersion=dispersion)
 
     def _completed(self, batch: Visible, hidden: NDArray) -> NDArray:
         """Return the units of a batch; in an autoregressive layer with missing ones drawn for each particle."""

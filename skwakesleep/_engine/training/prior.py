@@ -31,18 +31,20 @@ class WeightPrior(NamedTuple):
         Number of rows that the parameters are fitted to.
     batch_size : int
         Number of rows over which a gradient is averaged.
+    dispersion : float
+        Factor of the strengths: variance of the data, relative to that of draws.
     """
 
     strengths: NDArray
     n_rows: int
     batch_size: int
+    dispersion: float = 1.0
 
     @property
     def rows_per_square(self) -> float:
         """The information of all rows, divided by the mean square of gradients."""
         return float(self.n_rows * self.batch_size)  # a NumPy scalar would promote float32 to float64
 
-    @staticmethod
-    def share(n_steps: int) -> float:
-        """Return the share of the strength at a step."""
-        return min(1.0, n_steps / RISING_STEPS)
+    def share(self, n_steps: int) -> float:
+        """Return the share of the strengths at a step."""
+        return self.dispersion * min(1.0, n_steps / RISING_STEPS)
