@@ -14,13 +14,34 @@ from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 # Dreams drawn for each row of data, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
 
-# Maps values (M, C) of the rows of a batch to sum_m A[:, m] values[m] (N, C), with the weights A (N, M) that predict
+# Maps values (M, C) of the some rows to sum_m A[:, m] values[m] (N, C), with the weights A (N, M) that predict
 # functions of the N dreams at the rows.
 Contraction = Callable[[NDArray], NDArray]
 
 
+class Rows(NamedTuple):
+    """Rows of data, and of fresh dreams to contrast them with.
+
+    Attributes
+    ----------
+    x : ndarray of shape (M, D)
+        The rows.
+    weights : ndarray of shape (M,)
+        Weight of the score of each row in the gradient.
+    """
+
+    x: NDArray
+    weights: NDArray
+
+    @classmethod
+    def contrast(cls, batch: NDArray, fresh: NDArray) -> "Rows":
+        """Return rows whose weighted sum is the mean over a batch, minus that over fresh dreams if there are any."""
+        weights = [np.full(len(x), sign / max(len(x), 1)) for sign, x in ((1, batch), (-1, fresh))]
+        return cls(np.concatenate([batch, fresh]), np.concatenate(weights))
+
+
 class Form:
-    """A way to compute the gradient of the mean log-likelihood of a batch from dreams.
+    """A way to compute the weighted sum of the gradients of the log-likelihood of rows from dreams.
 
     Parameters
     ----------
@@ -33,10 +54,13 @@ class Form:
         The value of the parameter `gradient` that asks for this form.
     needs : tuple of str
         Methods that it needs of the model, unless the simulation is of local factors, which has its own.
+    regresses : bool
+        Whether it is biased by a regression, so that a contrast with fresh dreams is worth its noise.
     """
 
     name: str
     needs: tuple[str, ...]
+    regresses = True
 
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
@@ -49,7 +73,7 @@ class Form:
         """
         return []
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
         """Return the gradient, ``(P,)``."""
         raise NotImplementedError
 
@@ -57,7 +81,7 @@ class Form:
 class Direct(Form):
     """Regress the scores themselves, which is possible for every model.
 
-    The regression's weights are averaged over the batch, so that one weighted sum of scores is enough.
+    The regression's weights are summed over the rows, so that one weighted sum of scores is enough.
     """
 
     name = "direct"
@@ -69,8 +93,8 @@ class Direct(Form):
         singles = [slice(n, n + 1) for n in range(n_pairs)]
         return [np.stack([score(theta, select(pairs.z, single), pairs.x[single], weight) for single in singles])]
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        weights = contract(np.full((len(batch), 1), 1 / len(batch)))
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        weights = contract(rows.weights[:, np.newaxis])
         return self._simulation.score(theta, dreams.z, dreams.x, weights[:, 0])
 
 
@@ -87,11 +111,11 @@ class Exponential(Form):
         eta, psi = self._model.natural_parameters(theta, pairs.z)
         return [eta, psi[:, np.newaxis]]
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        # The gradient of sum_nm A_nm (eta(z_n) . s(x_m) - psi(z_n)) / M needs the sums of A over the batch only. With
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        # The gradient of sum_nm A_nm w_m (eta(z_n) . s(x_m) - psi(z_n)) needs the sums of A over the rows only. With
         # s(x) = 1 and the statistics side by side, one product gives those for psi and for eta.
-        statistics = self._model.sufficient_statistics(batch)
-        cotangents = contract(np.column_stack([np.ones(len(batch)), statistics]) / len(batch))
+        statistics = self._model.sufficient_statistics(rows.x)
+        cotangents = contract(np.column_stack([np.ones(len(rows.x)), statistics]) * rows.weights[:, np.newaxis])
         return self._model.natural_vjp(theta, dreams.z, cotangents[:, 1:], -cotangents[:, 0])
 
 
@@ -103,17 +127,19 @@ class ImportanceWeighted(Form):
 
     name = "importance"
     needs = ("log_prob_x_given_z",)
+    # Where it is in use, its bias is below 1e-4 nats, and fresh dreams would multiply its noise.
+    regresses = False
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, batch))
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, rows.x))
         # For an exponential family the sum over all N x M pairs is a product of matrices. Otherwise it is estimated
         # from some pairs, drawn by their weights.
         if hasattr(self._model, "natural_vjp"):
-            statistics = weights @ (self._model.sufficient_statistics(batch) / len(batch))
-            return self._model.natural_vjp(theta, dreams.z, statistics, -weights.mean(axis=1))
+            statistics = weights @ (self._model.sufficient_statistics(rows.x) * rows.weights[:, np.newaxis])
+            return self._model.natural_vjp(theta, dreams.z, statistics, -weights @ rows.weights)
         chosen = systematic_resample(weights, N_RESAMPLED, rng)
-        z, x = select(dreams.z, chosen.ravel()), np.repeat(batch, N_RESAMPLED, axis=0)
-        return self._model.grad_log_joint(theta, z, x, np.full(len(x), 1 / len(x)))
+        z, x = select(dreams.z, chosen.ravel()), np.repeat(rows.x, N_RESAMPLED, axis=0)
+        return self._model.grad_log_joint(theta, z, x, np.repeat(rows.weights, N_RESAMPLED) / N_RESAMPLED)
 
 
 class Exact(Form):
@@ -121,9 +147,10 @@ class Exact(Form):
 
     name = "exact"
     needs = ("grad_log_likelihood",)
+    regresses = False
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        return self._model.grad_log_likelihood(theta, batch)
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        return self._model.grad_log_likelihood(theta, rows.x)
 
 
 FORMS: dict[str, type[Form]] = {form.name: form for form in (Direct, Exponential, ImportanceWeighted, Exact)}
