@@ -26,9 +26,9 @@ from skwakesleep._engine.amortised.problem import Problem, Settings
 from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import AmortisedState, RegressionState
 from skwakesleep._engine.amortised.tuning import (
-    BANDWIDTH_FACTORS,
     MAX_KERNEL_PAIRS,
     N_RANDOM_FEATURES,
+    TRAINING_GRID,
     balanced,
     coverage,
     expectation,
@@ -262,12 +262,13 @@ def test_untuned_regression_uses_the_given_bandwidth_and_ridge(model, theta, X):
 @pytest.mark.parametrize("index", range(5))
 def test_bandwidths_near_the_last_choice_are_tried(index):
     """The factors are the last choice and its neighbors on a logarithmic grid."""
-    tried = factors_near(BANDWIDTH_FACTORS[index] * 1.01)
-    assert list(tried) == list(BANDWIDTH_FACTORS[max(0, index - 1) : index + 2])
-    between = np.sqrt(BANDWIDTH_FACTORS[0] * BANDWIDTH_FACTORS[1])  # equally near to both on the log scale
-    assert factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
-    assert len(factors_near(between * 1.02)) == 3
-    assert len(factors_near(between / 1.02)) == 2
+    factors = TRAINING_GRID.bandwidths
+    tried = factors_near(factors[index] * 1.01, factors)
+    assert list(tried) == list(factors[max(0, index - 1) : index + 2])
+    between = np.sqrt(factors[0] * factors[1])  # equally near to both on the log scale
+    assert factors_near(between * 1.02, factors)[0] == factors[0]
+    assert len(factors_near(between * 1.02, factors)) == 3
+    assert len(factors_near(between / 1.02, factors)) == 2
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "additive"])
