@@ -3,14 +3,8 @@
 from copy import copy
 from numbers import Integral, Real
 
-import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
-
 from skwakesleep._adapters import amortised, kinds
 from skwakesleep._adapters.fitting import FitMonitor, FittingMixin
-from skwakesleep._adapters.parameters import check_n_samples, entropy
 from skwakesleep._adapters.persistence import VersionedPickleMixin
 from skwakesleep._adapters.sklearn_compat import (
     CallbackSupportMixin,
@@ -21,24 +15,15 @@ from skwakesleep._adapters.sklearn_compat import (
     with_callbacks,
 )
 from skwakesleep._adapters.starts import Starts
-from skwakesleep._adapters.threads import limited_threads
-from skwakesleep._engine.amortised import inference
 from skwakesleep._engine.amortised.forms import FORMS
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
 from skwakesleep._engine.amortised.state import Fit
 from skwakesleep._engine.arrays.backend import default_backend
-from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.training.state import check_vector
+from skwakesleep._fitted_model import FittedModel
 from skwakesleep.models import LatentFactors
-from skwakesleep.models._checks import GuardedModel, check_protocol
-
-# Columns of a typical table, for the size of the matrix products of a step.
-N_TYPICAL_COLUMNS = 50
-
-
-def _model_has(method):
-    """Return a check, for `available_if`, that the model has a method; the default model has them all."""
-    return lambda estimator: estimator.model is None or hasattr(estimator.model, method)
+from skwakesleep.models._checks import check_protocol
+from skwakesleep.models._declared_model import flat_model
 
 
 class AmortisedWakeSleep(
@@ -46,9 +31,7 @@ class AmortisedWakeSleep(
     VersionedPickleMixin,
     FittingMixin,
     CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
+    FittedModel,
 ):
     """Maximum-likelihood fitting of any latent-variable model that can be simulated.
 
@@ -62,6 +45,9 @@ class AmortisedWakeSleep(
     model : GenerativeModel or None, default=None
         The model to fit: any object with the methods of `skwakesleep.models.GenerativeModel`, for example one of those
         in `skwakesleep.models`. None is factor analysis with up to two factors, ``LatentFactors(n_features, 2)``.
+    fixed : dict of str to array-like or None, default=None
+        Values of parameters that are not fitted, by name, for models that declare their parameters. NaN in an array
+        stands for an entry that is fitted.
     gradient : {"auto", "exponential", "direct", "importance", "exact"}, default="auto"
         Form of the gradient. "direct" regresses scores and needs nothing but the required methods. "exponential"
         regresses natural parameters, for models that are exponential families given their latents; it is more accurate.
@@ -116,9 +102,9 @@ class AmortisedWakeSleep(
     Attributes
     ----------
     params_ : dict of str to ndarray
-        The fitted parameters by name; ``{"theta": theta_}`` if the model gives them none.
+        The fitted parameters by name, fixed ones included; ``{"theta": theta_}`` if the model gives them none.
     theta_ : ndarray of shape (n_params,)
-        The same as one flat vector.
+        The same as one flat vector, of unconstrained numbers if the model declares its parameters.
     model_ : GenerativeModel
         The model that was fitted. It is a copy of `model` if that has ``get_params``.
     gradient_ : str
@@ -194,6 +180,7 @@ class AmortisedWakeSleep(
 
     _parameter_constraints: dict = {
         "model": "no_validation",  # its protocol has many parts, checked by `check_protocol`
+        "fixed": [dict, None],
         "gradient": [StrOptions({"auto", *FORMS})],
         "n_sleep": [Interval(Integral, 2, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -216,6 +203,7 @@ class AmortisedWakeSleep(
         self,
         model=None,
         *,
+        fixed=None,
         gradient="auto",
         n_sleep=500,
         batch_size="auto",
@@ -234,6 +222,7 @@ class AmortisedWakeSleep(
         verbose=0,
     ):
         self.model = model
+        self.fixed = fixed
         self.gradient = gradient
         self.n_sleep = n_sleep
         self.batch_size = batch_size
@@ -331,7 +320,7 @@ class AmortisedWakeSleep(
         self._validate_params()
         model_for = self._asked_model if fresh else lambda n_columns: self._fitted.model
         X, columns = amortised.read_model_table(self, X, model_for, reset=fresh)
-        model, names = columns["model_"], columns.get("feature_names_in_")
+        model, names = columns.pop("model_"), columns.get("feature_names_in_")
         n_extreme_before = self._fitted.state.moments.n_extreme if partial and not fresh else 0
         moments = kinds.column_moments(X, names)
         start = amortised.new_training if fresh else amortised.continued_training
@@ -357,7 +346,9 @@ class AmortisedWakeSleep(
         # A warm start that diverges keeps its last finite parameters; `partial_fit` keeps the previous solution.
         replace = not (fresh or partial)
         with self._keeping(attributes, best_trained, diverged, replace=replace), self._limited_threads():
-            chosen = starts.choose(model, X, state.units, amortised.settings(self, self.gradient), n_epochs, self.n_jobs)
+            chosen = starts.choose(
+                model, X, state.units, amortised.settings(self, self.gradient), n_epochs, self.n_jobs
+            )
             state = states[chosen]
             n_left = n_epochs_before + n_epochs - state.n_epochs
             trainer.run(state, n_left, monitor, default_backend(), watched=not partial)
@@ -373,11 +364,9 @@ class AmortisedWakeSleep(
     def _asked_model(self, n_features):
         """Return the model to fit: a copy, if it has parameters that the user can set later."""
         model = LatentFactors(n_features, min(2, n_features)) if self.model is None else self.model
-        check_protocol(model, n_features)
-        return copy(model) if hasattr(model, "get_params") else model
-
-    def _limited_threads(self):
-        return limited_threads(N_TYPICAL_COLUMNS * self.n_sleep**2)
+        flat = flat_model(copy(model) if hasattr(model, "get_params") else model, self.fixed)
+        check_protocol(flat, n_features)
+        return flat
 
     # ------------------------------------------------------------------ fitted estimators
 
@@ -386,226 +375,8 @@ class AmortisedWakeSleep(
     def _check_learned(self):
         if not isinstance(self._fitted, Fit) or self.gradient_ not in FORMS:
             raise ValueError("_fitted is of the wrong type, or gradient_ is unknown")
-        if self.model_.n_features != self.n_features_in_:
-            raise ValueError(f"model_ has {self.model_.n_features} columns, but n_features_in_={self.n_features_in_}")
-        check_vector("theta_", self.theta_, self.model_.n_params)
+        model = self._fitted.model
+        if model.n_features != self.n_features_in_:
+            raise ValueError(f"model_ has {model.n_features} columns, but n_features_in_={self.n_features_in_}")
+        check_vector("theta_", self.theta_, model.n_params)
         self._fitted.check()
-
-    def _checked(self, X):
-        """Return the fit, which another thread may replace meanwhile, and a valid table."""
-        check_is_fitted(self)
-        fit = self._fitted
-        return fit, amortised.read_model_table(self, X, lambda n_columns: fit.model, reset=False)[0]
-
-    def estimate_gradient(self, X, random_state=None):
-        """Estimate the gradient of the mean log-likelihood of `X` at the fitted parameters.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-        random_state : int, RandomState instance or None, default=None
-            Seeds the dreams; None draws anew at each call.
-
-        Returns
-        -------
-        gradient : ndarray of shape (n_params,)
-            Gradient in nats per row (per local factor, where the model has these) and per unit of each parameter, from
-            `n_sleep` fresh dreams.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator has not been fitted.
-        ValueError
-            If `X` has other columns than the training data, or the model gives something other than its protocol says.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> X, _ = datasets.make_ring(100, random_state=0)
-        >>> fitted = AmortisedWakeSleep(n_sleep=100, max_iter=5, random_state=0).fit(X)
-        >>> fitted.estimate_gradient(X, random_state=0).shape
-        (24,)
-        """
-        fit, X = self._checked(X)
-        with self._limited_threads():
-            problem = amortised.problem(self, fit.model, X, fit.state.units, fit.state.regression.form)
-            return inference.estimate_gradient(problem, fit, Streams(entropy(random_state)))
-
-    def expect(self, X, f):
-        """Estimate the posterior expectation of any function of the latents.
-
-        The function is evaluated at dreamed latents and regressed on the dreamed observations, with bandwidth and ridge
-        tuned for it. If importance weighting was the form of the gradient at the end, it is used here too. The dreams
-        are the same at each call.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-        f : callable
-            Maps latents, as the model's ``sample`` returns them, to an array of shape (n, ...).
-
-        Returns
-        -------
-        expectation : ndarray of shape (n_samples, ...)
-            Estimate of ``E[f(z) | x]`` for each row; for a model with local factors, for each of these.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As for `estimate_gradient`.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> X, _ = datasets.make_ring(100, random_state=0)
-        >>> fitted = AmortisedWakeSleep(n_sleep=100, max_iter=5, random_state=0).fit(X)
-        >>> fitted.expect(X, lambda z: z[:, 0] > 0).shape  # probability that the first factor is positive
-        (100,)
-        """
-        fit, X = self._checked(X)
-        return self._expectation(fit, X, f)
-
-    def _expectation(self, fit, X, f):
-        with self._limited_threads():
-            problem = amortised.problem(self, fit.model, X, fit.state.units, fit.state.regression.form)
-            return inference.posterior_expectation(problem, fit, f)
-
-    def transform(self, X):
-        """Estimate the posterior expectation of the model's ``latent_function``.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        H : ndarray of shape (n_samples, n_latent_features)
-            ``expect(X, model.latent_function)``.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As for `estimate_gradient`.
-        AttributeError
-            If the model has no ``latent_function``.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> X, _ = datasets.make_ring(100, random_state=0)
-        >>> AmortisedWakeSleep(n_sleep=100, max_iter=5, random_state=0).fit(X).transform(X).shape
-        (100, 2)
-        """
-        fit, X = self._checked(X)
-        return self._expectation(fit, X, fit.model.latent_function)
-
-    @property
-    def _n_features_out(self):
-        return inference.n_latent_features(self._fitted)
-
-    @available_if(_model_has("log_likelihood"))
-    def score_samples(self, X):
-        """Compute the log-likelihood of each row, as the model computes it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-
-        Returns
-        -------
-        log_likelihood : ndarray of shape (n_samples,), float64
-            Log-likelihood of each row in nats.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As for `estimate_gradient`.
-        AttributeError
-            If the model has no ``log_likelihood``.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> X, _ = datasets.make_ring(100, random_state=0)
-        >>> AmortisedWakeSleep(n_sleep=100, max_iter=5, random_state=0).fit(X).score_samples(X).shape
-        (100,)
-        """
-        fit, X = self._checked(X)
-        return inference.log_likelihood(GuardedModel(fit.model), fit, X)
-
-    @available_if(_model_has("log_likelihood"))
-    def score(self, X, y=None):
-        """Compute the mean log-likelihood of the rows.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Data.
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        score : float
-            Mean log-likelihood per row, in nats.
-
-        Raises
-        ------
-        NotFittedError, ValueError, AttributeError
-            As for `score_samples`.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> X, _ = datasets.make_ring(100, random_state=0)
-        >>> fitted = AmortisedWakeSleep(n_sleep=100, max_iter=5, random_state=0).fit(X)
-        >>> fitted.score(X) == float(fitted.score_samples(X).mean())
-        True
-        """
-        return float(self.score_samples(X).mean())
-
-    def sample(self, n_samples=1, random_state=None):
-        """Draw independent samples from the fitted model.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Number of rows to draw.
-        random_state : int, RandomState instance or None, default=None
-            Seeds the draw; None draws anew at each call.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-            Samples.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator has not been fitted.
-        TypeError, ValueError
-            If `n_samples` is not an int, or less than 1.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> X, _ = datasets.make_ring(100, random_state=0)
-        >>> AmortisedWakeSleep(n_sleep=100, max_iter=5, random_state=0).fit(X).sample(3, random_state=0).shape
-        (3, 6)
-        """
-        check_is_fitted(self)
-        n_samples = check_n_samples(n_samples)
-        rng = np.random.default_rng(entropy(random_state))
-        fit = self._fitted
-        return inference.samples(GuardedModel(fit.model), fit, n_samples, rng)
-
-
-# scikit-learn wraps `transform` for `set_output` while the class is made, and would lose the condition.
-AmortisedWakeSleep.transform = available_if(_model_has("latent_function"))(  # type: ignore[method-assign]
-    AmortisedWakeSleep.transform
-)

@@ -18,7 +18,6 @@ from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._conditioning import ConditioningMixin
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
-from skwakesleep._engine.machine.features import ActivationScale
 from skwakesleep._engine.machine.fitted import FittedMachine
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Rows
@@ -132,8 +131,7 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         recognition = machine.bind(fitted.parameters.astype(X.dtype), backend).recognition
         inferred = recognition.means
         if self.output == "activations":
-            scale = ActivationScale(*(part.astype(X.dtype) for part in fitted.activation_scale))
-            inferred = partial(scale.activations, recognition)
+            inferred = partial(fitted.activation_scale.astype(X.dtype).activations, recognition)
         H = np.empty((X.shape[0], machine.hidden_sizes[-1]), X.dtype)
         with limited_threads(TRANSFORM_BLOCK * machine.largest_matrix):
             for block, batch in Rows(X, machine.columns, X.dtype, backend).blocks(TRANSFORM_BLOCK):
@@ -181,7 +179,7 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
         learned = copy(self)  # another thread may fit the machine meanwhile
         fitted = learned._fitted
         if self.output == "activations":
-            H = ActivationScale(*(part.astype(H.dtype) for part in fitted.activation_scale)).means(H)
+            H = fitted.activation_scale.astype(H.dtype).probabilities(H)
         networks = fitted.machine.bind(fitted.parameters.astype(H.dtype), default_backend())
         with limited_threads(len(H) * fitted.machine.largest_matrix):
             expected = expected_columns(fitted.machine, networks.generative, H)

@@ -72,8 +72,9 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         Layers whose units also depend on the units before them in the same layer [4]_: the "prior" over the top layer,
         the columns ("visible"), the "hidden" generative layers in between, the "recognition" network. With "visible",
         scores are better and features worse: columns explain each other, and hidden units only the rest. With None, the
-        units of each layer are independent given their parents. "auto" is ``("prior", "visible")``, and "prior" alone
-        with more than 1000 visible units.
+        units of each layer are independent given their parents. "auto" is ``("prior", "visible")``. It is "prior" alone
+        if most columns are grey levels, fractions in [0, 1] whose score is not a density, or if there are more than
+        1000 visible units.
 
     n_particles : int, default=5
         Importance samples per row in training. With one particle, ``recognition_update="sleep"``, ``solver="sgd"``,
@@ -86,8 +87,9 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     alpha : float, default=1.0
         Strength of the prior, for any number of rows. In nats for all rows together, the penalty on the weights is
         ``alpha * sum(log(1 + (weights / errors) ** 2))``, where the standard error of each weight is estimated from its
-        gradients. It shrinks weights that are smaller than their errors and hardly changes large ones [5]_. For the
-        intercepts of binary units, `alpha` rows of the value 0.5 are added.
+        gradients. It shrinks weights that are smaller than their errors and hardly changes large ones [5]_. For grey
+        levels it is weaker, see :ref:`weight-penalty`. For the intercepts of binary units, `alpha` rows of the value
+        0.5 are added.
 
     learning_rate_init : float, default=0.4
         Step size of the solver. With "adam", it is divided by the square root of the number of active parents of a
@@ -106,7 +108,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     shuffle : bool, default=True
         Whether to visit the rows in a new order each epoch.
 
-    tol : float or None, default=0.01
+    tol : float or None, default=0.05
         Training ends when the lower bound (the validation score, with early stopping) no longer rises by more than
         `tol` nats per row. None trains for exactly `max_iter` epochs.
 
@@ -122,8 +124,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         Fraction of the rows held out, in (0, 1). Only used with early stopping.
 
     output : {"activations", "means"}, default="activations"
-        What `transform` returns for each top hidden unit: its standardized and rectified log-odds, which are better
-        features, or its probability of being active.
+        What `transform` returns for each top hidden unit: its probability of being active, or an activation, which is
+        a better feature: the sigmoid of half its log-odds, standardized over dreams.
 
     n_score_particles : int, default=128
         Importance samples per row in `score_samples`, unless the likelihood is computed exactly by enumeration.
@@ -206,8 +208,8 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     Notes
     -----
-    The default is a density. For features, set ``autoregressive="prior"``: hidden units then have to explain all
-    dependence between columns. Features need no scaler: they are standardized by dreams.
+    For features, set ``autoregressive="prior"``, as "auto" does for grey levels: hidden units then have to explain all
+    dependence between columns. Features need no scaler: they are standardized over dreams.
 
     References
     ----------
@@ -223,14 +225,14 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
 
     Examples
     --------
-    Features of handwritten digits, for which the visible layer must not be autoregressive:
+    Features of handwritten digits:
 
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from skwakesleep import HelmholtzMachine
     >>> X, y = load_digits(return_X_y=True)
-    >>> features = HelmholtzMachine(autoregressive="prior", max_iter=5, tol=None, random_state=0)
+    >>> features = HelmholtzMachine(max_iter=5, tol=None, random_state=0)
     >>> classifier = make_pipeline(features, LogisticRegression(max_iter=1000)).fit(X[:600] / 16, y[:600])
     >>> classifier.score(X[600:] / 16, y[600:]) > 0.85
     True
@@ -287,7 +289,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
         batch_size="auto",
         max_iter="auto",
         shuffle=True,
-        tol=0.01,
+        tol=0.05,
         n_iter_no_change="auto",
         early_stopping=False,
         validation_fraction=0.1,
@@ -528,7 +530,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
             "hidden_layer_sizes": (sizes, machine.hidden_sizes),
             "visible": (kinds if is_auto(self.visible) else asked_kinds(self.visible, X).tolist(), kinds),
             "autoregressive": (
-                check_autoregressive(self.autoregressive, machine.columns.n_units),
+                check_autoregressive(self.autoregressive, machine.columns),
                 machine.autoregressive,
             ),
         }
@@ -542,7 +544,7 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     def _initialized(self, table, sizes):
         """Return a machine for the columns of a table and an untrained state."""
         columns = table.columns()
-        machine = Machine(columns, sizes, check_autoregressive(self.autoregressive, columns.n_units))
+        machine = Machine(columns, sizes, check_autoregressive(self.autoregressive, columns))
         streams = Streams(entropy(self.random_state))
         try:
             parameters = machine.initial_parameters(streams["initialization"], TRAINING_DTYPE)

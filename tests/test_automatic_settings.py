@@ -132,7 +132,7 @@ def test_a_default_fit_converges_without_a_warning():
     last, before = (
         np.mean(part) for part in (fitted.lower_bounds_[-quarter:], fitted.lower_bounds_[-2 * quarter : -quarter])
     )
-    assert last - before <= 0.01
+    assert last - before <= fitted.tol
 
 
 @pytest.mark.parametrize("parameter", ["batch_size", "max_iter", "n_iter_no_change"])
@@ -144,3 +144,28 @@ def test_other_words_are_errors(parameter):
 def test_auto_is_the_default():
     parameters = clone(machine()).get_params()
     assert {parameters[name] for name in ("batch_size", "max_iter", "n_iter_no_change")} == {"auto"}
+
+
+# ---------------------------------------------------------------------- autoregressive
+
+
+def layers_of(X, **parameters):
+    return set(machine(max_iter=1, tol=None, **parameters).fit(X)._fitted.machine.autoregressive)
+
+
+def test_columns_are_connected_unless_most_are_grey_levels():
+    rng = np.random.default_rng(0)
+    binary, grey = table(40), rng.random((40, table(40).shape[1]))
+    assert layers_of(binary) == {"prior", "visible"}
+    assert layers_of(grey) == {"prior"}
+    assert layers_of(np.hstack([binary, grey[:, :1]])) == {"prior", "visible"}
+    assert layers_of(np.hstack([binary[:, :1], grey])) == {"prior"}
+    assert layers_of(grey * 5) == {"prior", "visible"}  # real columns
+    assert layers_of(grey, autoregressive="visible") == {"visible"}
+
+
+def test_a_stream_keeps_the_layers_of_its_first_part():
+    rng = np.random.default_rng(0)
+    stream = machine(tol=None).partial_fit(table(40))
+    stream.partial_fit(rng.random(table(40).shape))
+    assert set(stream._fitted.machine.autoregressive) == {"prior", "visible"}

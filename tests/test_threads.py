@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from skwakesleep import AmortisedWakeSleep, _amortised_wake_sleep, _fitted_machine, _helmholtz_machine
+from skwakesleep import AmortisedWakeSleep, _fitted_machine, _fitted_model, _helmholtz_machine
 from skwakesleep._adapters.threads import SMALL_PRODUCT, VARIABLES, limited_threads
 from skwakesleep._engine.machine.wake_sleep import WakeSleep
 
@@ -76,7 +76,7 @@ def limits(monkeypatch):
             seen.append(n_threads())
             yield
 
-    for module in _helmholtz_machine, _fitted_machine, _amortised_wake_sleep:
+    for module in _helmholtz_machine, _fitted_machine, _fitted_model:
         monkeypatch.setattr(module, "limited_threads", recorded)
     return seen
 

@@ -15,6 +15,7 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
 PARTS = "train", "valid", "test"
@@ -196,6 +197,27 @@ class _FixedStart:
         if name.startswith("__") or name == "column_units":  # with which training would standardize the columns
             raise AttributeError(name)
         return getattr(self._model, name)
+
+
+def maximum_likelihood(model, values, X, log_likelihood):
+    """Return the highest mean log-likelihood that a quasi-Newton search finds from some values.
+
+    Parameters
+    ----------
+    model : object
+        Declares its parameters.
+    values : dict
+        Values of the parameters by name.
+    X : ndarray
+        Rows.
+    log_likelihood : callable
+        Maps the values and the rows to the log-likelihood of each row.
+    """
+    from skwakesleep.models._declared_model import flat_model
+
+    flat = flat_model(model)
+    search = minimize(lambda theta: -log_likelihood(flat.params(theta), X).mean(), flat.pack(values), method="L-BFGS-B")
+    return -search.fun
 
 
 def training_step(X, hidden_layer_sizes, n_particles, recognition_update):

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skwakesleep._adapters import kinds
 from skwakesleep._adapters.parameters import entropy
-from skwakesleep._adapters.tables import check_table
+from skwakesleep._adapters.tables import MissingValuesError, check_table
 from skwakesleep._engine.amortised.forms import Direct
 from skwakesleep._engine.amortised.optional_methods import missing_methods
 from skwakesleep._engine.amortised.problem import DEFAULT_BATCH_SIZE, Problem, Settings
@@ -18,6 +18,7 @@ from skwakesleep._engine.amortised.trainer import Trainer
 from skwakesleep._engine.amortised.units import Units, units_for
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep.models._checks import GuardedModel, probe
+from skwakesleep.models._declared_model import declared_model, flat_model, is_declared
 from skwakesleep.models._parameters import same_model
 
 Training = tuple[Trainer, list[AmortisedState]]
@@ -47,18 +48,28 @@ def read_model_table(
     values : ndarray of shape (n_rows, n_columns), float64
         The values, in the range of the model.
     attributes : dict of str to Any
-        Fitted attributes that describe the columns and the model.
+        Fitted attributes that describe the columns, and the model with flat parameters as "model_".
 
     Raises
     ------
     ValueError
-        For values whose squares would overflow, values that the model cannot generate, and as `check_table`.
+        For missing values that the model does not allow, values whose squares would overflow, values that the model
+        cannot generate, and as `check_table`.
     TypeError
         If the model lacks required methods, and as `check_table`.
     """
     values: Any
-    values, attributes = check_table(estimator, X, reset=reset, accept_sparse=False, dtype=np.float64)
-    largest = np.abs(values).max(axis=0)
+    asked = estimator.model if reset else estimator.model_
+    allow_nan = bool(getattr(asked, "allow_nan", False))
+    try:
+        values, attributes = check_table(
+            estimator, X, reset=reset, accept_sparse=False, dtype=np.float64, allow_nan=allow_nan
+        )
+    except MissingValuesError as error:
+        hint = " If the densities of the model leave out missing cells, set its allow_nan = True."
+        raise ValueError(f"{error}{hint * is_declared(asked)}") from None
+    names = attributes.get("feature_names_in_")
+    largest = np.where(np.isnan(values), 0.0, np.abs(values)).max(axis=0)
     if largest.max() > MAX_MAGNITUDE:
         column = int(largest.argmax())
         raise ValueError(
@@ -66,8 +77,8 @@ def read_model_table(
             f"{column} holds {float(largest[column])!r}. Rescale X."
         )
     model = model_for(values.shape[1])
-    observation_range = getattr(model, "observation_range", (-np.inf, np.inf))
-    kinds.check_range(values, observation_range, attributes.get("feature_names_in_"))
+    observed = values[:, : values.shape[1] - getattr(model, "n_covariates", 0)]
+    kinds.check_range(observed, getattr(model, "observation_range", (-np.inf, np.inf)), names)
     return values, {**attributes, "model_": model}
 
 
@@ -140,10 +151,11 @@ def new_training(estimator: Any, model: Any, X: NDArray, moments: Moments, *, pa
     """
     n_restarts = 1 if partial else estimator.n_restarts
     trained = problem(estimator, model, X, units_for(GuardedModel(model), moments), estimator.gradient)
+    trained.n_rows = moments.n_rows
     trainer = Trainer(trained)
     states = trainer.starts(n_restarts, entropy(estimator.random_state), moments)
     for state in states:
-        probe(trained.model, state.parameters, trained.rows, local=trained.simulation.local)
+        probe(trained.model, state.parameters, trained.rows, trained.simulation)
     return trainer, states
 
 
@@ -155,9 +167,10 @@ def continued_training(estimator: Any, model: Any, X: NDArray, moments: Moments,
     ValueError
         If the parameter `model` is not the model that was fitted, or the training state was discarded.
     """
-    if estimator.model is not None and not same_model(estimator.model, model):
+    asked = model if estimator.model is None else flat_model(estimator.model, estimator.fixed)
+    if not same_model(asked, model):
         raise ValueError(
-            f"model is {estimator.model!r}, but the one to continue from is {model!r}. Restore it, or start anew with "
+            f"model is {asked!r}, but the one to continue from is {model!r}. Restore it, or start anew with "
             "fit and warm_start=False."
         )
     state = estimator._training_state().copy()  # if training fails, the estimator is unchanged
@@ -167,10 +180,25 @@ def continued_training(estimator: Any, model: Any, X: NDArray, moments: Moments,
     units = units_for(guarded, state.moments)
     if state.units.differ(units):  # small changes are not worth a reset of the optimizer
         state.enter(units, guarded.params_in_units)
-    return Trainer(problem(estimator, model, X, state.units, estimator.gradient)), [state]
+    continued = problem(estimator, model, X, state.units, estimator.gradient)
+    continued.n_rows = state.moments.n_rows
+    return Trainer(continued), [state]
 
 
 # ---------------------------------------------------------------------- results
+
+
+def check_rows_to_sample_for(model: Any, rows: NDArray | None) -> None:
+    """Raise ValueError if rows are needed to sample for, or of no use."""
+    if rows is None and hasattr(model, "sample_given"):
+        raise ValueError(
+            "given must be rows to sample for, because the model has covariates. Pass the training data, or other rows "
+            "with the same columns: only their covariates and missing cells are used. Got None."
+        )
+    if rows is not None and not (hasattr(model, "sample_given") or getattr(model, "allow_nan", False)):
+        raise ValueError(
+            "given has no effect, because the model has no covariates and no missing cells. Pass given=None."
+        )
 
 
 def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> dict[str, Any]:
@@ -178,6 +206,7 @@ def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> di
     theta, theta_in_units, named = trainer.parameters(state)
     regression = state.regression
     return {
+        "model_": declared_model(model),
         "theta_": theta_in_units,
         "params_": named,
         "gradient_": regression.form,

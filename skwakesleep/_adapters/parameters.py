@@ -7,10 +7,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skwakesleep._adapters.sklearn_compat import Interval, InvalidParameterError, validate_parameter_constraints
+from skwakesleep._engine.machine.columns import Columns
 
 AUTOREGRESSIVE_LAYERS = {"prior", "visible", "hidden", "recognition"}
 # Visible units up to which "auto" makes the visible layer autoregressive: weights and time grow with the square.
 MAX_AUTOREGRESSIVE_UNITS = 1000
+# Dispersion below which most columns hold grey levels. Their score is not a density, so that "auto" favors features.
+GREY_DISPERSION = 0.9
 
 
 def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
@@ -27,10 +30,11 @@ def check_layer_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def check_autoregressive(autoregressive: Any, n_units: int) -> frozenset[str]:
-    """Return the names of the autoregressive layers of a machine with a number of visible units."""
+def check_autoregressive(autoregressive: Any, columns: Columns) -> frozenset[str]:
+    """Return the names of the autoregressive layers of a machine with the given columns."""
     if isinstance(autoregressive, str) and autoregressive == "auto":
-        return frozenset({"prior", "visible"} if n_units <= MAX_AUTOREGRESSIVE_UNITS else {"prior"})
+        connected = columns.n_units <= MAX_AUTOREGRESSIVE_UNITS and columns.dispersion >= GREY_DISPERSION
+        return frozenset({"prior", "visible"} if connected else {"prior"})
     layers = autoregressive if isinstance(autoregressive, tuple) else (autoregressive,)
     names = [layer for layer in layers if layer is not None]
     if not all(isinstance(name, str) and name in AUTOREGRESSIVE_LAYERS for name in names):

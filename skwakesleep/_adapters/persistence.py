@@ -38,6 +38,7 @@ CONSTRUCTED = {
     "blowfly-dynamics": "skwakesleep.simulators._blowfly.BlowflyDynamics",
     "columns": "skwakesleep._engine.machine.columns.Columns",
     "column-units": "skwakesleep._engine.amortised.units.Units",
+    "declared-model": "skwakesleep.models._declared_model.DeclaredModel",
     "dreams": "skwakesleep._engine.amortised.dreams.StoredDreams",
     "fitted-machine": "skwakesleep._engine.machine.fitted.FittedMachine",
     "fitted-transformer": "skwakesleep._engine.amortised.feature_maps.FittedTransformer",

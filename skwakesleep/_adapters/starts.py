@@ -3,8 +3,8 @@
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from sklearn.utils.parallel import Parallel, delayed
 
 from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.amortised.problem import Problem, Settings
@@ -13,6 +13,7 @@ from skwakesleep._engine.amortised.trainer import Trainer
 from skwakesleep._engine.amortised.units import Units
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.training.loop import TrainingDivergedError
+from skwakesleep._engine.training.state import TrainingState
 from skwakesleep.models._checks import GuardedModel
 
 # Share of the epochs of a fit after which starts are compared. Most fits have then found their maximum, up to noise.
@@ -86,7 +87,7 @@ class _Unmonitored:
     def epoch_begin(self) -> None:
         pass
 
-    def epoch_end(self, state: AmortisedState) -> bool:
+    def epoch_end(self, state: TrainingState) -> bool:
         return False
 
 

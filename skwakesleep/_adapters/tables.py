@@ -29,6 +29,10 @@ TEMPORAL = (np.datetime64, np.timedelta64, datetime.date, datetime.time, datetim
 NUMERIC_KINDS = frozenset("biufc")  # complex numbers are rejected by scikit-learn
 
 
+class MissingValuesError(ValueError):
+    """A table has missing values, and must have none."""
+
+
 def check_table(
     estimator, X, *, reset: bool, accept_sparse="csr", dtype=None, allow_nan: bool = False
 ) -> tuple[Table, dict[str, Any]]:
@@ -251,8 +255,8 @@ def first_column(table: Table, condition: Callable[[NDArray], NDArray]) -> tuple
     return (int(columns.min()), table.data[found][columns == columns.min()]) if columns.size else None
 
 
-def _missing_values(place: str, count: int) -> ValueError:
-    return ValueError(
+def _missing_values(place: str, count: int) -> MissingValuesError:
+    return MissingValuesError(
         f"Input X contains NaN: {place} has {count} missing value{'s' if count > 1 else ''}. Drop the rows or fill "
         "them, for instance with sklearn.impute.SimpleImputer."
     )

@@ -105,11 +105,9 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     if machine.output == "activations":
         if triangle is not None:  # the log-odds given the means of the units before
             natural = graph.node("Add", natural, graph.node("MatMul", values, triangle))
+        roots = graph.node("Sigmoid", graph.node("Mul", natural, 0.5))
         scale = machine._fitted.activation_scale
-        deviations = graph.node("Div", graph.node("Sub", natural, scale.mean), scale.deviation)
-        # Softplus has no implementation in double precision.
-        small = graph.node("Exp", graph.node("Neg", graph.node("Abs", deviations)))
-        values = graph.node("Add", graph.node("Relu", deviations), graph.node("Log", graph.node("Add", small, 1.0)))
+        values = graph.node("Div", graph.node("Sub", roots, scale.mean), scale.deviation)
     graph.node("Identity", values, output=operator.outputs[0].full_name)
 
 

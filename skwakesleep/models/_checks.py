@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Pairs, described_params, failing_at, finite_pairs, parts
+from skwakesleep._engine.amortised.dreams import Simulation, described_params, failing_at, finite_pairs, parts
 from skwakesleep._engine.amortised.optional_methods import EXPONENTIAL_FAMILY, missing_methods, offers
 from skwakesleep.models._methods import METHODS, Shape, arrays
 from skwakesleep.models._parameters import is_count
 
-REQUIRED = ("n_features", "n_params", "initial_params", "sample")
+REQUIRED = ("n_features", "n_params", "initial_params")
+# One of these is required, too. Rows with inputs can only be simulated by the latter.
+SIMULATIONS = ("sample", "sample_given")
 # One of these gradients is required too.
 GRADIENTS = ("grad_log_joint", "natural_vjp", "grad_log_likelihood", "local_grad_log_joint")
 # Pairs drawn by `probe`: few, since simulations may be slow, and more than one, to find wrong shapes.
@@ -62,8 +64,7 @@ def check_protocol(model: Any, n_features: int) -> None:
     if isinstance(model, type):
         raise TypeError(f"model must be an instance, but {model.__name__} is a class. Did you mean {model.__name__}()?")
     missing = missing_methods(model, REQUIRED)
-    if not any(hasattr(model, name) for name in GRADIENTS):
-        missing.append("grad_log_joint")
+    missing += [names[0] for names in (SIMULATIONS, GRADIENTS) if not any(hasattr(model, name) for name in names)]
     if missing:
         raise TypeError(
             f"model {model!r} lacks {', '.join(missing)} of the protocol skwakesleep.models.GenerativeModel."
@@ -72,7 +73,12 @@ def check_protocol(model: Any, n_features: int) -> None:
         if not is_count(getattr(model, name)):
             raise ValueError(f"{name} of model {model!r} must be an int, at least 1. Got {getattr(model, name)!r}.")
     if model.n_features != n_features:
-        raise ValueError(f"X has {n_features} columns, but model {model!r} generates n_features={model.n_features}.")
+        n_covariates = getattr(model, "n_covariates", 0)
+        inputs = f" and is given n_covariates={n_covariates}" if n_covariates else ""
+        raise ValueError(
+            f"X has {n_features} columns, but model {model!r} generates n_features={model.n_features - n_covariates}"
+            f"{inputs}."
+        )
 
 
 class GuardedModel:
@@ -109,7 +115,7 @@ class GuardedModel:
 
     def label(self, name: str) -> str:
         """Return the name of a method as it is in messages."""
-        return f"{type(self._model).__name__}.{name}"
+        return f"{getattr(self._model, 'class_name', type(self._model).__name__)}.{name}"
 
     def _checked(self, name: str, result: Any, args: tuple[Any, ...]) -> Any:
         """Return the result of a method as arrays of float64 with the shapes of the table; latents stay as they are."""
@@ -184,7 +190,7 @@ def _description(value: Any) -> str:
     return type(value).__name__
 
 
-def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> None:
+def probe(model: GuardedModel, theta: NDArray, rows: NDArray, simulation: Simulation) -> None:
     """Call the methods that training uses on a few pairs, to find mistakes of a model before training.
 
     Parameters
@@ -193,10 +199,10 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
         The model to train.
     theta : ndarray of shape (P,)
         Parameters at the start of training.
-    X : ndarray of shape (m, D)
+    rows : ndarray of shape (m, D)
         The data, or the local inputs.
-    local : bool
-        Whether local factors are trained.
+    simulation : Simulation
+        Simulates for such rows.
 
     Raises
     ------
@@ -210,18 +216,18 @@ def probe(model: GuardedModel, theta: NDArray, X: NDArray, *, local: bool) -> No
     UserWarning
         If two draws with equal generators differ.
     """
-    name, args = ("sample_local", (theta, X[:1])) if local else ("sample", (theta,))
+    given, label = simulation.spread(rows, N_PROBED, np.random.default_rng(0)), model.label(simulation.source)
     # Equal generators: a difference comes from another source of random numbers.
-    pairs, again = (Pairs(*getattr(model, name)(*args, N_PROBED, np.random.default_rng(0))) for _ in range(2))
+    pairs, again = (simulation.draw(theta, N_PROBED, given, np.random.default_rng(0)) for _ in range(2))
     with failing_at(theta):
-        (z, x), _ = finite_pairs(pairs, model.label(name))
+        (z, x), _ = finite_pairs(pairs, label, simulation.missing(given))
     if not np.array_equal(pairs.x, again.x, equal_nan=True):
         warnings.warn(
-            f"{model.label(name)} draws something else from an equal generator: results will not be reproducible. "
+            f"{label} draws something else from an equal generator: results will not be reproducible. "
             "Draw from the generator that is passed in, and from no other.",
             stacklevel=2,
         )
-    for name, gradient in mean_scores(model, theta, z, x, local=local):
+    for name, gradient in mean_scores(model, theta, z, x, local=simulation.local):
         if not np.isfinite(gradient).all():
             raise ModelError(
                 f"{model.label(name)} returned a gradient that is not finite, parameter "

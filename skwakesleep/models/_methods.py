@@ -47,11 +47,16 @@ METHODS = {
     "sample_local": Method("theta (P,), rows (k, L), n, rng", "z (n, ...), rows (n, L)"),
     "local_grad_log_joint": Method("theta (P,), z (n, ...), rows (n, L), weights (n,)", "gradient (P,)"),
     "local_features": Method("theta (P,), rows (k, L)", "features (k, F)"),
+    # optional: rows with inputs
+    "sample_given": Method("theta (P,), rows (n, D), rng", "z (n, ...), x (n, D)"),
     # optional: densities
+    "scores": Method("theta (P,), z (n, ...), x (n, D)", "scores (n, P)"),
     "log_joint": Method("theta (P,), z (n, ...), x (n, D)", "log_prob (n,)"),
     "log_prob_x_given_z": Method("theta (P,), z (n, ...), x (m, D)", "log_prob (n, m)"),
     "log_likelihood": Method("theta (P,), X (m, D)", "log_prob (m,)"),
     "grad_log_likelihood": Method("theta (P,), X (m, D)", "gradient (P,)"),
+    "log_prior_params": Method("theta (P,)", "log_prob ()"),
+    "grad_log_prior_params": Method("theta (P,)", "gradient (P,)"),
     # optional: parameters and latents
     "project": Method("theta (P,)", "theta (P,)"),
     "unpack": Method("theta (P,)", "params"),

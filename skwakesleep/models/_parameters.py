@@ -44,20 +44,21 @@ def same_model(first: Any, second: Any) -> bool:
     Parameters are those of ``get_params``. Arrays are compared by value, functions by ``==``. Models without
     ``get_params`` are compared by ``==``.
     """
-    return type(first) is type(second) and _are_equal(first, second)
+    return type(first) is type(second) and same_parts(first, second)
 
 
-def _are_equal(first: Any, second: Any) -> bool:
+def same_parts(first: Any, second: Any) -> bool:
+    """Return whether two values are equal, item by item."""
     if first is second:
         return True
     if isinstance(first, dict) and isinstance(second, dict):
-        return first.keys() == second.keys() and all(_are_equal(first[name], second[name]) for name in first)
+        return first.keys() == second.keys() and all(same_parts(first[name], second[name]) for name in first)
     if isinstance(first, list | tuple) and isinstance(second, list | tuple):
-        return len(first) == len(second) and all(map(_are_equal, first, second))
+        return len(first) == len(second) and all(map(same_parts, first, second))
     try:
         if hasattr(first, "get_params"):
             params = (model.get_params(deep=False) for model in (first, second))
-            return type(first) is type(second) and _are_equal(*params)
+            return type(first) is type(second) and same_parts(*params)
         equal = (first == second) | ((first != first) & (second != second))  # NaN equals NaN
         return np.shape(first) == np.shape(second) and bool(np.all(equal))
     except (TypeError, ValueError):  # objects whose comparison is not a truth value

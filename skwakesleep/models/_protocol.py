@@ -41,6 +41,9 @@ class GenerativeModel(Protocol):
 
     Notes
     -----
+    A model can also :ref:`declare its parameters <declared-parameters>`, by name and with constraints. It then needs
+    neither ``n_params`` nor ``initial_params`` nor, if it has ``log_joint``, a gradient.
+
     If a model has scikit-learn's ``get_params`` and ``set_params``, its parameters can be searched, as in
     ``GridSearchCV(AmortisedWakeSleep(model), {"model__n_components": [1, 2, 3]})``.
 

@@ -28,7 +28,8 @@ MACHINES = {
     "autoregressive recognition": ({"hidden_layer_sizes": (40, 5), "autoregressive": ("recognition", "prior")}, BINARY),
     "autoregressive, Gaussian": ({"autoregressive": ("recognition", "visible")}, REAL),
 }
-TOLERANCE = {np.float32: 3e-5, np.float64: 1e-12}
+# Activations of units that hardly vary are differences of close numbers, divided by 1e-3 at least.
+TOLERANCE = {np.float32: 2e-4, np.float64: 1e-12}
 every_machine = pytest.mark.parametrize(("parameters", "X"), MACHINES.values(), ids=MACHINES)
 each_precision = pytest.mark.parametrize("dtype", TOLERANCE)
 

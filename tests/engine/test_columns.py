@@ -5,6 +5,7 @@ The mixed columns have a binary and a real block with alternating column numbers
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.stats import binomtest, kstest, norm
 
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
@@ -106,6 +107,29 @@ def test_properties_by_unit(columns):
     assert columns.n_active == pytest.approx(3 + 0.2 + 0.6)
     np.testing.assert_array_equal(columns.largest_input[real], 30)
     np.testing.assert_array_equal(columns.largest_input[binary], np.inf)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array], ids=["dense", "sparse"])
+def test_dispersion_is_the_variance_relative_to_that_of_draws(container, rng):
+    grey = rng.random((500, 3)) * [1, 0.5, 0.1]
+    dispersion = UnitInterval.of_table(container(grey)).dispersion
+    means = grey.mean(axis=0)
+    assert dispersion == pytest.approx(grey.var(axis=0).sum() / (means * (1 - means)).sum())
+    holes = np.where(rng.random(grey.shape) < 0.3, np.nan, grey)
+    assert UnitInterval.of_table(container(holes)).dispersion == pytest.approx(dispersion, rel=0.1)
+
+
+def test_dispersion_of_draws_is_exactly_one(rng):
+    for dtype in (bool, np.float32, np.float64):
+        draws = (rng.random((501, 7)) < 0.3).astype(dtype)
+        assert UnitInterval.of_table(draws).dispersion == 1
+    assert UnitInterval.of_table(np.zeros((5, 2))).dispersion == 1
+
+
+def test_dispersion_is_the_mean_over_units(rng):
+    grey = UnitInterval.of_table(rng.random((500, 2)))
+    mixed = {"gaussian": Block(standardization(LOCATION, SCALE), REAL), "bernoulli": Block(grey, BINARY)}
+    assert Columns(mixed).dispersion == pytest.approx((3 + 2 * grey.dispersion) / 5)
 
 
 def test_extreme_values_are_counted_in_their_columns(rng):

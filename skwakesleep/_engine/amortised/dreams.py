@@ -1,12 +1,14 @@
 """Dreams: simulated pairs of latents and observations, and their importance weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from skwakesleep._engine.amortised.filling import Filling
 
 Latents = Any
 
@@ -53,8 +55,15 @@ class FailedSimulationsError(ValueError):
     """Too many simulations are not finite."""
 
 
-def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
-    """Return the pairs that are finite, and the number of those that are not.
+def finite_pairs(pairs: Pairs, source: str, missing: NDArray | None = None) -> tuple[Pairs, int]:
+    """Return the pairs that are finite, and the number of those that are not; see `are_finite`."""
+    finite = are_finite(pairs, source, missing)
+    n_failed = int((~finite).sum())
+    return (Pairs(select(pairs.z, finite), pairs.x[finite]), n_failed) if n_failed else (pairs, 0)
+
+
+def are_finite(pairs: Pairs, source: str, missing: NDArray | None = None) -> NDArray:
+    """Return whether each pair is finite, ``(n,)``.
 
     Parameters
     ----------
@@ -62,38 +71,27 @@ def finite_pairs(pairs: Pairs, source: str) -> tuple[Pairs, int]:
         What a model simulated.
     source : str
         Name of the method that simulated them, for the message.
+    missing : ndarray of shape (n, D) or None
+        Cells that are not observed, and so need not be finite.
 
     Raises
     ------
     FailedSimulationsError
         If the share of failures is significantly larger than `MAX_FAILED_SHARE`.
     """
-    finite = np.isfinite(pairs.x).all(axis=1)
+    finite_cells = np.isfinite(pairs.x)
+    finite = (finite_cells if missing is None else finite_cells | missing).all(axis=1)
     for part in parts(pairs.z):
         if np.asarray(part).dtype.kind in "fc":  # latents may also be integers, booleans or objects
             finite &= np.isfinite(part).reshape(len(finite), -1).all(axis=1)
     n, n_failed = len(finite), int((~finite).sum())
-    if n_failed == 0:
-        return pairs, 0
     chance = N_STANDARD_ERRORS * np.sqrt(MAX_FAILED_SHARE * (1 - MAX_FAILED_SHARE) * n)
     if n_failed > MAX_FAILED_SHARE * n + chance:
         raise FailedSimulationsError(
             f"{n_failed} of {n} simulations by {source} are not finite, the first is row {int(finite.argmin())}; at "
             f"most {MAX_FAILED_SHARE:.0%} may fail, up to chance"
         )
-    return Pairs(select(pairs.z, finite), pairs.x[finite]), n_failed
-
-
-def finite_draws(sample: Callable[[int], tuple[Latents, NDArray]], n: int, source: str) -> NDArray:
-    """Return ``n`` simulated rows that are finite; failed draws are replaced by new ones."""
-    draws: list[NDArray] = []
-    n_missing = n
-    while n_missing:
-        pairs, n_missing = finite_pairs(Pairs(*sample(n_missing)), source)
-        draws.append(pairs.x)
-        if len(draws) > MAX_ROUNDS:
-            raise FailedSimulationsError(f"{source} still gives rows that are not finite after {MAX_ROUNDS} rounds")
-    return draws[0] if len(draws) == 1 else np.concatenate(draws)
+    return finite
 
 
 def described_params(theta: NDArray) -> str:
@@ -144,14 +142,31 @@ class Simulation:
 
     def dream(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> tuple[Pairs, int]:
         """Return ``n`` pairs less those that are not finite, and the number of the latter."""
-        return finite_pairs(self._draw(theta, n, batch, rng), self.source)
+        rows = self.spread(batch, n, rng)
+        return finite_pairs(self.draw(theta, n, rows, rng), self.source, self.missing(rows))
 
-    def _draw(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
+    def spread(self, batch: NDArray, n: int, rng: np.random.Generator) -> NDArray:
+        """Return the rows to dream for, given a batch."""
+        return batch
+
+    def missing(self, rows: NDArray | None) -> NDArray | None:
+        """Return the cells that are missing in what is drawn for some rows; None if there are none."""
+        return None
+
+    def draw(self, theta: NDArray, n: int, rows: NDArray | None, rng: np.random.Generator) -> Pairs:
+        """Return ``n`` pairs. Subclasses draw them for some rows."""
         return Pairs(*self.model.sample(theta, n, rng))
 
     def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
         """Return the weighted sum of the scores of pairs, ``(P,)``."""
         return self.model.grad_log_joint(theta, z, x, weights)
+
+    def scores(self, theta: NDArray, pairs: Pairs) -> NDArray:
+        """Return the score of each pair, ``(n, P)``."""
+        if not self.local and hasattr(self.model, "scores"):
+            return self.model.scores(theta, pairs.z, pairs.x)
+        weight, singles = np.ones(1), [slice(n, n + 1) for n in range(len(pairs.x))]
+        return np.stack([self.score(theta, select(pairs.z, single), pairs.x[single], weight) for single in singles])
 
     def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
         """Return the inputs of the regression, before any feature map."""
@@ -167,14 +182,74 @@ class LocalSimulation(Simulation):
     def rows(self, X: NDArray) -> NDArray:
         return self.model.local_inputs(X)
 
-    def _draw(self, theta: NDArray, n: int, batch: NDArray, rng: np.random.Generator) -> Pairs:
-        return Pairs(*self.model.sample_local(theta, batch, n, rng))
+    def draw(self, theta: NDArray, n: int, rows: NDArray | None, rng: np.random.Generator) -> Pairs:
+        return Pairs(*self.model.sample_local(theta, rows, n, rng))
 
     def score(self, theta: NDArray, z: Latents, x: NDArray, weights: NDArray) -> NDArray:
         return self.model.local_grad_log_joint(theta, z, x, weights)
 
     def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
         return self.model.local_features(theta, x) if hasattr(self.model, "local_features") else x
+
+
+class GivenSimulation(Simulation):
+    """Simulates for the context of rows of data: the inputs in their columns, and their missing cells.
+
+    Missing cells are NaN. The inputs of the regression have their linear predictions in their place, and an indicator
+    for each column that has some.
+
+    Parameters
+    ----------
+    model : GenerativeModel
+        Has ``sample_given`` if rows have inputs, and ``sample`` otherwise.
+    X : ndarray of shape (n, D)
+        The data.
+    """
+
+    def __init__(self, model: Any, X: NDArray) -> None:
+        super().__init__(model)
+        self._has_inputs = hasattr(model, "sample_given")
+        self.source = "sample_given" if self._has_inputs else "sample"
+        self._holed = np.isnan(X).any(axis=0)
+        self._filled = Filling(X)
+
+    def spread(self, batch: NDArray, n: int, rng: np.random.Generator) -> NDArray:
+        return batch[rng.permutation(max(n, len(batch)))[:n] % len(batch)]
+
+    def missing(self, rows: NDArray | None) -> NDArray | None:
+        return None if rows is None else np.isnan(rows)
+
+    def draw(self, theta: NDArray, n: int, rows: NDArray | None, rng: np.random.Generator) -> Pairs:
+        if rows is None:
+            return super().draw(theta, n, rows, rng)
+        z, x = self.model.sample_given(theta, rows, rng) if self._has_inputs else self.model.sample(theta, n, rng)
+        return Pairs(z, np.where(np.isnan(rows), np.nan, x))
+
+    def inputs(self, theta: NDArray, x: NDArray) -> NDArray:
+        return np.hstack([self._filled(x), np.isnan(x[:, self._holed])])
+
+
+def simulation_of(model: Any, X: NDArray, *, local: bool = False) -> Simulation:
+    """Return the simulation that suits a model: of local factors, for given rows, or of whole observations."""
+    if local:
+        return LocalSimulation(model)
+    given = hasattr(model, "sample_given") or getattr(model, "allow_nan", False)
+    return GivenSimulation(model, X) if given else Simulation(model)
+
+
+def finite_draws(
+    simulation: Simulation, theta: NDArray, n: int, rows: NDArray | None, rng: np.random.Generator
+) -> NDArray:
+    """Return ``n`` observations, ``(n, D)``, that are finite, drawn for as many rows; failed draws are drawn again."""
+    x, todo = np.empty((n, simulation.model.n_features)), np.arange(n)
+    for _ in range(MAX_ROUNDS):
+        given = None if rows is None else rows[todo]
+        pairs = simulation.draw(theta, len(todo), given, rng)
+        x[todo] = pairs.x
+        todo = todo[~are_finite(pairs, simulation.source, simulation.missing(given))]
+        if len(todo) == 0:
+            return x
+    raise FailedSimulationsError(f"{simulation.source} still gives rows that are not finite after {MAX_ROUNDS} rounds")
 
 
 # ---------------------------------------------------------------------- importance weights

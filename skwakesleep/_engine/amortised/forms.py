@@ -88,10 +88,7 @@ class Direct(Form):
     needs = ("grad_log_joint",)
 
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
-        weight, score = np.ones(1), self._simulation.score
-        n_pairs = min(len(pairs.x), N_TUNING_PAIRS)  # each costs a call of the model
-        singles = [slice(n, n + 1) for n in range(n_pairs)]
-        return [np.stack([score(theta, select(pairs.z, single), pairs.x[single], weight) for single in singles])]
+        return [self._simulation.scores(theta, pairs.head(N_TUNING_PAIRS))]  # each may cost a call of the model
 
     def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
         weights = contract(rows.weights[:, np.newaxis])

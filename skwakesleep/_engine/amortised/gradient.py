@@ -34,6 +34,8 @@ N_REGRESSED_STEPS = 100
 class AmortisedGradient:
     """Gradient of the mean log-likelihood of a mini-batch, for ascent. The log-likelihood itself is not known.
 
+    If the parameters have a prior, its gradient per row is added.
+
     Parameters
     ----------
     problem : Problem
@@ -49,7 +51,7 @@ class AmortisedGradient:
     ----------
     gradient : ndarray of shape (P,)
         Gradient at the last mini-batch.
-    damping : ndarray of shape (P,)
+    damping : ndarray of shape (P,) or None
         Factor of the next step, see `Progress`.
     failure : str or None
         Why the last gradient could not be followed, and at which parameters, if so.
@@ -57,11 +59,12 @@ class AmortisedGradient:
         The last parameters at which the gradient was finite; None before the first.
     """
 
+    damping: NDArray | None
     prior: WeightPrior | None = None
 
     def __init__(self, problem: Problem, state: RegressionState, parameters: NDArray, streams: Streams) -> None:
         self.gradient = np.zeros_like(parameters)
-        self.damping = np.ones_like(parameters)
+        self.damping = None
         self.failure: str | None = None
         self.followed: NDArray | None = None
         self._problem = problem
@@ -79,14 +82,14 @@ class AmortisedGradient:
         # Overflow of a model shows in the gradient, and is reported below.
         with np.errstate(all="ignore"), memory_limited_by("n_sleep", self._problem.settings.n_dreams):
             try:
-                self.gradient[...] = self._at(self._parameters, batch)
+                self.gradient[...] = self._at(self._parameters, batch) + self._problem.grad_log_prior(self._parameters)
             except FailedSimulationsError as error:
                 return self._fail(str(error))
         if not np.isfinite(self.gradient).all():
             return self._fail("the gradient was not finite")
         self.followed = self._parameters.copy()
         self._state.progress.record(self.gradient)
-        self.damping[...] = self._state.progress.factor
+        self.damping = np.full_like(self.gradient, self._state.progress.factor)
         return None
 
     def _fail(self, reason: str) -> float:

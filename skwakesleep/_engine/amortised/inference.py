@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import Latents, Pairs, failing_at, finite_draws, importance_weights
+from skwakesleep._engine.amortised.dreams import (
+    Latents,
+    Pairs,
+    failing_at,
+    finite_draws,
+    importance_weights,
+    simulation_of,
+)
 from skwakesleep._engine.amortised.forms import ImportanceWeighted
 from skwakesleep._engine.amortised.gradient import AmortisedGradient
 from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
@@ -55,15 +62,22 @@ def log_likelihood(model: Any, fit: Fit, X: NDArray) -> NDArray:
     return model.log_likelihood(fit.theta, units.standardized(X)) - units.log_volume
 
 
-def samples(model: Any, fit: Fit, n: int, rng: np.random.Generator) -> NDArray:
-    """Return ``n`` rows drawn from a fitted model whose calls are checked, in the units of the columns."""
+def samples(model: Any, fit: Fit, n: int, rows: NDArray | None, rng: np.random.Generator) -> NDArray:
+    """Return rows drawn from a fitted model whose calls are checked, in the units of the columns.
+
+    There are ``n``, or ``n`` for each of some rows, with their inputs and missing cells.
+    """
+    units = fit.state.units
     with memory_limited_by("n_samples", n), failing_at(fit.theta_in_units):
-        x = finite_draws(lambda count: model.sample(fit.theta, count, rng), n, model.label("sample"))
-        return fit.state.units.restored(x)
+        given = None if rows is None else np.repeat(units.standardized(rows), n, axis=0)
+        n_draws = n if given is None else len(given)
+        simulation = simulation_of(model, np.zeros((1, model.n_features)) if given is None else given)
+        return units.restored(finite_draws(simulation, fit.theta, n_draws, given, rng))
 
 
 def n_latent_features(fit: Fit) -> int:
     """Return the number of columns of the model's function of its latents."""
     # scikit-learn asks for it without data, so a draw shows the shape.
-    z, _ = fit.model.sample(fit.theta, 1, np.random.default_rng(0))
+    row = np.zeros((1, fit.model.n_features))
+    z, _ = simulation_of(fit.model, row).draw(fit.theta, 1, row, np.random.default_rng(0))
     return fit.model.latent_function(z).shape[1]

@@ -102,7 +102,7 @@ def remaining_gain(problem: Problem, theta: NDArray) -> float:
 
     def loss(parameters: NDArray) -> tuple[float, NDArray]:
         admissible = problem.projected(parameters)
-        return -problem.score(admissible, climbed), -problem.model.grad_log_likelihood(admissible, climbed)
+        return -problem.score(admissible, climbed), -problem.grad_score(admissible, climbed)
 
     climb = minimize(loss, theta, jac=True, method="L-BFGS-B", options={"maxfun": N_EVALUATIONS})
     return problem.score(problem.projected(climb.x), judged) - problem.score(theta, judged)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.amortised.dreams import LocalSimulation, Simulation, described_params
+from skwakesleep._engine.amortised.dreams import Simulation, described_params, simulation_of
 from skwakesleep._engine.amortised.feature_maps import in_units
 from skwakesleep._engine.amortised.forms import asked_forms
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, LOCAL_FACTORS, offers
@@ -87,6 +87,8 @@ class Problem:
         Simulates the dreams.
     forms : Forms
         The forms of the gradient to choose from.
+    n_rows : int
+        Number of rows whose likelihood a prior on the parameters is weighed with.
     settings : Settings
         The settings with the model's function of the latents, and a `feature_map` for rows in the units of training.
     """
@@ -96,12 +98,14 @@ class Problem:
         self.units = units
         self.X = units.standardized(X)
         local = settings.gradient in ("auto", "direct") and offers(model, LOCAL_FACTORS)
-        self.simulation = (LocalSimulation if local else Simulation)(model)
+        self.simulation = simulation_of(model, self.X, local=local)
         self.rows = self.simulation.rows(self.X)
+        self.n_rows = len(X)
         self.forms = asked_forms(settings.gradient, self.simulation)
         feature_map = settings.feature_map
-        if callable(feature_map):  # the inputs of local factors are the model's own, not columns
-            feature_map = in_units(feature_map, UNCHANGED if local else units)
+        if callable(feature_map):
+            # The inputs of local factors, and those of given rows, are not only columns.
+            feature_map = in_units(feature_map, units if type(self.simulation) is Simulation else UNCHANGED)
         latent_function = getattr(model, "latent_function", None)
         self.settings = replace(settings, feature_map=feature_map, latent_function=latent_function)
 
@@ -141,8 +145,25 @@ class Problem:
         return np.array([gradient @ change / length for change, length in changes])
 
     def score(self, theta: NDArray, rows: NDArray) -> float:
-        """Return the mean log-likelihood of rows in standardized units, in nats."""
-        return float(self.model.log_likelihood(theta, rows).mean())
+        """Return the mean log-likelihood of rows in standardized units, plus the log prior per row, in nats."""
+        return float(self.model.log_likelihood(theta, rows).mean() + self._log_prior(theta))
+
+    def grad_score(self, theta: NDArray, rows: NDArray) -> NDArray:
+        """Return the gradient of `score`, for models that have that of the likelihood."""
+        return self.model.grad_log_likelihood(theta, rows) + self.grad_log_prior(theta)
+
+    def grad_log_prior(self, theta: NDArray) -> NDArray:
+        """Return the gradient of the log prior per row; zero without a prior."""
+        if not offers(self.model, ["log_prior_params"]):
+            return np.zeros_like(theta)
+        if offers(self.model, ["grad_log_prior_params"]) and not offers(self.model, COLUMN_UNITS):
+            return self.model.grad_log_prior_params(theta) / self.n_rows
+        return np.array([change / length for change, length in differences(self._log_prior, theta)])
+
+    def _log_prior(self, theta: NDArray) -> NDArray:
+        if not offers(self.model, ["log_prior_params"]):
+            return np.zeros(())
+        return self.model.log_prior_params(self.params_in_units(theta)) / self.n_rows
 
     def described(self, reason: str, theta: NDArray) -> str:
         """Return the reason of a failure, with the parameters at which it occurred, in the units of the columns."""

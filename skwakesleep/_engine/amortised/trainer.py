@@ -149,20 +149,26 @@ class Trainer:
     def score(self, state: AmortisedState) -> float:
         """Return a number by which states can be compared, the higher the better.
 
-        It is the mean log-likelihood in nats per row, in the units of the columns. Without a likelihood, it is the
+        It is the mean log-likelihood in nats per row, in the units of the columns, plus the log prior. Without a likelihood, it is the
         negative squared maximum mean discrepancy between rows and dreams.
         """
         theta, problem = self._theta(state), self._problem
         if offers(self._model, ["log_likelihood"]):
             score = problem.score(theta, spread_rows(problem.X, N_COMPARED_ROWS)) - problem.units.log_volume
         else:
-            rng = np.random.default_rng(N_COMPARED_ROWS)  # the same random numbers for all states
-            rows = spread_rows(problem.rows, N_COMPARED_ROWS)
-            try:
-                score = -discrepancy(rows, problem.simulation.dream(theta, N_COMPARED_ROWS, rows, rng)[0].x)
-            except FailedSimulationsError:
-                return -np.inf
+            score = -self._discrepancy(theta)
         return score if np.isfinite(score) else -np.inf
+
+    def _discrepancy(self, theta: NDArray) -> float:
+        """Return how unlike dreams and rows are, infinite if too many simulations fail."""
+        rows, simulation = spread_rows(self._problem.rows, N_COMPARED_ROWS), self._problem.simulation
+        rng = np.random.default_rng(N_COMPARED_ROWS)  # the same random numbers for all states
+        try:
+            dreams, _ = simulation.dream(theta, N_COMPARED_ROWS, rows, rng)
+        except FailedSimulationsError:
+            return np.inf
+        # The features of local factors depend on the parameters, and are not comparable.
+        return discrepancy(*(x if simulation.local else simulation.inputs(theta, x) for x in (rows, dreams.x)))
 
     # ------------------------------------------------------------------ findings that are worth a warning
 

@@ -72,7 +72,9 @@ def set_regression(
         state.bandwidth = None
         state.ridge, error = regression.tune_ridge(kernels.additive_features(inputs), targets, ridges)
     else:
-        error = _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges, grid.bandwidths)
+        error = _tune_kernel(
+            state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges, grid.bandwidths
+        )
     state.errors.append(error)
 
 

@@ -1,6 +1,5 @@
 """How unlike two samples are."""
 
-import numpy as np
 from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.feature_maps import scaling
@@ -11,8 +10,8 @@ def discrepancy(rows: NDArray, other: NDArray) -> float:
     """Return an unbiased estimate of the squared maximum mean discrepancy of two samples (Gretton et al. 2012).
 
     The kernel is Gaussian, on columns that are scaled to unit variance of the first sample. Its bandwidth is the median
-    distance of the first sample, so that the estimates for several other samples are comparable. It is about zero if the
-    samples have one distribution, and may be negative.
+    distance of the first sample, so that the estimates for several other samples are comparable. It is about zero if
+    the samples have one distribution, and may be negative.
 
     Parameters
     ----------

@@ -39,6 +39,7 @@ class CellCodec:
     keeps_zeros = False
     follows_rows = False
     largest_input = np.inf
+    dispersion = 1.0
 
     def __init__(self, probabilities: NDArray, features: NDArray) -> None:
         self.probabilities = probabilities

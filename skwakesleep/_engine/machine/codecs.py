@@ -73,6 +73,8 @@ class Codec(Protocol):
     """Mean squared norm of a row of units; for binary units the mean number of ones."""
     n_extreme: NDArray
     """Number of extreme values in each column so far."""
+    dispersion: float
+    """Variance of the data, relative to that of draws with the same means."""
 
     @classmethod
     def of_table(cls, table: NDArray | sparse.csr_array) -> Self:
@@ -124,6 +126,9 @@ class UnitInterval:
         Mean of each column.
     n_rows : int or ndarray of shape (n_columns,)
         Number of rows that the means are of.
+    dispersion : float, default=1.0
+        Variance of all columns, relative to that of binary draws with the same means: one for binary columns, less for
+        grey levels.
     """
 
     domain = Domain(0.0, 1.0)
@@ -134,10 +139,12 @@ class UnitInterval:
     keeps_zeros = True
     follows_rows = False
     largest_input = np.inf
+    dispersion = 1.0  # of codecs in files of version 0.2
 
-    def __init__(self, column_means: NDArray, n_rows: int | NDArray) -> None:
+    def __init__(self, column_means: NDArray, n_rows: int | NDArray, dispersion: float = 1.0) -> None:
         self.column_means = column_means
         self.n_rows = n_rows
+        self.dispersion = dispersion
         self.n_units = len(column_means)
         self.log_volume = self.location = np.zeros(len(column_means))
         self.scale = np.ones(len(column_means))
@@ -149,13 +156,17 @@ class UnitInterval:
     @classmethod
     def of_table(cls, table: NDArray | sparse.csr_array) -> "UnitInterval":
         """Return the codec for the columns of a table, whose missing values are NaN."""
-        means = np.asarray(table.mean(axis=0, dtype=np.float64)).ravel()
-        n_rows = np.full(len(means), table.shape[0])
+        sums = np.asarray(table.sum(axis=0, dtype=np.float64)).ravel()
+        squares = _sums_of_squares(table)
+        n_rows = np.full(len(sums), table.shape[0])
         for column in columns_with_holes(table):
-            values = observed_values(table, column)
-            n_rows[column] = len(values)
-            means[column] = values.mean(dtype=np.float64) if len(values) else 0.5
-        return cls(means, n_rows)
+            values = observed_values(table, column).astype(np.float64)
+            sums[column], squares[column], n_rows[column] = values.sum(), values @ values, len(values)
+        means = np.divide(sums, n_rows, out=np.full(len(sums), 0.5), where=n_rows > 0)
+        of_draws = sums @ (1 - means)
+        # The variances of the columns add up to that of draws, less this difference, which is zero for zeros and ones.
+        lost = (sums - squares).sum() / of_draws if of_draws > 0 else 0.0
+        return cls(means, n_rows, 1 - float(lost))
 
     def encode(self, columns: NDArray, out: NDArray) -> None:
         """Copy columns."""
@@ -232,6 +243,7 @@ class Standardization:
     follows_rows = True
     # One extreme input would otherwise dominate the gradients of its weights for thousands of steps.
     largest_input = 30.0
+    dispersion = 1.0
 
     def __init__(
         self, location: NDArray, scale: NDArray, smallest_variance: NDArray, seen: Moments | None = None
@@ -346,6 +358,13 @@ class Standardization:
     def check(self, n_columns: int) -> None:
         """Raise ValueError unless the codec is of this number of columns."""
         _check_lengths(n_columns, self.location, self.scale, self.smallest_variance)
+
+
+def _sums_of_squares(table: NDArray | sparse.csr_array) -> NDArray:
+    """Return the sum of squares of each column."""
+    if isinstance(table, np.ndarray):
+        return np.einsum("ij,ij->j", table, table, dtype=np.float64)
+    return np.asarray(table.multiply(table).sum(axis=0, dtype=np.float64)).ravel()
 
 
 def _check_lengths(n_columns: int, *arrays: NDArray) -> None:

@@ -169,6 +169,11 @@ class Columns:
         return sum(run.codec.n_active for run in self.runs)
 
     @property
+    def dispersion(self) -> float:
+        """Variance of the data, relative to that of draws with the same means; the mean over all units."""
+        return sum(run.codec.dispersion * run.width for run in self.runs) / max(1, self.n_units)
+
+    @property
     def keeps_zeros(self) -> bool:
         """Whether zeros of the columns are zeros of the units, in the same places."""
         return self.are_units and not len(self.with_holes) and all(run.codec.keeps_zeros for run in self.runs)

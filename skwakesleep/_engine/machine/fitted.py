@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.machine.features import ActivationScale
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.training.state import TrainingState
@@ -26,7 +27,7 @@ class FittedMachine:
     @cached_property
     def activation_scale(self) -> ActivationScale:
         """The scale of the activations, which are the features of rows."""
-        return ActivationScale.of_dreams(self.machine, self.parameters)
+        return ActivationScale.of_dreams(self.machine, self.parameters, default_backend())
 
     def __getstate__(self) -> dict[str, Any]:
         """Return both parts, without the scale, which is computed when it is needed."""

@@ -53,6 +53,11 @@ class Moments:
     lowest: NDArray
     highest: NDArray
 
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, or of those with a value in the column that has most."""
+        return int((self.counts + self.n_extreme).max())
+
     def merged(self, other: "Moments") -> "Moments":
         """Return the summary of the rows of both (Chan, Golub & LeVeque 1983).
 

@@ -83,7 +83,10 @@ class WakeSleep:
         self.damping: NDArray | None = None
         self._per_row = min(alpha, LARGEST_STRENGTH) / n_rows
         weights = machine.layout.mask({"weights", "triangle"}, parameters.dtype)
-        self.prior = WeightPrior(weights * (2 * self._per_row), n_rows, batch_size)
+        # The quasi-likelihood of data with less variance than draws is the likelihood, divided by their dispersion
+        # (Wedderburn 1974). The prior, relative to it, is as much weaker.
+        strength = 2 * self._per_row * machine.columns.dispersion
+        self.prior = WeightPrior(weights * strength, n_rows, batch_size)
         self._factors = np.ones_like(parameters)
         self._grad, self._visible_factors = machine.views(self.gradient), machine.views(self._factors).generative[-1]
         sleep_gradient = np.zeros_like(parameters) if recognition_update == "both" else self.gradient
