@@ -275,7 +275,7 @@ UPGRADES: dict[str, Callable[[Parts], tuple[str, Parts]]] = {
     "bernoulli": lambda parts: ("unit-interval", {"column_means": np.zeros(0), "n_rows": 1}),
     "gaussian": lambda parts: ("standardization", parts),
     "machine": lambda parts: ("machine/2", _of_columns(parts)),
-    "regression-state": lambda parts: ("regression-state/2", {**parts, "contrasted": False, "progress": Progress()}),
+    "regression-state": lambda parts: ("regression-state/2", {**parts, "progress": Progress()}),
     "sgd": lambda parts: ("sgd/2", {**parts, "_squares": None, "_n_steps": 0}),
     "training-state": lambda parts: ("training-state/3", _with_epochs(parts)),
 }

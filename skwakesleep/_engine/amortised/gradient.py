@@ -102,12 +102,11 @@ class AmortisedGradient:
         is_due = self._tuning_is_due()
         if is_due:
             state.progress.review(theta, state.n_steps)
-            state.contrasted = state.progress.has_settled(state.n_steps)
-        drawn = self._dreams(theta, batch)
+            state.tuned_at = state.n_steps
+        drawn = self._dreams(theta, batch, anew=is_due)
         dreams, fresh = drawn.split(self._problem.settings.n_dreams / self._n_drawn)
         if is_due:
             self._tune(theta, dreams, batch)
-            state.tuned_at = state.n_steps
         state.n_steps += 1
         form = FORMS[state.form](self._simulation)
         rows = Rows.contrast(batch, fresh.x if form.regresses else fresh.x[:0])
@@ -120,11 +119,11 @@ class AmortisedGradient:
         """Number of dreams of a step: as many fresh ones as the regression is fitted on, or none."""
         return (2 if self._state.contrasted else 1) * self._problem.settings.n_dreams
 
-    def _dreams(self, theta: NDArray, batch: NDArray) -> Pairs:
+    def _dreams(self, theta: NDArray, batch: NDArray, *, anew: bool) -> Pairs:
         """Return new dreams, or those of an earlier step if they are stored and still likely enough."""
         state, rng = self._state, self._streams["dreams"]
         # A tuning needs new dreams: leaving out one of two equal dreams has no effect.
-        if self._log_joint is not None and state.memory is not None and not self._tuning_is_due():
+        if self._log_joint is not None and state.memory is not None and not anew:
             stored = state.memory
             resampled = stored.resampled(self._log_joint(theta, stored.z, stored.x), rng)
             if resampled is not None:

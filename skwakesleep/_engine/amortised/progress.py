@@ -90,9 +90,9 @@ class Progress:
         return self.level_at is not None and n_steps >= SETTLING_FACTOR * self.level_at
 
     def check(self, n_parameters: int) -> None:
-        """Raise ValueError unless all arrays are finite and of the right size, and the factor is in (0, 1]."""
+        """Raise ValueError unless all arrays are finite and of the right size, and the factor is in [0, 1]."""
         for name in ("total", "start", "displacement"):
             if getattr(self, name) is not None:
                 check_vector(name, getattr(self, name), n_parameters)
-        if not 0 < self.factor <= 1 or self.n_gradients < 0:
+        if not 0 <= self.factor <= 1 or self.n_gradients < 0:
             raise ValueError(f"the factor of the steps is {self.factor!r}, after {self.n_gradients!r} gradients")

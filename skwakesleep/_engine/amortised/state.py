@@ -42,8 +42,6 @@ class RegressionState:
         Map of observations to the inputs of the regression.
     memory : StoredDreams or None
         Dreams of an earlier step, to be used again.
-    contrasted : bool
-        Whether the mean over fresh dreams is subtracted from the gradient.
     progress : Progress
         Whether the steps still climb.
     errors : list of float
@@ -65,11 +63,15 @@ class RegressionState:
     factor: float | None = None
     feature_map: FeatureMap | None = None
     memory: StoredDreams | None = None
-    contrasted: bool = False
     progress: Progress = field(default_factory=Progress)
     errors: list[float] = field(default_factory=list)
     coverages: list[float] = field(default_factory=list)
     effective_sample_sizes: list[float] = field(default_factory=list)
+
+    @property
+    def contrasted(self) -> bool:
+        """Whether the mean over fresh dreams is subtracted from the gradient; it may change at each tuning."""
+        return self.tuned_at is not None and self.progress.has_settled(self.tuned_at)
 
     def expire(self) -> None:
         """Make the next step dream and tune anew, because the parameters have changed by more than a step."""
@@ -137,7 +139,9 @@ class AmortisedState(TrainingState):
         """Return a state that serves inference alone; it keeps the settings of the regression and how it did."""
         other: Any = super().for_inference()
         # A feature map may hold a transformer of the user's, and stored dreams are large. Inference makes its own.
-        other.regression = replace(self.regression, feature_map=None, memory=None, progress=Progress())
+        progress = replace(self.regression.progress)
+        progress.interrupt()
+        other.regression = replace(self.regression, feature_map=None, memory=None, progress=progress)
         return other
 
     def check(self, n_parameters: int) -> None:

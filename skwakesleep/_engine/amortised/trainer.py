@@ -149,8 +149,8 @@ class Trainer:
     def score(self, state: AmortisedState) -> float:
         """Return a number by which states can be compared, the higher the better.
 
-        It is the mean log-likelihood in nats per row, in the units of the columns, plus the log prior. Without a likelihood, it is the
-        negative squared maximum mean discrepancy between rows and dreams.
+        It is the mean log-likelihood in nats per row, in the units of the columns, plus the log prior. Without a
+        likelihood, it is the negative squared maximum mean discrepancy between rows and dreams.
         """
         theta, problem = self._theta(state), self._problem
         if offers(self._model, ["log_likelihood"]):
