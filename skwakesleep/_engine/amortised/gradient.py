@@ -109,7 +109,7 @@ class AmortisedGradient:
             self._tune(theta, dreams, batch)
         state.n_steps += 1
         form = FORMS[state.form](self._simulation)
-        rows = Rows.contrast(batch, fresh.x if form.regresses else fresh.x[:0])
+        rows = form.contrast(batch, fresh.x)
         # Some forms need no regression, so it is not fitted before it is asked for.
         contract = partial(self._contracted, theta, dreams, rows)
         return form(theta, dreams, rows, contract, self._streams["particles"])
