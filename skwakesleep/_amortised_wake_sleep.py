@@ -38,7 +38,8 @@ class AmortisedWakeSleep(
     The gradient of the log-likelihood is the posterior expectation of the gradient of the log joint, and a conditional
     expectation can be learned by regression. In the sleep phase, the model dreams pairs of latents and observations,
     and kernel ridge regression learns the expected score given an observation. In the wake phase, it is evaluated at
-    the data [1]_. The posterior is not approximated, so latents may be discrete, mixed, or on a circle.
+    the data [1]_. The posterior is not approximated, so latents may be discrete, mixed, or on a circle. The bias of the
+    regression, measured at fresh dreams, is subtracted once the training has settled.
 
     Parameters
     ----------
@@ -56,15 +57,17 @@ class AmortisedWakeSleep(
         "exponential" where the model offers it and "direct" elsewhere; from the 100th step on it is "importance",
         where the model offers it, while the median row has five or more effective dreams.
     n_sleep : int, default=500
-        Pairs dreamed at each step. The time of a step grows with their cube. It grows linearly beyond 2000, where
-        random features approximate the kernel, and without a kernel.
+        Pairs dreamed at each step for the regression; as many again once the training has settled. The time of a step
+        grows with their cube. It grows linearly beyond 2000, where random features approximate the kernel, and without
+        a kernel.
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch. "auto" is ``min(200, n_samples)``.
     max_iter : int, default=200
         Number of epochs of a `fit`. There is no early stopping, because the value of the objective is not known.
     learning_rate_init : float, default=0.02
-        Step size of Adam, in the units of the parameters (of standardized columns, see Notes). It is halved when the
-        likelihood has fallen, if the model has one. The result is the running average of the iterates over the last
+        Step size of Adam, in the units of the parameters (of standardized columns, see Notes). Steps become shorter
+        when they no longer gain, judged by the gradients after them, and half as long when the likelihood has fallen,
+        if the model has one. The result is the running average of the iterates over the last
         tenth or so of the steps.
     bandwidth : float or "median", default="median"
         Standard deviation of the Gaussian kernel, in units of its inputs. "median" is the median distance of dreams.
@@ -151,9 +154,13 @@ class AmortisedWakeSleep(
     Simulations that are not finite are dropped, up to a tenth of each step and an allowance for chance. The model is
     then fitted, and sampled from, given that a simulation succeeds. More failures are an error.
 
+    A training has settled when it has made half as many steps again as it took until its steps first gained nothing.
+    From then on, the mean of the estimated score over fresh dreams is subtracted from that over the data: the mean
+    score of a model's own observations is zero. The rule does not depend on `max_iter`.
+
     Importance weighting is close to the exact gradient, and so leads to the nearest maximum of the likelihood; the
-    regression is smoother and avoids some local maxima. If the likelihood has several maxima, as with binary latents,
-    set ``n_restarts``.
+    regression is smoother and avoids some local maxima. If the likelihood has several maxima, as with binary latents
+    or several angles, set ``n_restarts``.
 
     `transform` exists only if the model has a ``latent_function``, `score` and `score_samples` if a ``log_likelihood``.
 

@@ -1,12 +1,12 @@
 """How near AmortisedWakeSleep comes to maximum likelihood, with its default settings.
 
 gap     mean log-likelihood of the training rows at the maximum, minus that of the fit, in nats per row. The maximum is
-        that of scikit-learn's estimator, or of quasi-Newton steps from the true parameters. Two angles have four starts.
-bias    squared length of the bias of the gradient at the maximum, over two, in the metric of the Fisher information: the
-        nats per row that it costs a fit. Before, and with the contrast of fresh dreams; and the noise of one step with
-        all rows, in the same unit.
-starts  whether starts are ranked rightly without a likelihood: rank correlation of the likelihood and the discrepancy of
-        rows and dreams over eight short fits, and the likelihood that the choice by it loses.
+        that of scikit-learn's estimator, or of quasi-Newton steps from the true parameters. Two angles have 4 starts.
+bias    squared length of the bias of the gradient at the maximum, over two, in the metric of the Fisher information:
+        the nats per row that it costs a fit. Before, and with the contrast of fresh dreams; and the noise of one step
+        with all rows, in the same unit.
+starts  whether starts are ranked rightly without a likelihood: rank correlation of the likelihood and the discrepancy
+        of rows and dreams over eight short fits, and the likelihood that the choice by it loses.
 
     python examples/benchmarks/maximum_likelihood.py
     python examples/benchmarks/maximum_likelihood.py --tables gap --seeds 2
@@ -155,7 +155,7 @@ def gap_of(name, options, seed, **settings):
 def bias(options):
     """of the gradient at the maximum, in nats per row (below zero: not significant), 500 dreams, one data set"""
     table = Table(options, ("model", "form", "before", "after", "noise before", "noise after"), label=34, digits=4)
-    forms = {name: ("exponential", "direct", "importance") for name in SHIPPED}
+    forms = dict.fromkeys(SHIPPED, ("exponential", "direct", "importance"))
     forms["factor analysis 12 / 36"] = ("exponential",)
     for name, chosen in forms.items():
         model, truth, X = drawn(name, 0)
