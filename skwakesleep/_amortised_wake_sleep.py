@@ -14,6 +14,7 @@ from skwakesleep._adapters.sklearn_compat import (
     StrOptions,
     with_callbacks,
 )
+from skwakesleep._adapters.starts import Starts
 from skwakesleep._engine.amortised.forms import FORMS
 from skwakesleep._engine.amortised.optional_methods import COLUMN_UNITS, offers
 from skwakesleep._engine.amortised.state import Fit
@@ -37,7 +38,8 @@ class AmortisedWakeSleep(
     The gradient of the log-likelihood is the posterior expectation of the gradient of the log joint, and a conditional
     expectation can be learned by regression. In the sleep phase, the model dreams pairs of latents and observations,
     and kernel ridge regression learns the expected score given an observation. In the wake phase, it is evaluated at
-    the data [1]_. The posterior is not approximated, so latents may be discrete, mixed, or on a circle.
+    the data [1]_. The posterior is not approximated, so latents may be discrete, mixed, or on a circle. The bias of the
+    regression, measured at fresh dreams, is subtracted once the training has settled.
 
     Parameters
     ----------
@@ -55,15 +57,17 @@ class AmortisedWakeSleep(
         "exponential" where the model offers it and "direct" elsewhere; from the 100th step on it is "importance",
         where the model offers it, while the median row has five or more effective dreams.
     n_sleep : int, default=500
-        Pairs dreamed at each step. The time of a step grows with their cube. It grows linearly beyond 2000, where
-        random features approximate the kernel, and without a kernel.
+        Pairs dreamed at each step for the regression; as many again once the training has settled. The time of a step
+        grows with their cube. It grows linearly beyond 2000, where random features approximate the kernel, and without
+        a kernel.
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch. "auto" is ``min(200, n_samples)``.
     max_iter : int, default=200
         Number of epochs of a `fit`. There is no early stopping, because the value of the objective is not known.
     learning_rate_init : float, default=0.02
-        Step size of Adam, in the units of the parameters (of standardized columns, see Notes). It is halved when the
-        likelihood has fallen, if the model has one. The result is the running average of the iterates over the last
+        Step size of Adam, in the units of the parameters (of standardized columns, see Notes). Steps become shorter
+        when they no longer gain, judged by the gradients after them, and half as long when the likelihood has fallen,
+        if the model has one. The result is the running average of the iterates over the last
         tenth or so of the steps.
     bandwidth : float or "median", default="median"
         Standard deviation of the Gaussian kernel, in units of its inputs. "median" is the median distance of dreams.
@@ -86,7 +90,10 @@ class AmortisedWakeSleep(
         Whether a step may use dreams of earlier ones, resampled by how likely they have become, while half of them are
         effective. For models that are slow to simulate and have ``log_joint``. Local factors are always dreamed anew.
     n_restarts : int, default=1
-        Number of fits from different starts. The one with the highest likelihood is kept, so the model needs one.
+        Number of starts. Each is trained for a quarter of the epochs, and the best for the rest, see ``starts_``.
+    n_jobs : int or None, default=None
+        Number of processes that train starts side by side: None is one, -1 as many as processors. It does not change
+        the result.
     warm_start : bool, default=False
         Whether `fit` continues from the previous solution, optimizer and random streams included: two fits of five
         epochs then equal one of ten.
@@ -116,6 +123,11 @@ class AmortisedWakeSleep(
         Median number of effective dreams for a row, at each tuning; empty without ``log_prob_x_given_z``.
     failed_share_ : float
         Share of the simulations in training that were not finite and so left out.
+    starts_ : dict of str to ndarray of shape (n_restarts,)
+        The starts, as columns of a table: score at the "start" and at the "end" of the training of each, its "steps",
+        the "score" by which it was judged after a quarter of the epochs, and whether it was "chosen". Scores are mean
+        log-likelihoods of up to 1000 rows in nats, or without a likelihood negative squared maximum mean discrepancies
+        between rows and dreams; NaN if there is one start.
     n_iter_, n_steps_ : int
         Number of epochs trained, and of gradients that led to the parameters, one for each mini-batch.
     n_features_in_ : int
@@ -142,9 +154,13 @@ class AmortisedWakeSleep(
     Simulations that are not finite are dropped, up to a tenth of each step and an allowance for chance. The model is
     then fitted, and sampled from, given that a simulation succeeds. More failures are an error.
 
+    A training has settled when it has made half as many steps again as it took until its steps first gained nothing.
+    From then on, the mean of the estimated score over fresh dreams is subtracted from that over the data: the mean
+    score of a model's own observations is zero. The rule does not depend on `max_iter`.
+
     Importance weighting is close to the exact gradient, and so leads to the nearest maximum of the likelihood; the
-    regression is smoother and avoids some local maxima. If the likelihood has several maxima, as with binary latents,
-    set ``n_restarts``.
+    regression is smoother and avoids some local maxima. If the likelihood has several maxima, as with binary latents
+    or several angles, set ``n_restarts``.
 
     `transform` exists only if the model has a ``latent_function``, `score` and `score_samples` if a ``log_likelihood``.
 
@@ -184,6 +200,7 @@ class AmortisedWakeSleep(
         "feature_map": [StrOptions({"predictive", "learned", "additive"}), HasMethods(["fit", "transform"]), None],
         "reuse_sleep": ["boolean"],
         "n_restarts": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -206,6 +223,7 @@ class AmortisedWakeSleep(
         feature_map="predictive",
         reuse_sleep=False,
         n_restarts=1,
+        n_jobs=None,
         warm_start=False,
         random_state=None,
         verbose=0,
@@ -224,6 +242,7 @@ class AmortisedWakeSleep(
         self.feature_map = feature_map
         self.reuse_sleep = reuse_sleep
         self.n_restarts = n_restarts
+        self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -315,14 +334,14 @@ class AmortisedWakeSleep(
         trainer, states = start(self, model, X, moments, partial=partial)
         n_epochs = 1 if partial else self.max_iter
         n_epochs_before = states[0].n_epochs
-        state = states[0]
+        starts, state = Starts(trainer, states), states[0]
 
         def attributes(state):
             return {**columns, **amortised.fitted_attributes(model, trainer, state)}
 
         def best_trained():
             trained = [state for state in states if state.n_epochs > n_epochs_before]
-            return trainer.best(trained) if trained else None
+            return max(trained, key=trainer.score, default=None)
 
         def diverged(error):
             return state, (
@@ -330,14 +349,19 @@ class AmortisedWakeSleep(
                 "with a `project` of the model. The last finite parameters are kept."
             )
 
-        monitor = FitMonitor(self, X, n_epochs * len(states), attributes, amortised.report)
+        monitor = FitMonitor(self, X, n_epochs, attributes, amortised.report)
         # A warm start that diverges keeps its last finite parameters; `partial_fit` keeps the previous solution.
         replace = not (fresh or partial)
         with self._keeping(attributes, best_trained, diverged, replace=replace), self._limited_threads():
-            for state in states:
-                trainer.run(state, n_epochs, monitor, default_backend(), watched=not partial)
-            state = trainer.best(states)
+            chosen = starts.choose(
+                model, X, state.units, amortised.settings(self, self.gradient), n_epochs, self.n_jobs
+            )
+            state = states[chosen]
+            n_left = n_epochs_before + n_epochs - state.n_epochs
+            trainer.run(state, n_left, monitor, default_backend(), watched=not partial)
             notices = amortised.notices(trainer, state, self.batch_size)
+        if fresh:
+            columns["starts_"] = starts.table(state)
         self._adopt(attributes(state))
         monitor.fit_end(state)
         if offers(model, COLUMN_UNITS):

@@ -55,7 +55,7 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         -------
         gradient : ndarray of shape (n_params,)
             Gradient in nats per row (per local factor, where the model has these) and per unit of each parameter, from
-            `n_sleep` fresh dreams.
+            `n_sleep` dreams; contrasted with as many others if the training has settled.
 
         Raises
         ------

@@ -220,6 +220,27 @@ def maximum_likelihood(model, values, X, log_likelihood):
     return -search.fun
 
 
+def gradients_at(model, theta, X, gradient, *, contrasted, seeds, n_sleep=500):
+    """Return estimates of the gradient at given parameters, one for each seed, with or without fresh dreams.
+
+    The columns are taken as they are. All rows are one mini-batch.
+    """
+    from skwakesleep._engine.amortised.gradient import AmortisedGradient
+    from skwakesleep._engine.amortised.problem import Problem, Settings
+    from skwakesleep._engine.amortised.progress import Progress
+    from skwakesleep._engine.amortised.state import RegressionState
+    from skwakesleep._engine.amortised.units import UNCHANGED
+    from skwakesleep._engine.arrays.random import Streams
+
+    problem, gradients = Problem(model, X, UNCHANGED, Settings(gradient=gradient, n_dreams=n_sleep)), []
+    for seed in range(seeds):
+        state = RegressionState(progress=Progress(level_at=0 if contrasted else None))
+        objective = AmortisedGradient(problem, state, theta, Streams(seed))
+        objective(problem.rows)
+        gradients.append(objective.gradient.copy())
+    return np.array(gradients)
+
+
 def training_step(X, hidden_layer_sizes, n_particles, recognition_update):
     """Return a function that makes one training step, gradient and Adam, on the mini-batch `X`.
 

@@ -147,15 +147,10 @@ def new_training(estimator: Any, model: Any, X: NDArray, moments: Moments, *, pa
     Raises
     ------
     ValueError
-        If there are several restarts and no likelihood, or the model gives something other than its protocol says.
+        If the model gives something other than its protocol says.
     """
     n_restarts = 1 if partial else estimator.n_restarts
     trained = problem(estimator, model, X, units_for(GuardedModel(model), moments), estimator.gradient)
-    if n_restarts > 1 and not hasattr(model, "log_likelihood"):
-        raise ValueError(
-            f"n_restarts={n_restarts} needs a model with log_likelihood, by which to choose among the fits. Set "
-            "n_restarts=1, or fit with several values of random_state and choose by what matters to you."
-        )
     trained.n_rows = moments.n_rows
     trainer = Trainer(trained)
     states = trainer.starts(n_restarts, entropy(estimator.random_state), moments)

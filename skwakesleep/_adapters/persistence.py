@@ -20,6 +20,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from skwakesleep._engine.amortised.progress import Progress
 from skwakesleep._engine.machine.codecs import UnitInterval
 from skwakesleep._engine.machine.columns import Block, Columns
 from skwakesleep._version import __version__
@@ -57,7 +58,8 @@ CONSTRUCTED = {
 RESTORED = {
     "adam": "skwakesleep._engine.training.optimizers.Adam",
     "amortised-state/3": "skwakesleep._engine.amortised.state.AmortisedState",
-    "regression-state": "skwakesleep._engine.amortised.state.RegressionState",
+    "progress": "skwakesleep._engine.amortised.progress.Progress",
+    "regression-state/2": "skwakesleep._engine.amortised.state.RegressionState",
     "sgd/2": "skwakesleep._engine.training.optimizers.SGD",
     "streams": "skwakesleep._engine.arrays.random.Streams",
     "training-state/3": "skwakesleep._engine.training.state.TrainingState",
@@ -273,6 +275,7 @@ UPGRADES: dict[str, Callable[[Parts], tuple[str, Parts]]] = {
     "bernoulli": lambda parts: ("unit-interval", {"column_means": np.zeros(0), "n_rows": 1}),
     "gaussian": lambda parts: ("standardization", parts),
     "machine": lambda parts: ("machine/2", _of_columns(parts)),
+    "regression-state": lambda parts: ("regression-state/2", {**parts, "progress": Progress()}),
     "sgd": lambda parts: ("sgd/2", {**parts, "_squares": None, "_n_steps": 0}),
     "training-state": lambda parts: ("training-state/3", _with_epochs(parts)),
 }

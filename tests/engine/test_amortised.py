@@ -15,7 +15,7 @@ from skwakesleep._engine.amortised.dreams import (
     effective_sample_size,
     systematic_resample,
 )
-from skwakesleep._engine.amortised.forms import asked_forms
+from skwakesleep._engine.amortised.forms import Rows, asked_forms
 from skwakesleep._engine.amortised.gradient import (
     ENOUGH_EFFECTIVE_DREAMS,
     N_REGRESSED_STEPS,
@@ -23,12 +23,14 @@ from skwakesleep._engine.amortised.gradient import (
     AmortisedGradient,
 )
 from skwakesleep._engine.amortised.problem import Problem, Settings
+from skwakesleep._engine.amortised.progress import Progress
 from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import AmortisedState, RegressionState
 from skwakesleep._engine.amortised.tuning import (
-    BANDWIDTH_FACTORS,
+    CONTRAST_GRID,
     MAX_KERNEL_PAIRS,
     N_RANDOM_FEATURES,
+    TRAINING_GRID,
     balanced,
     coverage,
     expectation,
@@ -157,6 +159,86 @@ def test_effective_sample_size():
     assert effective_sample_size(equal + 1e4) == pytest.approx(8)  # no overflow
 
 
+# ---------------------------------------------------------------------- contrast with fresh dreams
+
+
+SETTLED = {"progress": Progress(level_at=0)}
+
+
+def test_rows_are_weighted_by_a_mean_minus_a_mean(rng):
+    batch, fresh = rng.normal(size=(4, 2)), rng.normal(size=(5, 2))
+    rows = Rows.contrast(batch, fresh)
+    assert_allclose(rows.weights @ rows.x, batch.mean(axis=0) - fresh.mean(axis=0))
+    alone = Rows.contrast(batch, fresh[:0])
+    assert_allclose(alone.weights @ alone.x, batch.mean(axis=0))
+
+
+def errors(model, theta, form, n_seeds=6, **state):
+    """Return the squared bias and the variance of the gradient at rows that the model itself generates."""
+    X = model.sample(theta, 2000, np.random.default_rng(0))[1]
+    exact = model.grad_log_likelihood(theta, X)
+    gradients = [
+        gradient_of(model, theta, X, form, state=RegressionState(**deepcopy(state)), seed=seed, n_dreams=200) - exact
+        for seed in range(n_seeds)
+    ]
+    variance = np.var(gradients, axis=0, ddof=1).sum()
+    return np.square(np.mean(gradients, axis=0)).sum() - variance / n_seeds, variance
+
+
+def test_contrast_removes_most_of_the_bias():
+    """The narrow noise of binary factors makes the bias of the regression large."""
+    model = LatentFactors(5, 3, latents="bernoulli", noise="spherical")
+    theta = np.concatenate([np.random.default_rng(2).normal(size=15), np.zeros(5), [np.log(0.3)], np.zeros(3)])
+    (bias, _), (contrasted, _) = (errors(model, theta, "exponential", **state) for state in ({}, SETTLED))
+    assert bias > 0
+    assert contrasted < 0.3 * bias
+
+
+@pytest.mark.parametrize("form", ["exponential", "direct"])
+def test_fresh_dreams_are_drawn_once_settled(form, model, theta, X):
+    before, after = RegressionState(), RegressionState(**deepcopy(SETTLED))
+    for state in before, after:
+        gradient_of(model, theta, X, form, state=state, n_dreams=50)
+    assert not before.contrasted
+    assert after.contrasted
+    assert (before.n_dreamed, after.n_dreamed) == (50, 100)
+
+
+def test_exact_gradient_is_not_contrasted(model, theta, X):
+    states = (RegressionState(progress=Progress(level_at=level)) for level in (None, 0))
+    assert_array_equal(*(gradient_of(model, theta, X, "exact", state=state) for state in states))
+
+
+def test_importance_weights_of_few_dreams_are_contrasted(model, theta):
+    narrow = theta - np.repeat([0.0, 1.0], [15, 5])
+    (bias, _), (contrasted, _) = (errors(model, narrow, "importance", **state) for state in ({}, SETTLED))
+    assert contrasted < 0.3 * bias
+
+
+def test_fresh_dreams_are_not_those_of_the_regression(model, theta, X):
+    """With the dreams that the regression is fitted on in their place, the contrast would be that of its residuals."""
+    z = np.arange(10)
+    fitted, fresh = Pairs((z, -z), z[:, np.newaxis]).split(0.5)
+    assert_array_equal(fitted.z[0], z[:5])
+    assert_array_equal(fresh.z[1], -z[5:])
+    assert_array_equal(fresh.x[:, 0], z[5:])
+
+
+def test_regression_of_a_contrast_may_have_a_lower_ridge():
+    assert min(CONTRAST_GRID.ridges) < min(TRAINING_GRID.ridges)
+    assert max(CONTRAST_GRID.ridges) == max(TRAINING_GRID.ridges)
+    assert max(CONTRAST_GRID.bandwidths) > max(TRAINING_GRID.bandwidths)
+
+
+def test_steps_are_damped_by_the_progress(model, theta, X):
+    state = RegressionState(progress=Progress(factor=0.25))
+    objective = make_objective(model, theta, X, state=state, gradient="exponential", n_dreams=50)
+    assert objective.damping is None
+    objective(X)
+    assert_array_equal(objective.damping, 0.25)
+    assert_array_equal(state.progress.total, objective.gradient)
+
+
 # ---------------------------------------------------------------------- reused dreams
 
 
@@ -262,12 +344,13 @@ def test_untuned_regression_uses_the_given_bandwidth_and_ridge(model, theta, X):
 @pytest.mark.parametrize("index", range(5))
 def test_bandwidths_near_the_last_choice_are_tried(index):
     """The factors are the last choice and its neighbors on a logarithmic grid."""
-    tried = factors_near(BANDWIDTH_FACTORS[index] * 1.01)
-    assert list(tried) == list(BANDWIDTH_FACTORS[max(0, index - 1) : index + 2])
-    between = np.sqrt(BANDWIDTH_FACTORS[0] * BANDWIDTH_FACTORS[1])  # equally near to both on the log scale
-    assert factors_near(between * 1.02)[0] == BANDWIDTH_FACTORS[0]
-    assert len(factors_near(between * 1.02)) == 3
-    assert len(factors_near(between / 1.02)) == 2
+    factors = TRAINING_GRID.bandwidths
+    tried = factors_near(factors[index] * 1.01, factors)
+    assert list(tried) == list(factors[max(0, index - 1) : index + 2])
+    between = np.sqrt(factors[0] * factors[1])  # equally near to both on the log scale
+    assert factors_near(between * 1.02, factors)[0] == factors[0]
+    assert len(factors_near(between * 1.02, factors)) == 3
+    assert len(factors_near(between / 1.02, factors)) == 2
 
 
 @pytest.mark.parametrize("feature_map", ["predictive", "additive"])

@@ -51,13 +51,24 @@ def test_initial_states_differ_and_the_first_is_independent_of_their_number(X):
     assert not np.array_equal(first.streams["dreams"].random(5), second.streams["dreams"].random(5))
 
 
-def test_best_state_has_the_highest_likelihood(X):
+def test_score_is_the_likelihood_in_original_units(X):
     model = LatentFactors(N_FEATURES, 1)
     trainer = trainer_of(model, X)
-    states = trainer.starts(3, [0], measure(X))
-    scores = [model.log_likelihood(state.average, trainer._problem.X).mean() for state in states]
-    assert trainer.best(states) is states[int(np.argmax(scores))]
-    assert len(set(scores)) == 3
+    for state in trainer.starts(2, [0], measure(X)):
+        _, in_units, _ = trainer.parameters(state)
+        assert trainer.score(state) == pytest.approx(model.log_likelihood(in_units, X).mean())
+
+
+class WithoutLikelihood(LatentFactors):
+    log_likelihood = grad_log_likelihood = property()  # raises AttributeError
+
+
+def test_score_without_a_likelihood_prefers_the_better_fit(X):
+    trainer = trainer_of(WithoutLikelihood(N_FEATURES, 1), X, n_dreams=200)
+    (start,) = trainer.starts(1, [0], measure(X))
+    fitted = trained(trainer, X, 200)
+    assert trainer.score(start) < trainer.score(fitted) < 0.02
+    assert trainer.score(fitted) > 0.5 * trainer.score(start)
 
 
 def test_parameters_in_standardized_and_original_units(X):

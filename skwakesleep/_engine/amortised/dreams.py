@@ -32,6 +32,11 @@ class Pairs(NamedTuple):
         """Return the first `n` pairs."""
         return Pairs(select(self.z, slice(n)), self.x[:n])
 
+    def split(self, share: float) -> tuple["Pairs", "Pairs"]:
+        """Return the first pairs, a share of them, and the others."""
+        n = round(share * len(self.x))
+        return self.head(n), Pairs(select(self.z, slice(n, None)), self.x[n:])
+
 
 def parts(z: Latents) -> tuple[Any, ...]:
     """Return the arrays of latents, which are one array or a tuple of arrays."""

@@ -14,13 +14,37 @@ from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 # Dreams drawn for each row of data, where importance weights cannot be contracted analytically.
 N_RESAMPLED = 10
 
-# Maps values (M, C) of the rows of a batch to sum_m A[:, m] values[m] (N, C), with the weights A (N, M) that predict
+# Maps values (M, C) of the some rows to sum_m A[:, m] values[m] (N, C), with the weights A (N, M) that predict
 # functions of the N dreams at the rows.
 Contraction = Callable[[NDArray], NDArray]
 
 
+class Rows(NamedTuple):
+    """Rows of data, and of fresh dreams to contrast them with.
+
+    Attributes
+    ----------
+    x : ndarray of shape (M, D)
+        The rows.
+    weights : ndarray of shape (M,)
+        Weight of the score of each row in the gradient.
+    """
+
+    x: NDArray
+    weights: NDArray
+
+    @classmethod
+    def contrast(cls, batch: NDArray, fresh: NDArray) -> "Rows":
+        """Return rows whose weighted sum is the mean over a batch, minus that over fresh dreams if there are any.
+
+        The mean score of a model's own observations is zero, so that only the bias of its estimate is subtracted.
+        """
+        weights = [np.full(len(x), sign / max(len(x), 1)) for sign, x in ((1, batch), (-1, fresh))]
+        return cls(np.concatenate([batch, fresh]), np.concatenate(weights))
+
+
 class Form:
-    """A way to compute the gradient of the mean log-likelihood of a batch from dreams.
+    """A way to compute the weighted sum of the gradients of the log-likelihood of rows from dreams.
 
     Parameters
     ----------
@@ -49,7 +73,11 @@ class Form:
         """
         return []
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
+    def contrast(self, batch: NDArray, fresh: NDArray) -> Rows:
+        """Return the rows of a batch, contrasted with fresh dreams if there are any."""
+        return Rows.contrast(batch, fresh)
+
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
         """Return the gradient, ``(P,)``."""
         raise NotImplementedError
 
@@ -57,7 +85,7 @@ class Form:
 class Direct(Form):
     """Regress the scores themselves, which is possible for every model.
 
-    The regression's weights are averaged over the batch, so that one weighted sum of scores is enough.
+    The regression's weights are summed over the rows, so that one weighted sum of scores is enough.
     """
 
     name = "direct"
@@ -66,8 +94,8 @@ class Direct(Form):
     def targets(self, theta: NDArray, pairs: Pairs) -> list[NDArray]:
         return [self._simulation.scores(theta, pairs.head(N_TUNING_PAIRS))]  # each may cost a call of the model
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        weights = contract(np.full((len(batch), 1), 1 / len(batch)))
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        weights = contract(rows.weights[:, np.newaxis])
         return self._simulation.score(theta, dreams.z, dreams.x, weights[:, 0])
 
 
@@ -84,11 +112,11 @@ class Exponential(Form):
         eta, psi = self._model.natural_parameters(theta, pairs.z)
         return [eta, psi[:, np.newaxis]]
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        # The gradient of sum_nm A_nm (eta(z_n) . s(x_m) - psi(z_n)) / M needs the sums of A over the batch only. With
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        # The gradient of sum_nm A_nm w_m (eta(z_n) . s(x_m) - psi(z_n)) needs the sums of A over the rows only. With
         # s(x) = 1 and the statistics side by side, one product gives those for psi and for eta.
-        statistics = self._model.sufficient_statistics(batch)
-        cotangents = contract(np.column_stack([np.ones(len(batch)), statistics]) / len(batch))
+        statistics = self._model.sufficient_statistics(rows.x)
+        cotangents = contract(np.column_stack([np.ones(len(rows.x)), statistics]) * rows.weights[:, np.newaxis])
         return self._model.natural_vjp(theta, dreams.z, cotangents[:, 1:], -cotangents[:, 0])
 
 
@@ -101,16 +129,20 @@ class ImportanceWeighted(Form):
     name = "importance"
     needs = ("log_prob_x_given_z",)
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, batch))
+    def contrast(self, batch: NDArray, fresh: NDArray) -> Rows:
+        # The time of a step is that of the densities of all rows. Few fresh dreams suffice, since its noise is low.
+        return Rows.contrast(batch, fresh[: len(batch) // 2])
+
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        weights = importance_weights(self._model.log_prob_x_given_z(theta, dreams.z, rows.x))
         # For an exponential family the sum over all N x M pairs is a product of matrices. Otherwise it is estimated
         # from some pairs, drawn by their weights.
         if hasattr(self._model, "natural_vjp"):
-            statistics = weights @ (self._model.sufficient_statistics(batch) / len(batch))
-            return self._model.natural_vjp(theta, dreams.z, statistics, -weights.mean(axis=1))
+            statistics = weights @ (self._model.sufficient_statistics(rows.x) * rows.weights[:, np.newaxis])
+            return self._model.natural_vjp(theta, dreams.z, statistics, -weights @ rows.weights)
         chosen = systematic_resample(weights, N_RESAMPLED, rng)
-        z, x = select(dreams.z, chosen.ravel()), np.repeat(batch, N_RESAMPLED, axis=0)
-        return self._model.grad_log_joint(theta, z, x, np.full(len(x), 1 / len(x)))
+        z, x = select(dreams.z, chosen.ravel()), np.repeat(rows.x, N_RESAMPLED, axis=0)
+        return self._model.grad_log_joint(theta, z, x, np.repeat(rows.weights, N_RESAMPLED) / N_RESAMPLED)
 
 
 class Exact(Form):
@@ -119,8 +151,11 @@ class Exact(Form):
     name = "exact"
     needs = ("grad_log_likelihood",)
 
-    def __call__(self, theta: NDArray, dreams: Pairs, batch: NDArray, contract: Contraction, rng: Generator) -> NDArray:
-        return self._model.grad_log_likelihood(theta, batch)
+    def contrast(self, batch: NDArray, fresh: NDArray) -> Rows:
+        return Rows.contrast(batch, fresh[:0])  # there is no bias to subtract
+
+    def __call__(self, theta: NDArray, dreams: Pairs, rows: Rows, contract: Contraction, rng: Generator) -> NDArray:
+        return self._model.grad_log_likelihood(theta, rows.x)
 
 
 FORMS: dict[str, type[Form]] = {form.name: form for form in (Direct, Exponential, ImportanceWeighted, Exact)}

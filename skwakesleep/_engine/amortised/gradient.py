@@ -3,6 +3,9 @@
 By Fisher's identity, ``grad log p(x) = E[grad log p(z, x) | x]``. In the sleep phase, the model dreams pairs of latents
 and observations, and kernel ridge regression learns the conditional expectation from them. In the wake phase, it is
 evaluated at the data (Wenliang, Moskovitz, Kanagawa & Sahani 2020). The posterior is not approximated.
+
+The regression is biased. The mean score of the model's own observations is zero, so its estimate at fresh dreams is
+the bias there, and is subtracted from that at the data once these are alike.
 """
 
 from functools import partial
@@ -12,7 +15,7 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised import tuning
 from skwakesleep._engine.amortised.dreams import FailedSimulationsError, Pairs, StoredDreams, effective_sample_size
-from skwakesleep._engine.amortised.forms import FORMS, Form
+from skwakesleep._engine.amortised.forms import FORMS, Form, Rows
 from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
 from skwakesleep._engine.amortised.regression import N_TUNING_PAIRS
 from skwakesleep._engine.amortised.state import RegressionState
@@ -48,19 +51,20 @@ class AmortisedGradient:
     ----------
     gradient : ndarray of shape (P,)
         Gradient at the last mini-batch.
-    damping : None
-        There is none.
+    damping : ndarray of shape (P,) or None
+        Factor of the next step, see `Progress`.
     failure : str or None
         Why the last gradient could not be followed, and at which parameters, if so.
     followed : ndarray of shape (P,) or None
         The last parameters at which the gradient was finite; None before the first.
     """
 
-    damping: NDArray | None = None
+    damping: NDArray | None
     prior: WeightPrior | None = None
 
     def __init__(self, problem: Problem, state: RegressionState, parameters: NDArray, streams: Streams) -> None:
         self.gradient = np.zeros_like(parameters)
+        self.damping = None
         self.failure: str | None = None
         self.followed: NDArray | None = None
         self._problem = problem
@@ -84,6 +88,8 @@ class AmortisedGradient:
         if not np.isfinite(self.gradient).all():
             return self._fail("the gradient was not finite")
         self.followed = self._parameters.copy()
+        self._state.progress.record(self.gradient)
+        self.damping = np.full_like(self.gradient, self._state.progress.factor)
         return None
 
     def _fail(self, reason: str) -> float:
@@ -93,38 +99,47 @@ class AmortisedGradient:
     def _at(self, theta: NDArray, batch: NDArray) -> NDArray:
         """Return the gradient at some parameters."""
         state = self._state
-        dreams = self._dreams(theta, batch)
-        if self._tuning_is_due():
-            self._tune(theta, dreams, batch)
+        is_due = self._tuning_is_due()
+        if is_due:
+            state.progress.review(theta, state.n_steps)
             state.tuned_at = state.n_steps
+        drawn = self._dreams(theta, batch, anew=is_due)
+        dreams, fresh = drawn.split(self._problem.settings.n_dreams / self._n_drawn)
+        if is_due:
+            self._tune(theta, dreams, batch)
         state.n_steps += 1
         form = FORMS[state.form](self._simulation)
+        rows = form.contrast(batch, fresh.x)
         # Some forms need no regression, so it is not fitted before it is asked for.
-        contract = partial(self._contracted, theta, dreams, batch)
-        return form(theta, dreams, batch, contract, self._streams["particles"])
+        contract = partial(self._contracted, theta, dreams, rows)
+        return form(theta, dreams, rows, contract, self._streams["particles"])
 
-    def _dreams(self, theta: NDArray, batch: NDArray) -> Pairs:
+    @property
+    def _n_drawn(self) -> int:
+        """Number of dreams of a step: as many fresh ones as the regression is fitted on, or none."""
+        return (2 if self._state.contrasted else 1) * self._problem.settings.n_dreams
+
+    def _dreams(self, theta: NDArray, batch: NDArray, *, anew: bool) -> Pairs:
         """Return new dreams, or those of an earlier step if they are stored and still likely enough."""
         state, rng = self._state, self._streams["dreams"]
         # A tuning needs new dreams: leaving out one of two equal dreams has no effect.
-        if self._log_joint is not None and state.memory is not None and not self._tuning_is_due():
+        if self._log_joint is not None and state.memory is not None and not anew:
             stored = state.memory
             resampled = stored.resampled(self._log_joint(theta, stored.z, stored.x), rng)
             if resampled is not None:
                 return resampled
-        n_dreams = self._problem.settings.n_dreams
-        dreams, n_failed = self._simulation.dream(theta, n_dreams, batch, rng)
-        state.n_dreamed += n_dreams
+        dreams, n_failed = self._simulation.dream(theta, self._n_drawn, batch, rng)
+        state.n_dreamed += self._n_drawn
         state.n_failed += n_failed
         if self._log_joint is not None:
             state.memory = StoredDreams(dreams.z, dreams.x, self._log_joint(theta, dreams.z, dreams.x))
         return dreams
 
-    def _contracted(self, theta: NDArray, dreams: Pairs, batch: NDArray, values: NDArray) -> NDArray:
-        """Return the sum of values of a batch, weighted by the regression at its rows."""
+    def _contracted(self, theta: NDArray, dreams: Pairs, rows: Rows, values: NDArray) -> NDArray:
+        """Return the sum of values of rows, weighted by the regression at them."""
         state, rng = self._state, self._streams["particles"]
         assert state.feature_map is not None
-        dreamed, inputs = (state.feature_map(self._simulation.inputs(theta, x)) for x in (dreams.x, batch))
+        dreamed, inputs = (state.feature_map(self._simulation.inputs(theta, x)) for x in (dreams.x, rows.x))
         return tuning.fit_regression(dreamed, state.bandwidth, state.ridge, rng).mean_weights(inputs, values)
 
     def _tuning_is_due(self) -> bool:
@@ -141,7 +156,8 @@ class AmortisedGradient:
         groups = form.targets(theta, dreams)
         if groups:
             pairs = Pairs(dreams.z, inputs).head(len(groups[0]))
-            tuning.set_regression(state, self._problem.settings, pairs, groups)
+            grid = tuning.CONTRAST_GRID if state.contrasted else tuning.TRAINING_GRID
+            tuning.set_regression(state, self._problem.settings, pairs, groups, grid)
 
     def _chosen_form(self, theta: NDArray, dreams: Pairs, batch: NDArray) -> Form:
         state, log_prob = self._state, self._simulation.log_prob_x_given_z

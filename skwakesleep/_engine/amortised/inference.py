@@ -17,6 +17,7 @@ from skwakesleep._engine.amortised.dreams import (
 from skwakesleep._engine.amortised.forms import ImportanceWeighted
 from skwakesleep._engine.amortised.gradient import AmortisedGradient
 from skwakesleep._engine.amortised.problem import Problem, memory_limited_by
+from skwakesleep._engine.amortised.progress import Progress
 from skwakesleep._engine.amortised.state import Fit, RegressionState
 from skwakesleep._engine.amortised.tuning import expectation
 from skwakesleep._engine.arrays.random import Streams
@@ -24,7 +25,9 @@ from skwakesleep._engine.arrays.random import Streams
 
 def estimate_gradient(problem: Problem, fit: Fit, streams: Streams) -> NDArray:
     """Return the gradient of the mean log-likelihood of all rows at fitted parameters, in the units of the columns."""
-    objective = AmortisedGradient(problem, RegressionState(), fit.theta, streams)
+    # As in training: contrasted with fresh dreams if the fit has settled.
+    progress = Progress(level_at=0 if fit.state.regression.contrasted else None)
+    objective = AmortisedGradient(problem, RegressionState(progress=progress), fit.theta, streams)
     objective(problem.rows)
     if objective.failure is not None:
         raise ValueError(f"The gradient cannot be estimated: {objective.failure}.")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skwakesleep._engine.amortised.dreams import StoredDreams
 from skwakesleep._engine.amortised.kernels import FeatureMap
+from skwakesleep._engine.amortised.progress import Progress
 from skwakesleep._engine.amortised.units import UNCHANGED, Units
 from skwakesleep._engine.machine.moments import Moments
 from skwakesleep._engine.training.state import TrainingState, check_vector
@@ -41,6 +42,8 @@ class RegressionState:
         Map of observations to the inputs of the regression.
     memory : StoredDreams or None
         Dreams of an earlier step, to be used again.
+    progress : Progress
+        Whether the steps still climb.
     errors : list of float
         Leave-one-out error at each tuning, relative to predicting the mean.
     coverages : list of float
@@ -60,13 +63,20 @@ class RegressionState:
     factor: float | None = None
     feature_map: FeatureMap | None = None
     memory: StoredDreams | None = None
+    progress: Progress = field(default_factory=Progress)
     errors: list[float] = field(default_factory=list)
     coverages: list[float] = field(default_factory=list)
     effective_sample_sizes: list[float] = field(default_factory=list)
 
+    @property
+    def contrasted(self) -> bool:
+        """Whether the mean over fresh dreams is subtracted from the gradient; it may change at each tuning."""
+        return self.tuned_at is not None and self.progress.has_settled(self.tuned_at)
+
     def expire(self) -> None:
         """Make the next step dream and tune anew, because the parameters have changed by more than a step."""
         self.tuned_at = self.memory = None
+        self.progress.interrupt()
 
 
 @dataclass
@@ -104,6 +114,7 @@ class AmortisedState(TrainingState):
             parameters[...] = params_in_units(parameters, location, scale)
         self.optimizer.reset()  # its moments are of gradients in the earlier units
         self.regression.expire()
+        self.regression.progress = Progress()  # the rows are others
         self.units = units
 
     def change_course(self, factor: float) -> None:
@@ -128,7 +139,9 @@ class AmortisedState(TrainingState):
         """Return a state that serves inference alone; it keeps the settings of the regression and how it did."""
         other: Any = super().for_inference()
         # A feature map may hold a transformer of the user's, and stored dreams are large. Inference makes its own.
-        other.regression = replace(self.regression, feature_map=None, memory=None)
+        progress = replace(self.regression.progress)
+        progress.interrupt()
+        other.regression = replace(self.regression, feature_map=None, memory=None, progress=progress)
         return other
 
     def check(self, n_parameters: int) -> None:
@@ -136,6 +149,7 @@ class AmortisedState(TrainingState):
         super().check(n_parameters)
         if self.regression.memory is not None:
             self.regression.memory.check()
+        self.regression.progress.check(n_parameters)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Training of a model on given rows: starts, epochs, the result, and findings that are worth a warning."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from skwakesleep._engine.amortised.likelihood_watch import LikelihoodWatch, rema
 from skwakesleep._engine.amortised.optional_methods import offers
 from skwakesleep._engine.amortised.problem import Problem
 from skwakesleep._engine.amortised.state import AmortisedState
+from skwakesleep._engine.amortised.two_samples import discrepancy
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import Streams
 from skwakesleep._engine.machine.moments import Moments
@@ -25,6 +26,8 @@ N_CHECKS = 20
 N_STEPS_TO_JUDGE = 200
 # Gain by the exact gradient that is worth a warning, in nats per row.
 LARGE_GAIN = 0.5
+# Rows, and dreams, by which states are compared.
+N_COMPARED_ROWS = 1000
 # Dreams drawn at the end of a training, to check that simulations succeed after the last step too.
 N_CHECKED_DREAMS = 20
 
@@ -143,11 +146,29 @@ class Trainer:
     def _theta(self, state: AmortisedState) -> NDArray:
         return self._problem.projected(state.selected_parameters.copy())
 
-    def best(self, states: Sequence[AmortisedState]) -> AmortisedState:
-        """Return the state with the highest likelihood. Several states need a model that has one."""
-        if len(states) == 1:
-            return states[0]
-        return max(states, key=lambda state: self._problem.score(self._theta(state), self._problem.X))
+    def score(self, state: AmortisedState) -> float:
+        """Return a number by which states can be compared, the higher the better.
+
+        It is the mean log-likelihood in nats per row, in the units of the columns, plus the log prior. Without a
+        likelihood, it is the negative squared maximum mean discrepancy between rows and dreams.
+        """
+        theta, problem = self._theta(state), self._problem
+        if offers(self._model, ["log_likelihood"]):
+            score = problem.score(theta, spread_rows(problem.X, N_COMPARED_ROWS)) - problem.units.log_volume
+        else:
+            score = -self._discrepancy(theta)
+        return score if np.isfinite(score) else -np.inf
+
+    def _discrepancy(self, theta: NDArray) -> float:
+        """Return how unlike dreams and rows are, infinite if too many simulations fail."""
+        rows, simulation = spread_rows(self._problem.rows, N_COMPARED_ROWS), self._problem.simulation
+        rng = np.random.default_rng(N_COMPARED_ROWS)  # the same random numbers for all states
+        try:
+            dreams, _ = simulation.dream(theta, N_COMPARED_ROWS, rows, rng)
+        except FailedSimulationsError:
+            return np.inf
+        # The features of local factors depend on the parameters, and are not comparable.
+        return discrepancy(*(x if simulation.local else simulation.inputs(theta, x) for x in (rows, dreams.x)))
 
     # ------------------------------------------------------------------ findings that are worth a warning
 

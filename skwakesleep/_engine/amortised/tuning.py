@@ -1,6 +1,7 @@
 """The regression on dreams: how it is tuned, and how well it does."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -15,14 +16,28 @@ from skwakesleep._engine.amortised.state import RegressionState
 # Pairs beyond which random features approximate the kernel, and the number of these features.
 MAX_KERNEL_PAIRS = 2000
 N_RANDOM_FEATURES = 2000
-# Factors of the bandwidth and the ridge on the grid. Wider kernels and lower ridges would predict dreams even better,
-# but like polynomials, which do badly where data lie outside the dreams. If the noise of a column is underestimated,
-# its dreams are easier to predict, the ridge becomes lower, and the noise smaller still; the lowest ridge ends this.
-BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
-RIDGE_FACTORS = tuple(10.0 ** (power / 2) for power in range(-1, 9))
+
+
+class Grid(NamedTuple):
+    """Factors of the bandwidth and of the ridge to choose from."""
+
+    bandwidths: Sequence[float]
+    ridges: Sequence[float]
+
+
+def _half_decades(first: int, last: int) -> tuple[float, ...]:
+    return tuple(10.0 ** (power / 2) for power in range(first, last + 1))
+
+
+# Wider kernels and lower ridges than those would predict dreams even better, but like polynomials, which do badly where
+# data lie outside the dreams. If the noise of a column is underestimated, its dreams are easier to predict, the ridge
+# becomes lower, and the noise smaller still; the lowest ridge ends this.
+WIDE_GRID = Grid((0.25, 0.5, 1.0, 2.0, 4.0), _half_decades(-1, 8))
 # In training, the ridge has an upper bound as well. Without it, shrunken predictions of the latents make the loadings
 # smaller, the latents become harder to predict and the ridge higher, until the model is all noise.
-TRAINING_RIDGE_FACTORS = RIDGE_FACTORS[:6]
+TRAINING_GRID = Grid(WIDE_GRID.bandwidths, _half_decades(-1, 4))
+# The contrast subtracts what such a regression does at dreams, and needs them to be like the data in any case.
+CONTRAST_GRID = Grid((*WIDE_GRID.bandwidths, 8.0), _half_decades(-5, 4))
 # A kernel resolves this number of columns as they are.
 FEW_COLUMNS = 3
 # Principal components of targets whose singular value is below this share of the largest are left out.
@@ -46,39 +61,46 @@ def set_regression(
     settings: Settings,
     pairs: Pairs,
     groups: Sequence[NDArray],
-    ridge_factors: Sequence[float] = TRAINING_RIDGE_FACTORS,
+    grid: Grid = TRAINING_GRID,
 ) -> None:
     """Choose feature map, bandwidth and ridge for groups ``(n, T)`` of targets, and write them to the state."""
     targets = balanced(groups)
     state.feature_map = _fitted_map(settings, state, pairs, targets)
     inputs = state.feature_map(pairs.x)
-    ridges = [settings.ridge * factor for factor in ridge_factors] if settings.tuned else [settings.ridge]
+    ridges = [settings.ridge * factor for factor in grid.ridges] if settings.tuned else [settings.ridge]
     if settings.feature_map == "additive":
         state.bandwidth = None
         state.ridge, error = regression.tune_ridge(kernels.additive_features(inputs), targets, ridges)
     else:
-        error = _tune_kernel(state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges)
+        error = _tune_kernel(
+            state, settings, inputs[:N_TUNING_PAIRS], targets[:N_TUNING_PAIRS], ridges, grid.bandwidths
+        )
     state.errors.append(error)
 
 
 def _tune_kernel(
-    state: RegressionState, settings: Settings, inputs: NDArray, targets: NDArray, ridges: Sequence[float]
+    state: RegressionState,
+    settings: Settings,
+    inputs: NDArray,
+    targets: NDArray,
+    ridges: Sequence[float],
+    bandwidth_factors: Sequence[float],
 ) -> float:
     """Choose bandwidth and ridge, and return the error."""
     center = kernels.median_distance(inputs) if settings.bandwidth is None else settings.bandwidth
-    factors = factors_near(state.factor) if settings.tuned else (1.0,)
+    factors = factors_near(state.factor, bandwidth_factors) if settings.tuned else (1.0,)
     bandwidths = [center * factor for factor in factors]
     state.bandwidth, state.ridge, error = regression.tune_kernel(inputs, targets, bandwidths, ridges)
     state.factor = state.bandwidth / center
     return error
 
 
-def factors_near(factor: float | None) -> Sequence[float]:
+def factors_near(factor: float | None, factors: Sequence[float]) -> Sequence[float]:
     """Return the factors of the bandwidth to try: all of them at first, later those next to the last choice."""
     if factor is None:
-        return BANDWIDTH_FACTORS
-    nearest = int(np.argmin(np.abs(np.log(BANDWIDTH_FACTORS) - np.log(factor))))
-    return BANDWIDTH_FACTORS[max(0, nearest - 1) : nearest + 2]
+        return factors
+    nearest = int(np.argmin(np.abs(np.log(factors) - np.log(factor))))
+    return factors[max(0, nearest - 1) : nearest + 2]
 
 
 def _fitted_map(settings: Settings, state: RegressionState, pairs: Pairs, targets: NDArray) -> kernels.FeatureMap:
@@ -112,7 +134,7 @@ def _principal(targets: NDArray) -> NDArray:
 def expectation(settings: Settings, pairs: Pairs, targets: NDArray, x_new: NDArray, rng: Generator) -> NDArray:
     """Return the conditional expectation of targets ``(n, T)`` at new observations ``(M, D)``, of shape ``(M, T)``."""
     state = RegressionState()
-    set_regression(state, settings, pairs, [targets], RIDGE_FACTORS)
+    set_regression(state, settings, pairs, [targets], WIDE_GRID)
     assert state.feature_map is not None
     fitted = fit_regression(state.feature_map(pairs.x), state.bandwidth, state.ridge, rng)
     return fitted.predict(state.feature_map(x_new), targets)
