@@ -20,6 +20,7 @@ from skwakesleep._engine.amortised.state import Fit
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.training.state import check_vector
 from skwakesleep._fitted_model import FittedModel
+from skwakesleep._inference import InferenceMixin
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import check_protocol
 from skwakesleep.models._declared_model import flat_model
@@ -30,6 +31,7 @@ class AmortisedWakeSleep(
     VersionedPickleMixin,
     FittingMixin,
     CallbackSupportMixin,
+    InferenceMixin,
     FittedModel,
 ):
     """Maximum-likelihood fitting of any latent-variable model that can be simulated.
