@@ -158,7 +158,7 @@ class Inference:
         sizes = [np.size(value) for value in self.params.values()]
         parts = np.split(entries, np.cumsum(sizes)[:-1])
         return {
-            name: part.reshape(*np.shape(value), *entries.shape[1:])
+            name: part.reshape((*np.shape(value), *entries.shape[1:]))
             for (name, value), part in zip(self.params.items(), parts, strict=True)
         }
 

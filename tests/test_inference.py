@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import log_ndtr
 from scipy.stats import norm
@@ -41,7 +42,7 @@ class Effects:
 
 def at_start(model, X, **parameters):
     """Return an estimator whose parameters are those at the start of the training, to rounding."""
-    return quick(model, **{"max_iter": 1, "learning_rate_init": 1e-12, "n_sleep": 200} | parameters).fit(X)
+    return quick(model, **{"max_iter": 1, "learning_rate_init": 1e-12, "n_sleep": 500} | parameters).fit(X)
 
 
 def effects(spread=1.0, n=N):
@@ -83,11 +84,11 @@ def test_information_is_that_of_the_normal_distribution():
 
 @pytest.mark.statistical
 def test_sandwich_has_the_spread_of_the_rows():
-    X = effects(spread=2.0)
+    X = effects(spread=1.5)
     fitted = at_start(Effects(), X)
     narrow, wide = (fitted.inference(X, kind, random_state=0) for kind in ("information", "sandwich"))
     assert_allclose(narrow.standard_errors["mean"], MEAN_ERROR, rtol=0.05)
-    assert_allclose(wide.standard_errors["mean"], 2 * MEAN_ERROR, rtol=0.05)
+    assert_allclose(wide.standard_errors["mean"], 1.5 * MEAN_ERROR, rtol=0.05)
 
 
 @pytest.mark.statistical
@@ -152,7 +153,7 @@ def test_errors_are_those_of_the_observed_information_of_a_probit():
     model = Items()
     rng = np.random.default_rng(0)
     X = model.sample(type("Params", (), start), 2000, rng)[1].astype(float)
-    fitted = at_start(model, X, n_sleep=500)
+    fitted = at_start(model, X)
     result = fitted.inference(X, random_state=0)
     curvature = np.array(
         [change / length for change, length in differences(lambda t: scores(t, X).sum(1), fitted.theta_)]
@@ -235,7 +236,8 @@ def test_fixed_parameter_has_no_error():
 def test_errors_are_in_the_units_of_the_columns():
     X = effects(n=100) @ np.ones((1, 3)) + np.random.default_rng(0).normal(size=(100, 3))
     small, large = (
-        quick(LatentFactors(3, 1), max_iter=20).fit(unit * X).inference(unit * X, random_state=0) for unit in (1, 1000)
+        quick(LatentFactors(3, 1), n_sleep=200, max_iter=20).fit(unit * X).inference(unit * X, random_state=0)
+        for unit in (1, 1000)
     )
     assert_allclose(large.standard_errors["loadings"], 1000 * small.standard_errors["loadings"], rtol=1e-6)
     assert_allclose(large.standard_errors["noise_variance"], 1e6 * small.standard_errors["noise_variance"], rtol=1e-6)
@@ -243,8 +245,10 @@ def test_errors_are_in_the_units_of_the_columns():
 
 @pytest.mark.statistical
 def test_bootstrap_agrees_with_the_information_for_any_number_of_jobs():
-    fitted = quick(Effects(), max_iter=120, learning_rate_init=0.05).fit(effects())
-    one, two = (fitted.inference(effects(), "bootstrap", n_bootstrap=20, n_jobs=n, random_state=0) for n in (1, 2))
+    fitted = quick(Effects(), max_iter=40, learning_rate_init=0.05).fit(effects())
+    one = fitted.inference(effects(), "bootstrap", n_bootstrap=20, random_state=0)
+    with parallel_config("threading"):
+        two = fitted.inference(effects(), "bootstrap", n_bootstrap=20, n_jobs=2, random_state=0)
     assert_array_equal(one.replicates, two.replicates)
     assert one.replicates.shape == (20, 2)
     assert_allclose(one.standard_errors["mean"], MEAN_ERROR, rtol=0.4)

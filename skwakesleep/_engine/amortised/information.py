@@ -29,7 +29,7 @@ SINGULAR = 1e-8
 # Standard errors of the share of information by which it must exceed zero.
 N_NOISE = 4.0
 # Growth of a variance, if a flat direction has as much information as its noise allows, from which on it is not given.
-TOLERATED_GROWTH = 0.1
+TOLERATED_GROWTH = 0.5
 
 
 class Errors(NamedTuple):
