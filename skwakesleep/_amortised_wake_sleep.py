@@ -148,6 +148,8 @@ class AmortisedWakeSleep(
     regression is smoother and avoids some local maxima. If the likelihood has several maxima, as with binary latents,
     set ``n_restarts``.
 
+    `inference` gives standard errors and confidence intervals of the parameters.
+
     `transform` exists only if the model has a ``latent_function``, `score` and `score_samples` if a ``log_likelihood``.
 
     References

@@ -1,5 +1,7 @@
 """Standard errors and intervals of `AmortisedWakeSleep`, against closed forms and quadrature."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from joblib import parallel_config
@@ -106,6 +108,9 @@ def test_missing_cells_have_no_information():
         n_features = 2
         allow_nan = True
 
+        def initial_params(self, X, rng):
+            return {"mean": MEAN, "width": 0.3}
+
         def sample(self, params, n, rng):
             z, first = super().sample(params, n, rng)
             return z, np.hstack([first, z[:, np.newaxis] + NOISE * rng.standard_normal((n, 1))])
@@ -116,8 +121,28 @@ def test_missing_cells_have_no_information():
     X = np.hstack([effects(), effects()[::-1]])
     X[: N // 2, 1] = np.nan
     result = at_start(Ragged(), X).inference(X, random_state=0)
-    information = N / 2 / VARIANCE + N / 2 / (WIDTH**2 + NOISE**2 / 2)
+    information = N / 2 / (0.3**2 + NOISE**2) + N / 2 / (0.3**2 + NOISE**2 / 2)
     assert_allclose(result.standard_errors["mean"], 1 / np.sqrt(information), rtol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore:The regression predicts no better than a constant")
+@pytest.mark.statistical
+def test_squares_are_seen_where_the_feature_map_is_linear():
+    """The score of the width is a function of the square of the mean of eight columns."""
+
+    class Many(Effects):
+        n_features = 8
+
+        def sample(self, params, n, rng):
+            z, _ = super().sample(params, n, rng)
+            return z, z[:, np.newaxis] + NOISE * rng.standard_normal((n, 8))
+
+        def log_joint(self, params, z, x):
+            return norm.logpdf(z, params.mean, params.width) + norm.logpdf(x, z[:, np.newaxis], NOISE).sum(axis=1)
+
+    X = Many().sample(SimpleNamespace(mean=MEAN, width=WIDTH), N, np.random.default_rng(0))[1]
+    result = at_start(Many(), X, fixed={"mean": MEAN}).inference(X, random_state=0)
+    assert_allclose(result.standard_errors["width"], (WIDTH**2 + NOISE**2 / 8) / WIDTH / np.sqrt(2 * N), rtol=0.08)
 
 
 @pytest.mark.statistical
@@ -152,7 +177,7 @@ def test_errors_are_those_of_the_observed_information_of_a_probit():
 
     model = Items()
     rng = np.random.default_rng(0)
-    X = model.sample(type("Params", (), start), 2000, rng)[1].astype(float)
+    X = model.sample(SimpleNamespace(**start), 2000, rng)[1].astype(float)
     fitted = at_start(model, X)
     result = fitted.inference(X, random_state=0)
     curvature = np.array(
@@ -245,14 +270,15 @@ def test_errors_are_in_the_units_of_the_columns():
 
 @pytest.mark.statistical
 def test_bootstrap_agrees_with_the_information_for_any_number_of_jobs():
-    fitted = quick(Effects(), max_iter=40, learning_rate_init=0.05).fit(effects())
-    one = fitted.inference(effects(), "bootstrap", n_bootstrap=20, random_state=0)
+    X = effects() + 2  # the fit of the bootstrap is too short to come from the start to here
+    fitted = quick(Effects(), max_iter=60, learning_rate_init=0.05).fit(X)
+    one = fitted.inference(X, "bootstrap", n_bootstrap=20, random_state=0)
     with parallel_config("threading"):
-        two = fitted.inference(effects(), "bootstrap", n_bootstrap=20, n_jobs=2, random_state=0)
+        two = fitted.inference(X, "bootstrap", n_bootstrap=20, n_jobs=2, random_state=0)
     assert_array_equal(one.replicates, two.replicates)
     assert one.replicates.shape == (20, 2)
     assert_allclose(one.standard_errors["mean"], MEAN_ERROR, rtol=0.4)
-    assert_allclose(one.replicates.mean(axis=0), [MEAN, WIDTH], atol=0.15)
+    assert_allclose(one.replicates.mean(axis=0), [MEAN + 2, WIDTH], atol=0.2)
 
 
 def test_bootstrap_intervals_correct_for_bias():
@@ -290,6 +316,16 @@ def test_equal_seeds_give_equal_errors():
     first, second, other = (fitted.inference(effects(), random_state=seed).covariance for seed in (0, 0, 1))
     assert_array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+def test_scores_that_are_not_finite_are_an_error():
+    class Infinite(Effects):
+        def log_likelihood(self, params, X):
+            return np.where(X[:, 0] > MEAN + 4 * WIDTH, -np.inf, 0.0)
+
+    fitted = at_start(Infinite(), effects())
+    with pytest.raises(ValueError, match="scores of dreams are not finite, at theta = "):
+        fitted.inference(effects(), random_state=0)
 
 
 @pytest.mark.parametrize(

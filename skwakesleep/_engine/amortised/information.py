@@ -22,6 +22,8 @@ from skwakesleep._engine.arrays.numerics import differences
 
 # Fresh dreams for each dream of a training step. The noise of the smallest share of information is inverse to them.
 FRESH_FACTOR = 20
+# The least number of them for each statistic, so that their regression has residuals.
+FRESH_PER_STATISTIC = 20
 # Groups of dreams that are left out in turn, for the Monte-Carlo error.
 N_GROUPS = 10
 # Eigenvalues of the information of the pairs, in units of its diagonal, below which it is zero up to rounding.
@@ -141,12 +143,9 @@ def errors(problem: Problem, fit: Fit, rng: Generator, *, sandwich: bool) -> Err
         Whether the covariance of the scores is that of the rows, not that of the model.
     """
     theta = fit.theta
-    with failing_at(fit.theta_in_units):
-        statistics_of = row_statistics(problem, theta, rng)
-        dreams, _ = problem.simulation.dream(theta, FRESH_FACTOR * problem.settings.n_dreams, problem.rows, rng)
-    statistics = statistics_of(dreams.x)
-    pairs = statistics if has_likelihood(problem) else pair_scores(problem, theta, dreams)
-    data = _centered(statistics_of(problem.rows)) if sandwich else None
+    with failing_at(fit.theta_in_units), np.errstate(all="ignore"):  # an overflow of the model shows in the scores
+        statistics, pairs, of_rows = _scores(problem, theta, rng)
+    data = _centered(of_rows(problem.rows)) if sandwich else None
     curvature, jacobian = _prior_curvature(problem, theta), named_jacobian(problem, theta)
 
     def at(products: NDArray, n: int) -> tuple[NDArray, NDArray]:
@@ -170,6 +169,19 @@ def errors(problem: Problem, fit: Fit, rng: Generator, *, sandwich: bool) -> Err
     return Errors(covariance, monte_carlo, undetermined)
 
 
+def _scores(problem: Problem, theta: NDArray, rng: Generator) -> tuple[NDArray, NDArray, Callable[[NDArray], NDArray]]:
+    """Return statistics of fresh dreams, the scores of their pairs, and the function that gives statistics of rows."""
+    statistics_of = row_statistics(problem, theta, rng)
+    n_statistics = statistics_of(problem.rows[:1]).shape[1]
+    n_fresh = max(FRESH_FACTOR * problem.settings.n_dreams, FRESH_PER_STATISTIC * n_statistics)
+    dreams, _ = problem.simulation.dream(theta, n_fresh, problem.rows, rng)
+    statistics = statistics_of(dreams.x)
+    pairs = statistics if has_likelihood(problem) else pair_scores(problem, theta, dreams)
+    if not (np.isfinite(statistics).all() and np.isfinite(pairs).all()):
+        raise ValueError(problem.described("The errors cannot be estimated: scores of dreams are not finite", theta))
+    return statistics, pairs, statistics_of
+
+
 def _grouped_products(columns: NDArray) -> tuple[NDArray, NDArray]:
     """Return the sums of products of columns over each group of rows, and the sizes of the groups."""
     groups = np.array_split(columns, N_GROUPS)
@@ -181,8 +193,8 @@ def _centered(scores: NDArray) -> NDArray:
 
 
 def _prior_curvature(problem: Problem, theta: NDArray) -> NDArray:
-    """Return minus the second derivatives of the log prior per row, ``(P, P)``."""
-    hessian = _jacobian(problem.grad_log_prior, theta)
+    """Return minus the second derivatives of the log prior per row to train on, ``(P, P)``."""
+    hessian = _jacobian(problem.grad_log_prior, theta) * problem.n_rows / len(problem.rows)
     return -(hessian + hessian.T) / 2  # differences are symmetric up to rounding
 
 
