@@ -179,7 +179,7 @@ class InferenceMixin:
         """Estimate standard errors and confidence intervals of the parameters.
 
         The errors are in the names and units of ``params_``, by the delta method. They are not computed in `fit`,
-        because they can take as long as that.
+        because they need many more dreams than a step of it: for slow simulations that is a large part of a fit.
 
         Parameters
         ----------
@@ -189,9 +189,9 @@ class InferenceMixin:
             "information" is the inverse of the Fisher information that the model has about its parameters in as many
             rows, and with a prior of the information and the curvature of its logarithm. "sandwich" replaces the
             covariance of the scores by that in the rows of `X`, which is right even if they vary more than the model
-            says [1]_. "bootstrap" fits the model to tables that it simulates itself, starting at the estimates, with a
-            quarter of ``max_iter`` epochs; it takes `n_bootstrap` times a quarter of a fit, and includes the errors of
-            the fit itself.
+            says [1]_. How the mean score depends on the parameters is taken from the model in both. "bootstrap" fits
+            the model to tables that it simulates itself, starting at the estimates, with a quarter of ``max_iter``
+            epochs; it takes `n_bootstrap` times a quarter of a fit, and includes the errors of the fit itself.
         n_bootstrap : int, default=100
             Number of simulated tables.
         n_jobs : int or None, default=None
@@ -224,9 +224,9 @@ class InferenceMixin:
         this and the mean of the products of scores are over fresh dreams, 20 times ``n_sleep``. What the learned scores
         do not explain counts as lost information, so inaccurate ones make standard errors larger, not smaller.
 
-        The fit is taken for the maximum of the likelihood. If it stopped short, the intervals are around the
-        wrong value. Parameters with labels that can be exchanged are determined near the estimate, and the errors are
-        for the labels as they are.
+        The fit is taken for the maximum of the likelihood. If it stopped short, the intervals are around the wrong
+        value. Parameters with labels that can be exchanged are determined near the estimate, and the errors are for the
+        labels as they are.
 
         References
         ----------
