@@ -85,9 +85,9 @@ class Inference:
     def confint(self, level=0.95):
         """Compute confidence intervals.
 
-        Those of the information and the sandwich are normal: estimates and a multiple of their standard errors. Those
-        of the bootstrap are the estimates minus the quantiles of the deviations of the replicates from them, which
-        corrects for a bias of the fit. Limits may be outside the bounds of a parameter.
+        They are normal: a multiple of the standard errors around the estimates. Those of the bootstrap are around the
+        estimates minus their bias, which is the mean of the replicates minus the estimates. Limits may be outside the
+        bounds of a parameter.
 
         Parameters
         ----------
@@ -117,13 +117,10 @@ class Inference:
     def _limits(self, level):
         """Return lower and upper limits of the entries, ``(n_entries, 2)``."""
         validate_parameter_constraints({"level": [Interval(Real, 0, 1, closed="neither")]}, {"level": level}, "confint")
-        estimates = flat_parameters(self.params)[:, np.newaxis]
-        tails = np.array([(1 - level) / 2, (1 + level) / 2])
-        errors = self._errors[:, np.newaxis]
-        if self.replicates is None:
-            return estimates + errors * ndtri(tails)
-        deviations = np.quantile(self.replicates, tails[::-1], axis=0).T - estimates
-        return np.where(np.isnan(errors), np.nan, estimates - deviations)
+        centers = flat_parameters(self.params)
+        if self.replicates is not None:
+            centers = 2 * centers - self.replicates.mean(axis=0)
+        return centers[:, np.newaxis] + np.outer(self._errors, ndtri([(1 - level) / 2, (1 + level) / 2]))
 
     def summary(self, level=0.95):
         """Print estimates, standard errors and confidence intervals.
