@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from skwakesleep._engine.posterior.certification import Certificate
     from skwakesleep._helmholtz_imputer import HelmholtzImputer
     from skwakesleep._helmholtz_machine import HelmholtzMachine
+    from skwakesleep._inference import Inference
 
-__all__ = ["AmortisedWakeSleep", "Certificate", "HelmholtzImputer", "HelmholtzMachine", "__version__"]
+__all__ = ["AmortisedWakeSleep", "Certificate", "HelmholtzImputer", "HelmholtzMachine", "Inference", "__version__"]
 
 # Estimators are imported on first use, so that one does not import the dependencies of the other.
 _HOMES = {
@@ -19,6 +20,7 @@ _HOMES = {
     "Certificate": "skwakesleep._engine.posterior.certification",
     "HelmholtzImputer": "skwakesleep._helmholtz_imputer",
     "HelmholtzMachine": "skwakesleep._helmholtz_machine",
+    "Inference": "skwakesleep._inference",
 }
 
 

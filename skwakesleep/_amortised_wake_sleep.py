@@ -21,6 +21,7 @@ from skwakesleep._engine.amortised.state import Fit
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.training.state import check_vector
 from skwakesleep._fitted_model import FittedModel
+from skwakesleep._inference import InferenceMixin
 from skwakesleep.models import LatentFactors
 from skwakesleep.models._checks import check_protocol
 from skwakesleep.models._declared_model import flat_model
@@ -31,6 +32,7 @@ class AmortisedWakeSleep(
     VersionedPickleMixin,
     FittingMixin,
     CallbackSupportMixin,
+    InferenceMixin,
     FittedModel,
 ):
     """Maximum-likelihood fitting of any latent-variable model that can be simulated.
@@ -161,6 +163,8 @@ class AmortisedWakeSleep(
     Importance weighting is close to the exact gradient, and so leads to the nearest maximum of the likelihood; the
     regression is smoother and avoids some local maxima. If the likelihood has several maxima, as with binary latents
     or several angles, set ``n_restarts``.
+
+    `inference` gives standard errors and confidence intervals of the parameters.
 
     `transform` exists only if the model has a ``latent_function``, `score` and `score_samples` if a ``log_likelihood``.
 
