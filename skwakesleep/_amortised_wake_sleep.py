@@ -259,8 +259,8 @@ class AmortisedWakeSleep(
         Warns
         -----
         UserWarning
-            If the likelihood has fallen, or the exact gradient would raise it by much; if the regression predicts
-            nothing; if `batch_size` is larger than the table.
+            If the likelihood has fallen, or a further step along the gradient would raise it by much, after at least
+            200 steps; if the regression predicts nothing; if `batch_size` is larger than the table.
 
         Examples
         --------
@@ -337,7 +337,7 @@ class AmortisedWakeSleep(
             for state in states:
                 trainer.run(state, n_epochs, monitor, default_backend(), watched=not partial)
             state = trainer.best(states)
-            notices = amortised.notices(trainer, state, self.batch_size)
+            notices = amortised.notices(trainer, state, self.batch_size, complete=not partial)
         self._adopt(attributes(state))
         monitor.fit_end(state)
         if offers(model, COLUMN_UNITS):

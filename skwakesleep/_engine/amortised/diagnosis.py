@@ -1,0 +1,232 @@
+"""Whether parameters are at the maximum of the likelihood, and how biased the regressed scores are there.
+
+The score has mean zero over observations of the model itself. The mean regressed score of fresh dreams, which the
+regression has not seen, is therefore its bias. Subtracted from the mean over the data, it leaves the gradient of the
+log-likelihood, wherever data and dreams are alike.
+
+Vectors are measured in the natural metric, by the Fisher information `I` of a row: a gradient `g` promises a gain of
+``g' I^-1 g / 2`` nats per row by one step of Fisher scoring. If a regression shrinks all scores, or mixes them linearly,
+this number stays the same.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import linalg
+
+from skwakesleep._engine.amortised import tuning
+from skwakesleep._engine.amortised.dreams import Pairs
+from skwakesleep._engine.amortised.forms import FORMS, Direct, Exact
+from skwakesleep._engine.amortised.likelihood_watch import significant
+from skwakesleep._engine.amortised.problem import Problem
+from skwakesleep._engine.amortised.state import RegressionState
+
+# Independent repetitions, from which the Monte-Carlo error is estimated, and the dreams that the information is
+# estimated from. The second pair is for the end of each fit, where it takes as long as some 40 steps.
+N_REPEATS, N_ROWS = 8, 1000
+N_QUICK_REPEATS, N_QUICK_ROWS = 6, 300
+# Fresh dreams of a repetition, for each dream that the regression is fitted to: their mean should not add much noise.
+N_FRESH = 4
+# Gain in nats per row that is worth a warning, and the standard errors that it must exceed as well.
+NOTABLE_GAIN = 0.05
+N_ERRORS = 2.0
+
+
+class RegressedScores:
+    """Scores of observations, as a regression on dreams of given parameters estimates them.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model, rows and settings.
+    theta : ndarray of shape (P,)
+        The parameters.
+    form : str
+        Name of the form of the gradient.
+    state : RegressionState
+        Where the tuning of the regression starts; updated in place.
+    rng : Generator
+        Draws the dreams.
+    """
+
+    def __init__(self, problem: Problem, theta: NDArray, form: str, state: RegressionState, rng: Generator) -> None:
+        self._theta, self._simulation, self._rng = theta, problem.simulation, rng
+        self._form, self._state = FORMS[form](problem.simulation), state
+        self._dreams, _ = problem.simulation.dream(theta, problem.settings.n_dreams, problem.rows, rng)
+        inputs = self._simulation.inputs(theta, self._dreams.x)
+        targets = self._form.targets(theta, self._dreams)
+        if targets:
+            pairs = Pairs(self._dreams.z, inputs).head(len(targets[0]))
+            tuning.set_regression(state, problem.settings, pairs, targets)
+            dreamed = self._inputs(self._dreams.x)
+            self._regression = tuning.fit_regression(dreamed, state.bandwidth, state.ridge, rng)
+
+    def mean(self, rows: NDArray) -> NDArray:
+        """Return the mean score of rows, ``(P,)``."""
+
+        def contract(values: NDArray) -> NDArray:
+            return self._regression.mean_weights(self._inputs(rows), values)
+
+        return self._form(self._theta, self._dreams, rows, contract, self._rng)
+
+    def each(self, rows: NDArray) -> NDArray:
+        """Return the score of each row, ``(n, P)``."""
+        if self._form.name == Direct.name:  # the scores of all dreams are computed once, not for each row
+            return self._regression.predict(self._inputs(rows), self._simulation.scores(self._theta, self._dreams))
+        return np.stack([self.mean(rows[n : n + 1]) for n in range(len(rows))])
+
+    def _inputs(self, rows: NDArray) -> NDArray:
+        assert self._state.feature_map is not None
+        return self._state.feature_map(self._simulation.inputs(self._theta, rows))
+
+    def coverage(self, rows: NDArray) -> float:
+        """Return the share of rows that the dreams cover."""
+        dreamed, inputs = (self._simulation.inputs(self._theta, x) for x in (self._dreams.x, rows))
+        return tuning.coverage(dreamed, inputs)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Repeated estimates at given parameters.
+
+    Attributes
+    ----------
+    at_data : ndarray of shape (R, P)
+        Mean regressed score of the data, plus the gradient of the log prior per row, in each repetition.
+    at_dreams : ndarray of shape (R, P)
+        Mean regressed score of fresh dreams, which is the bias of the regression.
+    information : ndarray of shape (P, P)
+        Second moments of the regressed scores of fresh dreams.
+    slopes : ndarray of shape (P,)
+        Regression of the scores of fresh pairs on their predictions; one if these are neither shrunk nor inflated.
+    errors, coverages : ndarray of shape (R,)
+        Leave-one-out errors, relative to predicting the mean, and shares of the data that dreams cover. There are no
+        errors without a regression.
+    """
+
+    at_data: NDArray
+    at_dreams: NDArray
+    information: NDArray
+    slopes: NDArray
+    errors: NDArray
+    coverages: NDArray
+
+    @property
+    def gradients(self) -> NDArray:
+        """Gradient of the mean log-likelihood in each repetition, without the bias, ``(R, P)``."""
+        return self.at_data - self.at_dreams
+
+    def gain(self, vectors: NDArray) -> tuple[float, float]:
+        """Return ``v' I^-1 v / 2`` for the expectation `v` of vectors ``(R, P)``, in nats, and its standard error.
+
+        Products of different repetitions have no noise in common, so that their mean is unbiased.
+        """
+        root = linalg.cholesky(self.information, lower=True)  # raises an error if something is not finite
+        whitened = linalg.solve_triangular(root, vectors.T, lower=True).T
+        n = len(vectors)
+        products = whitened @ whitened.T
+        # Jackknife: the value without one repetition is that without its row and column.
+        own, rows = products.diagonal(), products.sum(axis=1)
+        off_diagonal = products.sum() - own.sum()
+        without = (off_diagonal - 2 * (rows - own)) / ((n - 1) * (n - 2))
+        error = np.sqrt((n - 1) / n * np.square(without - without.mean()).sum())
+        return float(off_diagonal / (n * (n - 1)) / 2), float(error / 2)
+
+    def shifts(self, vectors: NDArray, n_rows: int) -> tuple[NDArray, NDArray]:
+        """Return the step ``I^-1 v`` of each parameter, in standard errors of its estimate, and their own errors."""
+        inverse = np.linalg.inv(self.information)
+        steps = vectors @ inverse / np.sqrt(inverse.diagonal() / n_rows)
+        return steps.mean(axis=0), steps.std(axis=0, ddof=1) / np.sqrt(len(steps))
+
+
+def diagnose(
+    problem: Problem,
+    theta: NDArray,
+    form: str,
+    rng: Generator,
+    *,
+    state: RegressionState | None = None,
+    n_repeats: int = N_REPEATS,
+    n_rows: int = N_ROWS,
+) -> Diagnosis:
+    """Return repeated estimates of the mean regressed scores of data and fresh dreams.
+
+    Parameters
+    ----------
+    problem : Problem
+        Model, rows and settings.
+    theta : ndarray of shape (P,)
+        The parameters.
+    form : str
+        Name of the form of the gradient.
+    rng : Generator
+        The source of all random numbers.
+    state : RegressionState or None
+        Where the tuning starts; None tunes from the start.
+    n_repeats : int
+        Repetitions, at least 3.
+    n_rows : int
+        Fresh dreams that the information is estimated from.
+    """
+    simulation, settings = problem.simulation, problem.settings
+    state = RegressionState() if state is None else deepcopy(state)
+    state.errors, prior = [], problem.grad_log_prior(theta)
+    at_data, at_dreams, coverages = [], [], []
+    with np.errstate(all="ignore"):  # what overflows shows in the result
+        for _ in range(n_repeats):
+            scores = RegressedScores(problem, theta, form, state, rng)
+            fresh, _ = simulation.dream(theta, N_FRESH * settings.n_dreams, problem.rows, rng)
+            at_data.append(scores.mean(problem.rows) + prior)
+            # The exact score is not biased, so its mean over dreams would be nothing but noise.
+            at_dreams.append(np.zeros_like(theta) if form == Exact.name else scores.mean(fresh.x))
+            coverages.append(scores.coverage(problem.rows[:: max(1, len(problem.rows) // n_rows)]))
+        pairs = fresh.head(n_rows)
+        regressed = scores.each(pairs.x)
+        true = simulation.scores(theta, pairs)
+        slopes = (regressed * true).sum(axis=0) / np.square(regressed).sum(axis=0)
+    free = _free(problem, theta, np.mean(at_data, axis=0) - np.mean(at_dreams, axis=0))
+    return Diagnosis(
+        np.stack(at_data) * free,
+        np.stack(at_dreams) * free,
+        _information(regressed),
+        slopes,
+        np.array(state.errors),
+        np.array(coverages),
+    )
+
+
+def _information(scores: NDArray) -> NDArray:
+    """Return the second moments of scores ``(n, P)``, which can be inverted."""
+    moments = scores.T @ scores / len(scores)
+    # Noise in as many directions as there are parameters makes some of them look flat, and others are flat.
+    diagonal = moments.diagonal().copy()
+    diagonal[diagonal == 0] = 1.0  # no row depends on such a parameter
+    return moments + np.diag(diagonal * len(diagonal) / len(scores))
+
+
+def _free(problem: Problem, theta: NDArray, gradient: NDArray) -> NDArray:
+    """Return which parameters can follow a gradient: those at a bound cannot pass it."""
+    length = 1e-6 * np.maximum(1.0, np.abs(theta))
+    moved = theta + length * np.sign(gradient)
+    return (problem.projected(moved.copy()) != theta) | (moved == theta)
+
+
+def quick_gain(problem: Problem, theta: NDArray, state: RegressionState, rng: Generator) -> tuple[float, float]:
+    """Return what a step would gain at the end of a fit, in nats per row, and its standard error, at small cost.
+
+    Both are NaN if they cannot be estimated.
+    """
+    options = {"state": state, "n_repeats": N_QUICK_REPEATS, "n_rows": N_QUICK_ROWS}
+    try:
+        diagnosis = diagnose(problem, theta, state.form, rng, **options)
+        return diagnosis.gain(diagnosis.gradients)
+    except ValueError:  # of failed simulations or a singular matrix; a finding must not cost the fit
+        return np.nan, np.nan
+
+
+def is_notable(gain: float, error: float, n_params: int, n_rows: int) -> bool:
+    """Return whether a gain per row is large, beyond its standard error and what few rows gain by chance."""
+    return gain > max(significant(NOTABLE_GAIN, n_params, n_rows), N_ERRORS * error)
