@@ -53,9 +53,9 @@ def check_convergence(estimator, X, *, random_state=None) -> Bunch:
 
     Notes
     -----
-    The gain has no systematic error if the regression scales all scores alike. It is local: a fit in a local optimum has
-    converged. Where a parameter is at a bound, the gradient that points across the bound is left out. The curvature of a
-    log prior is not counted.
+    The gain has no systematic error if the regression scales all scores alike. It is local: a fit in a local optimum
+    has converged. Where a parameter is at a bound, the gradient that points across the bound is left out. The curvature
+    of a log prior is not counted.
 
     Examples
     --------

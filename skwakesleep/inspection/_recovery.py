@@ -22,7 +22,9 @@ from skwakesleep.models._checks import GuardedModel
 N_COMPARED = 99
 
 
-def recover_parameters(estimator, X, *, statistics=None, n_data_sets: int = 19, n_jobs=None, random_state=None) -> Bunch:
+def recover_parameters(
+    estimator, X, *, statistics=None, n_data_sets: int = 19, n_jobs=None, random_state=None
+) -> Bunch:
     """Fit the estimator to its own dreams, and compare the results with what they were simulated from.
 
     Data sets with as many rows as `X`, with the same covariates and missing cells, are simulated from the fitted model.
@@ -39,8 +41,8 @@ def recover_parameters(estimator, X, *, statistics=None, n_data_sets: int = 19, 
     statistics : dict of str to callable or None, default=None
         Further statistics, as for `compare_with_dreams`.
     n_data_sets : int, default=19
-        Number of data sets, and of fits. The smallest possible p-value is ``1 / (n_data_sets + 1)``. One is enough for a
-        first look at the recovery.
+        Number of data sets, and of fits. The smallest possible p-value is ``1 / (n_data_sets + 1)``. One is enough for
+        a first look at the recovery.
     n_jobs : int or None, default=None
         Number of fits at the same time, as in scikit-learn.
     random_state : int, RandomState instance or None, default=None
@@ -127,8 +129,8 @@ def _refit(
         warnings.simplefilter("always")
         estimator.set_params(random_state=int(rng.integers(2**31)), verbose=0).fit(X)
     refit = estimator._fitted
-    scores = [_score(each, X) for each in (fit, refit)]
-    return list(flat_values(estimator.params_).values()), _deviation(refit, X, measure, rng), *scores, len(caught)
+    recovered = list(flat_values(estimator.params_).values())
+    return recovered, _deviation(refit, X, measure, rng), _score(fit, X), _score(refit, X), len(caught)
 
 
 def _score(fit: Fit, X: NDArray) -> float:

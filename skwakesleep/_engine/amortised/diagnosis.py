@@ -5,8 +5,8 @@ regression has not seen, is therefore its bias. Subtracted from the mean over th
 log-likelihood, wherever data and dreams are alike.
 
 Vectors are measured in the natural metric, by the Fisher information `I` of a row: a gradient `g` promises a gain of
-``g' I^-1 g / 2`` nats per row by one step of Fisher scoring. If a regression shrinks all scores, or mixes them linearly,
-this number stays the same.
+``g' I^-1 g / 2`` nats per row by one step of Fisher scoring. If a regression shrinks all scores, or mixes them
+linearly, this number stays the same.
 """
 
 from copy import deepcopy
@@ -147,8 +147,8 @@ def diagnose(
     theta: NDArray,
     form: str,
     rng: Generator,
-    *,
     state: RegressionState | None = None,
+    *,
     n_repeats: int = N_REPEATS,
     n_rows: int = N_ROWS,
 ) -> Diagnosis:
@@ -219,9 +219,8 @@ def quick_gain(problem: Problem, theta: NDArray, state: RegressionState, rng: Ge
 
     Both are NaN if they cannot be estimated.
     """
-    options = {"state": state, "n_repeats": N_QUICK_REPEATS, "n_rows": N_QUICK_ROWS}
     try:
-        diagnosis = diagnose(problem, theta, state.form, rng, **options)
+        diagnosis = diagnose(problem, theta, state.form, rng, state, n_repeats=N_QUICK_REPEATS, n_rows=N_QUICK_ROWS)
         return diagnosis.gain(diagnosis.gradients)
     except ValueError:  # of failed simulations or a singular matrix; a finding must not cost the fit
         return np.nan, np.nan

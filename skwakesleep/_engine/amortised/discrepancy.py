@@ -12,36 +12,41 @@ def column_statistics(X: NDArray, names: list[str], n_covariates: int = 0) -> di
     The last columns may be covariates, which are only correlated with the others.
     """
     n_observed = X.shape[1] - n_covariates
-    cells = np.ma.masked_invalid(X)
-    observed = cells[:, :n_observed]
-    by_column = {
-        "mean": observed.mean(axis=0),
-        "std": observed.std(axis=0),
-        "min": observed.min(axis=0),
-        "max": observed.max(axis=0),
-    }
+    by_column = dict(zip(("mean", "std", "min", "max"), _moments_and_extremes(X[:, :n_observed]), strict=True))
     statistics = {
         f"{kind} of {name}": value
         for kind, values in by_column.items()
-        for name, value in zip(names, np.ma.filled(values.astype(np.float64), np.nan).tolist(), strict=False)
+        for name, value in zip(names, values.tolist(), strict=False)
     }
-    correlations = _correlations(cells)
+    correlations = _correlations(X)
     for one in range(n_observed):
         for other in range(one + 1, X.shape[1]):
             statistics[f"correlation of {names[one]}, {names[other]}"] = float(correlations[one, other])
     return statistics
 
 
-def _correlations(cells: np.ma.MaskedArray) -> NDArray:
+def _moments_and_extremes(X: NDArray) -> list[NDArray]:
+    """Return means, standard deviations, minima and maxima of the observed cells; not finite for an empty column."""
+    observed = np.isfinite(X)
+    counts = np.where(observed.any(axis=0), observed.sum(axis=0), np.nan)
+    mean = np.where(observed, X, 0.0).sum(axis=0) / counts
+    std = np.sqrt(np.square(np.where(observed, X - mean, 0.0)).sum(axis=0) / counts)
+    return [mean, std, np.where(observed, X, np.inf).min(axis=0), np.where(observed, X, -np.inf).max(axis=0)]
+
+
+def _correlations(X: NDArray) -> NDArray:
     """Return correlations from the rows where both columns are observed; NaN where one of them is constant there."""
-    observed = (~np.ma.getmaskarray(cells)).astype(np.float64)
-    centered = (cells - cells.mean(axis=0)).filled(0.0)
+    seen = np.isfinite(X)
+    observed = seen.astype(np.float64)
+    means = np.where(seen, X, 0.0).sum(axis=0) / np.maximum(observed.sum(axis=0), 1)
+    centered = np.where(seen, X - means, 0.0)
     counts = np.maximum(observed.T @ observed, 1)
     sums = centered.T @ observed  # of a column, over the rows where the other is observed
     products = centered.T @ centered / counts - sums / counts * (sums.T / counts)
     squares = np.square(centered).T @ observed / counts - np.square(sums / counts)
     scales = np.sqrt(np.maximum(squares * squares.T, 0))
-    tiny = np.finfo(np.float64).eps * np.square(centered).max(initial=1.0)
+    # Columns that are constant up to rounding have no correlation.
+    tiny = np.finfo(np.float64).eps * (np.square(means) + np.square(means)[:, np.newaxis])
     return np.divide(products, scales, out=np.full_like(products, np.nan), where=scales > tiny)
 
 
