@@ -53,9 +53,10 @@ def check_convergence(estimator, X, *, random_state=None) -> Bunch:
 
     Notes
     -----
-    The gain has no systematic error if the regression scales all scores alike. It is local: a fit in a local optimum
-    has converged. Where a parameter is at a bound, the gradient that points across the bound is left out. The curvature
-    of a log prior is not counted.
+    The gain has no systematic error if the regression scales all scores alike. Where its predictions are noisy, as for
+    many columns with little noise, the gain is too small. It is local: a fit in a local optimum has converged. Where a
+    parameter is at a bound, the gradient that points across the bound is left out. The curvature of a log prior is not
+    counted.
 
     Examples
     --------
@@ -106,9 +107,7 @@ def check_regression(estimator, X, *, random_state=None) -> Bunch:
           that nothing is predicted; NaN without a regression.
         - coverage, float: share of the data whose nearest dream is as near as that of 95 % of the dreams.
         - table, dict of arrays of shape (n_params,), for `pandas.DataFrame`: "parameter", its name; "bias", in units of
-          the standard error that the estimate has with these rows; "bias_error", its Monte-Carlo standard error;
-          "slope", of the scores of fresh pairs on their predictions. A slope above one means that the regression
-          shrinks the score, one below that its predictions are noisy.
+          the standard error that the estimate has with these rows; "bias_error", its Monte-Carlo standard error.
 
     Raises
     ------
@@ -139,7 +138,7 @@ def check_regression(estimator, X, *, random_state=None) -> Bunch:
         biased=is_notable(bias, error, len(theta), n_rows),
         loo_error=float(diagnosis.errors.mean()) if len(diagnosis.errors) else np.nan,
         coverage=float(diagnosis.coverages.mean()),
-        table={"parameter": labels, "bias": biases, "bias_error": bias_errors, "slope": diagnosis.slopes},
+        table={"parameter": labels, "bias": biases, "bias_error": bias_errors},
     )
 
 

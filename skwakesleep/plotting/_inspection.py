@@ -169,7 +169,7 @@ class RegressionDisplay(_DeviationDisplay):
     >>> X, _ = datasets.make_ring(200, random_state=0)
     >>> fitted = AmortisedWakeSleep(n_sleep=100, max_iter=50, random_state=0).fit(X)
     >>> sorted(RegressionDisplay.from_estimator(fitted, X).result.table)
-    ['bias', 'bias_error', 'parameter', 'slope']
+    ['bias', 'bias_error', 'parameter']
     """
 
     _deviation, _error = "bias", "bias_error"

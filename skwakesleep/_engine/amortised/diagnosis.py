@@ -6,11 +6,13 @@ log-likelihood, wherever data and dreams are alike.
 
 Vectors are measured in the natural metric, by the Fisher information `I` of a row: a gradient `g` promises a gain of
 ``g' I^-1 g / 2`` nats per row by one step of Fisher scoring. If a regression shrinks all scores, or mixes them
-linearly, this number stays the same.
+linearly, this number stays the same. Noise of the regression adds to the information, so that the number is too small;
+the information is that of scores averaged over several regressions.
 """
 
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -19,15 +21,15 @@ from scipy import linalg
 
 from skwakesleep._engine.amortised import tuning
 from skwakesleep._engine.amortised.dreams import Pairs
-from skwakesleep._engine.amortised.forms import FORMS, Direct, Exact
-from skwakesleep._engine.amortised.likelihood_watch import significant
+from skwakesleep._engine.amortised.forms import FORMS, Contraction, Direct, Exact
+from skwakesleep._engine.amortised.likelihood_watch import significant, spread_rows
 from skwakesleep._engine.amortised.problem import Problem
 from skwakesleep._engine.amortised.state import RegressionState
 
 # Independent repetitions, from which the Monte-Carlo error is estimated, and the dreams that the information is
 # estimated from. The second pair is for the end of each fit, where it takes as long as some 40 steps.
-N_REPEATS, N_ROWS = 8, 1000
-N_QUICK_REPEATS, N_QUICK_ROWS = 6, 300
+N_REPEATS, N_ROWS = 8, 500
+N_QUICK_REPEATS, N_QUICK_ROWS = 6, 200
 # Fresh dreams of a repetition, for each dream that the regression is fitted to: their mean should not add much noise.
 N_FRESH = 4
 # Gain in nats per row that is worth a warning, and the standard errors that it must exceed as well.
@@ -58,6 +60,7 @@ class RegressedScores:
         self._dreams, _ = problem.simulation.dream(theta, problem.settings.n_dreams, problem.rows, rng)
         inputs = self._simulation.inputs(theta, self._dreams.x)
         targets = self._form.targets(theta, self._dreams)
+        self._regression = None
         if targets:
             pairs = Pairs(self._dreams.z, inputs).head(len(targets[0]))
             tuning.set_regression(state, problem.settings, pairs, targets)
@@ -66,17 +69,25 @@ class RegressedScores:
 
     def mean(self, rows: NDArray) -> NDArray:
         """Return the mean score of rows, ``(P,)``."""
-
-        def contract(values: NDArray) -> NDArray:
-            return self._regression.mean_weights(self._inputs(rows), values)
-
-        return self._form(self._theta, self._dreams, rows, contract, self._rng)
+        return self._at(rows, lambda values: self._weights(rows, values))
 
     def each(self, rows: NDArray) -> NDArray:
         """Return the score of each row, ``(n, P)``."""
+        if self._regression is None:
+            return np.stack([self.mean(row) for row in rows[:, np.newaxis]])
+        weights = self._weights(rows, np.eye(len(rows))).T
         if self._form.name == Direct.name:  # the scores of all dreams are computed once, not for each row
-            return self._regression.predict(self._inputs(rows), self._simulation.scores(self._theta, self._dreams))
-        return np.stack([self.mean(rows[n : n + 1]) for n in range(len(rows))])
+            return weights @ self._simulation.scores(self._theta, self._dreams)
+        return np.stack(
+            [self._at(row, partial(np.outer, own)) for row, own in zip(rows[:, np.newaxis], weights, strict=True)]
+        )
+
+    def _at(self, rows: NDArray, contract: Contraction) -> NDArray:
+        return self._form(self._theta, self._dreams, rows, contract, self._rng)
+
+    def _weights(self, rows: NDArray, values: NDArray) -> NDArray:
+        assert self._regression is not None
+        return self._regression.mean_weights(self._inputs(rows), values)
 
     def _inputs(self, rows: NDArray) -> NDArray:
         assert self._state.feature_map is not None
@@ -99,9 +110,7 @@ class Diagnosis:
     at_dreams : ndarray of shape (R, P)
         Mean regressed score of fresh dreams, which is the bias of the regression.
     information : ndarray of shape (P, P)
-        Second moments of the regressed scores of fresh dreams.
-    slopes : ndarray of shape (P,)
-        Regression of the scores of fresh pairs on their predictions; one if these are neither shrunk nor inflated.
+        Second moments of the scores of fresh dreams, regressed in each repetition and averaged.
     errors, coverages : ndarray of shape (R,)
         Leave-one-out errors, relative to predicting the mean, and shares of the data that dreams cover. There are no
         errors without a regression.
@@ -110,7 +119,6 @@ class Diagnosis:
     at_data: NDArray
     at_dreams: NDArray
     information: NDArray
-    slopes: NDArray
     errors: NDArray
     coverages: NDArray
 
@@ -171,28 +179,27 @@ def diagnose(
     n_rows : int
         Fresh dreams that the information is estimated from.
     """
-    simulation, settings = problem.simulation, problem.settings
+    simulation, n_fresh = problem.simulation, N_FRESH * problem.settings.n_dreams
     state = RegressionState() if state is None else deepcopy(state)
-    state.errors, prior = [], problem.grad_log_prior(theta)
-    at_data, at_dreams, coverages = [], [], []
+    state.errors = []
+    at_data, at_dreams, regressed, coverages = [], [], [], []
+    sample = spread_rows(problem.rows, n_rows)
     with np.errstate(all="ignore"):  # what overflows shows in the result
+        pairs, _ = simulation.dream(theta, n_rows, problem.rows, rng)
         for _ in range(n_repeats):
             scores = RegressedScores(problem, theta, form, state, rng)
-            fresh, _ = simulation.dream(theta, N_FRESH * settings.n_dreams, problem.rows, rng)
-            at_data.append(scores.mean(problem.rows) + prior)
+            fresh, _ = simulation.dream(theta, n_fresh, problem.rows, rng)
+            at_data.append(scores.mean(problem.rows) + problem.grad_log_prior(theta))
             # The exact score is not biased, so its mean over dreams would be nothing but noise.
             at_dreams.append(np.zeros_like(theta) if form == Exact.name else scores.mean(fresh.x))
-            coverages.append(scores.coverage(problem.rows[:: max(1, len(problem.rows) // n_rows)]))
-        pairs = fresh.head(n_rows)
-        regressed = scores.each(pairs.x)
-        true = simulation.scores(theta, pairs)
-        slopes = (regressed * true).sum(axis=0) / np.square(regressed).sum(axis=0)
+            regressed.append(scores.each(pairs.x))
+            coverages.append(scores.coverage(sample))
     free = _free(problem, theta, np.mean(at_data, axis=0) - np.mean(at_dreams, axis=0))
+    information = _information(np.mean(regressed, axis=0))
     return Diagnosis(
         np.stack(at_data) * free,
         np.stack(at_dreams) * free,
-        _information(regressed),
-        slopes,
+        np.where(np.outer(free, free), information, np.diag(information.diagonal())),
         np.array(state.errors),
         np.array(coverages),
     )
