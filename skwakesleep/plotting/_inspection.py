@@ -45,6 +45,15 @@ class _DeviationDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skwakesleep.plotting import RegressionDisplay
+        >>> table = {"parameter": np.array(["noise"]), "bias": np.array([0.5]), "bias_error": np.array([0.2])}
+        >>> result = {"table": table, "bias": 0.01, "bias_error": 0.01, "loo_error": 0.5, "coverage": 0.9}
+        >>> RegressionDisplay(result).plot().ax_.get_yticklabels()[0].get_text()
+        'noise'
         """
         table = self.result["table"]
         order = np.argsort(-np.abs(table[self._deviation]), kind="stable")[:N_ROWS][::-1]

@@ -13,6 +13,7 @@ the information is that of scores averaged over several regressions.
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -26,15 +27,34 @@ from skwakesleep._engine.amortised.likelihood_watch import significant, spread_r
 from skwakesleep._engine.amortised.problem import Problem
 from skwakesleep._engine.amortised.state import RegressionState
 
-# Independent repetitions, from which the Monte-Carlo error is estimated, and the dreams that the information is
-# estimated from. The second pair is for the end of each fit, where it takes as long as some 40 steps.
-N_REPEATS, N_ROWS = 8, 500
-N_QUICK_REPEATS, N_QUICK_ROWS = 6, 200
-# Fresh dreams of a repetition, for each dream that the regression is fitted to: their mean should not add much noise.
-N_FRESH = 4
+# Upper limit of the rows of data, and of the fresh dreams, that a mean is taken over, for the sake of memory.
+MAX_ROWS = 10_000
 # Gain in nats per row that is worth a warning, and the standard errors that it must exceed as well.
 NOTABLE_GAIN = 0.05
 N_ERRORS = 2.0
+
+
+class Effort(NamedTuple):
+    """How much is simulated.
+
+    Attributes
+    ----------
+    n_repeats : int
+        Independent repetitions, from which the Monte-Carlo error is estimated; at least 3.
+    n_fresh : int
+        Fresh dreams of a repetition, for each dream that the regression is fitted to.
+    n_informative : int
+        Fresh dreams that the information is estimated from.
+    """
+
+    n_repeats: int
+    n_fresh: int
+    n_informative: int
+
+
+THOROUGH = Effort(8, 4, 500)
+# For the end of each fit: it takes as long as some 40 steps, and simulates as much as 12.
+QUICK = Effort(6, 1, 200)
 
 
 class RegressedScores:
@@ -156,9 +176,7 @@ def diagnose(
     form: str,
     rng: Generator,
     state: RegressionState | None = None,
-    *,
-    n_repeats: int = N_REPEATS,
-    n_rows: int = N_ROWS,
+    effort: Effort = THOROUGH,
 ) -> Diagnosis:
     """Return repeated estimates of the mean regressed scores of data and fresh dreams.
 
@@ -174,26 +192,25 @@ def diagnose(
         The source of all random numbers.
     state : RegressionState or None
         Where the tuning starts; None tunes from the start.
-    n_repeats : int
-        Repetitions, at least 3.
-    n_rows : int
-        Fresh dreams that the information is estimated from.
+    effort : Effort
+        How much is simulated.
     """
-    simulation, n_fresh = problem.simulation, N_FRESH * problem.settings.n_dreams
+    simulation, n_fresh = problem.simulation, min(effort.n_fresh * problem.settings.n_dreams, MAX_ROWS)
     state = RegressionState() if state is None else deepcopy(state)
     state.errors = []
     at_data, at_dreams, regressed, coverages = [], [], [], []
-    sample = spread_rows(problem.rows, n_rows)
+    rows = spread_rows(problem.rows, MAX_ROWS)
+    some = spread_rows(rows, effort.n_informative)  # distances between many rows take memory
     with np.errstate(all="ignore"):  # what overflows shows in the result
-        pairs, _ = simulation.dream(theta, n_rows, problem.rows, rng)
-        for _ in range(n_repeats):
+        pairs, _ = simulation.dream(theta, effort.n_informative, rows, rng)
+        for _ in range(effort.n_repeats):
             scores = RegressedScores(problem, theta, form, state, rng)
-            fresh, _ = simulation.dream(theta, n_fresh, problem.rows, rng)
-            at_data.append(scores.mean(problem.rows) + problem.grad_log_prior(theta))
+            fresh, _ = simulation.dream(theta, n_fresh, rows, rng)
+            at_data.append(scores.mean(rows) + problem.grad_log_prior(theta))
             # The exact score is not biased, so its mean over dreams would be nothing but noise.
             at_dreams.append(np.zeros_like(theta) if form == Exact.name else scores.mean(fresh.x))
             regressed.append(scores.each(pairs.x))
-            coverages.append(scores.coverage(sample))
+            coverages.append(scores.coverage(some))
     free = _free(problem, theta, np.mean(at_data, axis=0) - np.mean(at_dreams, axis=0))
     information = _information(np.mean(regressed, axis=0))
     return Diagnosis(
@@ -227,7 +244,7 @@ def quick_gain(problem: Problem, theta: NDArray, state: RegressionState, rng: Ge
     Both are NaN if they cannot be estimated.
     """
     try:
-        diagnosis = diagnose(problem, theta, state.form, rng, state, n_repeats=N_QUICK_REPEATS, n_rows=N_QUICK_ROWS)
+        diagnosis = diagnose(problem, theta, state.form, rng, state, QUICK)
         return diagnosis.gain(diagnosis.gradients)
     except ValueError:  # of failed simulations or a singular matrix; a finding must not cost the fit
         return np.nan, np.nan
