@@ -64,7 +64,7 @@ def at_start(model, X, **parameters):
 
 def exact_factors(**parameters):
     """Return factor analysis that is fitted by its exact gradient, in milliseconds."""
-    settings = {"gradient": "exact", "n_sleep": 2, "max_iter": 100, "learning_rate_init": 0.05, "random_state": 0}
+    settings = {"gradient": "exact", "n_sleep": 2, "max_iter": 50, "learning_rate_init": 0.1, "random_state": 0}
     return AmortisedWakeSleep(LatentFactors(3, 1), **(settings | parameters))
 
 

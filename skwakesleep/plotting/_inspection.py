@@ -10,8 +10,10 @@ from skwakesleep.plotting._axes import figure_and_axes
 
 # Rows of a figure: the parameters or statistics that deviate most.
 N_ROWS = 30
-# Adjusted p-values below this are marked.
+# Adjusted p-values below this are marked. Marks differ in shape too, for prints without color.
 LEVEL = 0.05
+PLAIN = {"marker": "o", "markersize": 5, "color": "tab:blue"}
+MARKED = {"marker": "D", "markersize": 5, "color": "tab:red"}
 
 
 class _DeviationDisplay:
@@ -24,6 +26,7 @@ class _DeviationDisplay:
     _deviation: str
     _error: str | None
     _x_label: str
+    _band = (-1, 1)
 
     def __init__(self, result: Mapping[str, Any]) -> None:
         self.result = result
@@ -64,13 +67,13 @@ class _DeviationDisplay:
         self.ax_.axvspan(*self._band, color="0.93", zorder=0)
         self.ax_.axvline(0, color="0.5", linewidth=0.8, zorder=0)
         self.ax_.errorbar(values, rows, xerr=errors, fmt="none", ecolor="0.4", zorder=1)
-        self.ax_.scatter(values, rows, c=np.where(self._marked(order), "tab:red", "tab:blue"), s=25, zorder=2)
+        marked = self._marked(order)
+        for chosen, style in ((~marked, PLAIN), (marked, MARKED)):
+            self.ax_.plot(values[chosen], rows[chosen], linestyle="none", **style)
         self.ax_.set_yticks(rows, table[self._label][order])
         self.ax_.set(xlabel=self._x_label)
         self.ax_.set_title(self._title(), fontsize="medium")
         return self
-
-    _band = (-1, 1)
 
     def _marked(self, order):
         """Return which rows are drawn in red: those outside of the band by more than their error."""
@@ -84,7 +87,8 @@ class _DeviationDisplay:
 class ConvergenceDisplay(_DeviationDisplay):
     """How far each parameter is from the maximum of the likelihood, in standard errors of its estimate.
 
-    Bars are two Monte-Carlo standard errors. Parameters that are more than one standard error away are red.
+    Bars are two Monte-Carlo standard errors. Parameters that are more than one standard error away are red
+    diamonds.
 
     Parameters
     ----------
@@ -157,7 +161,8 @@ class ConvergenceDisplay(_DeviationDisplay):
 class RegressionDisplay(_DeviationDisplay):
     """Bias of the regressed score of each parameter, in standard errors of the estimate.
 
-    Bars are two Monte-Carlo standard errors. Parameters with a bias of more than one standard error are red.
+    Bars are two Monte-Carlo standard errors. Parameters with a bias of more than one standard error are red
+    diamonds.
 
     Parameters
     ----------
@@ -231,7 +236,7 @@ class RegressionDisplay(_DeviationDisplay):
 class DreamComparisonDisplay(_DeviationDisplay):
     """Deviation of each statistic of the data from simulated data sets, in their standard deviations.
 
-    Deviations that are significant among all statistics, at a level of 0.05, are red.
+    Deviations that are significant among all statistics, at a level of 0.05, are red diamonds.
 
     Parameters
     ----------
@@ -312,7 +317,8 @@ class RecoveryDisplay:
     """Parameters recovered from dreams, and deviations of dreams and data from their fits.
 
     Left: values recovered from each simulated data set against the values that it was simulated from, as means with one
-    standard deviation. Right: the largest deviation of each simulated data set from its fit, and that of the data.
+    standard deviation, and as red diamonds where the difference is significant at a level of 0.05. Right: the largest
+    deviation of each simulated data set from its fit, and that of the data.
 
     Parameters
     ----------
@@ -421,9 +427,9 @@ class RecoveryDisplay:
         table = self.result["table"]
         ax.axline((table["fitted"][0],) * 2, slope=1, color="0.8", zorder=0)
         significant = table["p_adjusted"] < LEVEL
-        for chosen, color in ((~significant, "tab:blue"), (significant, "tab:red")):
+        for chosen, style in ((~significant, PLAIN), (significant, MARKED)):
             means, stds = table["recovered"][chosen], table["recovered_std"][chosen]
-            ax.errorbar(table["fitted"][chosen], means, yerr=stds, fmt="o", color=color, markersize=4)
+            ax.errorbar(table["fitted"][chosen], means, yerr=stds, linestyle="none", **style)
         ax.set(xlabel="simulated from", ylabel="recovered", title="Parameters")
 
     def _plot_deviations(self, ax) -> None:
