@@ -342,6 +342,16 @@ def test_refits_have_the_settings_of_the_estimator_and_are_reproducible():
     assert gain[1] > gain[0]
 
 
+def test_each_data_set_is_compared_with_its_own_fit():
+    X = levels_data(50)
+    fitted = at_start(Levels(*maximum_likelihood(X)), X, n_sleep=50)
+    good = recover_parameters(fitted, X, n_data_sets=2, random_state=0)
+    bad = recover_parameters(fitted.set_params(model=Levels(mean=9.0)), X, n_data_sets=2, random_state=0)
+    assert good.refits["discrepancy"].max() < 5 < 10 < bad.refits["discrepancy"].min()
+    assert_allclose(bad.table["recovered"], [9, 1, 1], rtol=1e-6)
+    assert bad.discrepancy == good.discrepancy
+
+
 # ---------------------------------------------------------------------- models of every kind
 
 
@@ -387,7 +397,7 @@ def test_labels_of_parameters():
             self.parameters = {"shape": Covariance(2), "mean": Real(2), "within": Positive()}
 
         def initial_params(self, X, rng):
-            return {"shape": np.eye(2), "mean": np.zeros(2), "within": 1.0}
+            return {"shape": [[1.0, 0.5], [0.5, 1.0]], "mean": np.zeros(2), "within": 1.0}
 
         def sample(self, params, n, rng):
             return np.zeros(n), rng.standard_normal((n, 3))
@@ -397,8 +407,7 @@ def test_labels_of_parameters():
 
     fitted = quick(Pairs(), fixed={"mean": [np.nan, 1.0]}).fit(levels_data(30))
     labels = parameter_labels(fitted._fitted).tolist()
-    assert labels[-2:] == ["mean[0]", "within"]
-    assert len(labels) == 5
+    assert labels == ["theta[0]", "theta[1]", "theta[2]", "mean[0]", "within"]
 
 
 def test_misuse():
