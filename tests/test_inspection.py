@@ -87,8 +87,7 @@ def test_gain_is_unbiased_and_its_error_is_right():
     factor = rng.normal(size=(4, 4))
     information, v = factor @ factor.T, np.array([0.5, -0.2, 0.1, 0.4])
     vectors = v + rng.normal(size=(2000, 6, 4)) @ factor.T
-    nothing = np.zeros(0)
-    estimates = [diagnosis.Diagnosis(each, 0 * each, information, nothing, nothing).gain(each) for each in vectors]
+    estimates = [diagnosis.Diagnosis(each, 0 * each, information, np.nan, np.zeros(6)).gain(each) for each in vectors]
     gains, errors = np.transpose(estimates)
     true = v @ np.linalg.solve(information, v) / 2
     assert abs(gains.mean() - true) < 4 * gains.std() / np.sqrt(2000)

@@ -103,7 +103,7 @@ def check_regression(estimator, X, *, random_state=None) -> Bunch:
           nats per row; by noise, it may be negative.
         - bias_error, float: its Monte-Carlo standard error.
         - biased, bool: whether the bias is above 0.05 nats, ``n_params / n_samples`` and two standard errors.
-        - loo_error, float: mean leave-one-out error of the regression, relative to predicting the mean, where 1 means
+        - loo_error, float: leave-one-out error of the regression, relative to predicting the mean, where 1 means
           that nothing is predicted; NaN without a regression.
         - coverage, float: share of the data whose nearest dream is as near as that of 95 % of the dreams.
         - table, dict of arrays of shape (n_params,), for `pandas.DataFrame`: "parameter", its name; "bias", in units of
@@ -136,7 +136,7 @@ def check_regression(estimator, X, *, random_state=None) -> Bunch:
         bias=bias,
         bias_error=error,
         biased=is_notable(bias, error, len(theta), n_rows),
-        loo_error=float(diagnosis.errors.mean()) if len(diagnosis.errors) else np.nan,
+        loo_error=diagnosis.error,
         coverage=float(diagnosis.coverages.mean()),
         table={"parameter": labels, "bias": biases, "bias_error": bias_errors},
     )

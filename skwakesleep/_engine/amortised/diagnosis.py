@@ -22,13 +22,13 @@ from scipy import linalg
 
 from skwakesleep._engine.amortised import tuning
 from skwakesleep._engine.amortised.dreams import Pairs
-from skwakesleep._engine.amortised.forms import FORMS, Contraction, Direct, Exact
+from skwakesleep._engine.amortised.forms import FORMS, Contraction, Direct, Exact, Exponential
 from skwakesleep._engine.amortised.likelihood_watch import significant, spread_rows
-from skwakesleep._engine.amortised.problem import Problem
+from skwakesleep._engine.amortised.problem import Problem, Settings
 from skwakesleep._engine.amortised.state import RegressionState
 
-# Upper limit of the rows of data, and of the fresh dreams, that a mean is taken over, for the sake of memory.
-MAX_ROWS = 10_000
+# Forms of the gradient with a regression.
+REGRESSED = (Direct.name, Exponential.name)
 # Gain in nats per row that is worth a warning, and the standard errors that it must exceed as well.
 NOTABLE_GAIN = 0.05
 N_ERRORS = 2.0
@@ -40,7 +40,9 @@ class Effort(NamedTuple):
     Attributes
     ----------
     n_repeats : int
-        Independent repetitions, from which the Monte-Carlo error is estimated; at least 3.
+        Repetitions with independent dreams, from which the Monte-Carlo error is estimated; at least 3.
+    n_rows : int
+        Upper limit of the rows of data, and of the fresh dreams, that a mean is taken over.
     n_fresh : int
         Fresh dreams of a repetition, for each dream that the regression is fitted to.
     n_informative : int
@@ -48,13 +50,14 @@ class Effort(NamedTuple):
     """
 
     n_repeats: int
+    n_rows: int
     n_fresh: int
     n_informative: int
 
 
-THOROUGH = Effort(8, 4, 500)
-# For the end of each fit: it takes as long as some 40 steps, and simulates as much as 12.
-QUICK = Effort(6, 1, 200)
+THOROUGH = Effort(n_repeats=8, n_rows=10_000, n_fresh=4, n_informative=500)
+# For the end of each fit: it takes as long as some 60 steps, and simulates as much as 12.
+QUICK = Effort(n_repeats=6, n_rows=2_000, n_fresh=1, n_informative=200)
 
 
 class RegressedScores:
@@ -69,7 +72,7 @@ class RegressedScores:
     form : str
         Name of the form of the gradient.
     state : RegressionState
-        Where the tuning of the regression starts; updated in place.
+        The regression, which is tuned if it is not yet.
     rng : Generator
         Draws the dreams.
     """
@@ -78,14 +81,18 @@ class RegressedScores:
         self._theta, self._simulation, self._rng = theta, problem.simulation, rng
         self._form, self._state = FORMS[form](problem.simulation), state
         self._dreams, _ = problem.simulation.dream(theta, problem.settings.n_dreams, problem.rows, rng)
-        inputs = self._simulation.inputs(theta, self._dreams.x)
-        targets = self._form.targets(theta, self._dreams)
         self._regression = None
-        if targets:
-            pairs = Pairs(self._dreams.z, inputs).head(len(targets[0]))
-            tuning.set_regression(state, problem.settings, pairs, targets)
+        if form in REGRESSED:
+            if state.feature_map is None:
+                self._tune(problem.settings)
             dreamed = self._inputs(self._dreams.x)
             self._regression = tuning.fit_regression(dreamed, state.bandwidth, state.ridge, rng)
+
+    def _tune(self, settings: Settings) -> None:
+        inputs = self._simulation.inputs(self._theta, self._dreams.x)
+        targets = self._form.targets(self._theta, self._dreams)
+        pairs = Pairs(self._dreams.z, inputs).head(len(targets[0]))
+        tuning.set_regression(self._state, settings, pairs, targets)
 
     def mean(self, rows: NDArray) -> NDArray:
         """Return the mean score of rows, ``(P,)``."""
@@ -96,7 +103,7 @@ class RegressedScores:
         if self._regression is None:
             return np.stack([self.mean(row) for row in rows[:, np.newaxis]])
         weights = self._weights(rows, np.eye(len(rows))).T
-        if self._form.name == Direct.name:  # the scores of all dreams are computed once, not for each row
+        if self._form.name == Direct.name and hasattr(self._simulation.model, "scores"):
             return weights @ self._simulation.scores(self._theta, self._dreams)
         return np.stack(
             [self._at(row, partial(np.outer, own)) for row, own in zip(rows[:, np.newaxis], weights, strict=True)]
@@ -131,15 +138,16 @@ class Diagnosis:
         Mean regressed score of fresh dreams, which is the bias of the regression.
     information : ndarray of shape (P, P)
         Second moments of the scores of fresh dreams, regressed in each repetition and averaged.
-    errors, coverages : ndarray of shape (R,)
-        Leave-one-out errors, relative to predicting the mean, and shares of the data that dreams cover. There are no
-        errors without a regression.
+    error : float
+        Leave-one-out error of the regression when it was tuned, relative to predicting the mean; NaN without one.
+    coverages : ndarray of shape (R,)
+        Shares of the data that dreams cover.
     """
 
     at_data: NDArray
     at_dreams: NDArray
     information: NDArray
-    errors: NDArray
+    error: float
     coverages: NDArray
 
     @property
@@ -191,15 +199,14 @@ def diagnose(
     rng : Generator
         The source of all random numbers.
     state : RegressionState or None
-        Where the tuning starts; None tunes from the start.
+        A regression that has been tuned; None tunes one.
     effort : Effort
         How much is simulated.
     """
-    simulation, n_fresh = problem.simulation, min(effort.n_fresh * problem.settings.n_dreams, MAX_ROWS)
+    simulation, n_fresh = problem.simulation, min(effort.n_fresh * problem.settings.n_dreams, effort.n_rows)
     state = RegressionState() if state is None else deepcopy(state)
-    state.errors = []
     at_data, at_dreams, regressed, coverages = [], [], [], []
-    rows = spread_rows(problem.rows, MAX_ROWS)
+    rows = spread_rows(problem.rows, effort.n_rows)
     some = spread_rows(rows, effort.n_informative)  # distances between many rows take memory
     with np.errstate(all="ignore"):  # what overflows shows in the result
         pairs, _ = simulation.dream(theta, effort.n_informative, rows, rng)
@@ -217,7 +224,7 @@ def diagnose(
         np.stack(at_data) * free,
         np.stack(at_dreams) * free,
         np.where(np.outer(free, free), information, np.diag(information.diagonal())),
-        np.array(state.errors),
+        state.errors[-1] if form in REGRESSED else np.nan,
         np.array(coverages),
     )
 
