@@ -5,12 +5,8 @@
 """
 
 from skwakesleep.plotting._images import ComponentsDisplay, ReconstructionDisplay, SamplesDisplay
-from skwakesleep.plotting._inspection import (
-    ConvergenceDisplay,
-    DreamComparisonDisplay,
-    RecoveryDisplay,
-    RegressionDisplay,
-)
+from skwakesleep.plotting._inspection import ConvergenceDisplay, DreamComparisonDisplay, RegressionDisplay
+from skwakesleep.plotting._recovery import RecoveryDisplay
 from skwakesleep.plotting._scores import ComparisonDisplay, ScoreDisplay
 from skwakesleep.plotting._tables import ExplanationDisplay, TableDisplay
 from skwakesleep.plotting._training import ActivityDisplay, TrainingDisplay
