@@ -282,8 +282,8 @@ class AmortisedWakeSleep(
         Warns
         -----
         UserWarning
-            If the likelihood has fallen, or the exact gradient would raise it by much; if the regression predicts
-            nothing; if `batch_size` is larger than the table.
+            If the likelihood has fallen, or a further step along the gradient would raise it by much, after at least
+            200 steps; if the regression predicts nothing; if `batch_size` is larger than the table.
 
         Examples
         --------
@@ -363,7 +363,7 @@ class AmortisedWakeSleep(
             state = states[chosen]
             n_left = n_epochs_before + n_epochs - state.n_epochs
             trainer.run(state, n_left, monitor, default_backend(), watched=not partial)
-            notices = amortised.notices(trainer, state, self.batch_size)
+            notices = amortised.notices(trainer, state, self.batch_size, complete=not partial)
         if fresh:
             columns["starts_"] = starts.table(state)
         self._adopt(attributes(state))

@@ -215,3 +215,50 @@ def test_samples_in_a_data_frame_are_drawn(machine):
     for display in (plotting.SamplesDisplay, plotting.ReconstructionDisplay):
         expected, shown = (display.from_estimator(each, X).samples for each in (machine, framed))
         np.testing.assert_array_equal(shown, expected)
+
+
+def deviation_display(cls, **result):
+    """Return a display of three deviations, drawn."""
+    return cls({"gain": 0.1, "gain_error": 0.01, "converged": False, "p_value": 0.01} | result).plot()
+
+
+def test_deviations_are_in_order_and_large_ones_are_marked():
+    table = {
+        "parameter": np.array(["a", "b", "c"]),
+        "shift": np.array([0.5, -4.0, 1.5]),
+        "shift_error": np.full(3, 0.3),
+    }
+    display = deviation_display(plotting.ConvergenceDisplay, table=table)
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["a", "c", "b"]
+    assert display.ax_.get_title() == "Gain of a further step 0.100 ± 0.010 nats per row: not converged"
+    plain, marked = (line.get_xdata().tolist() for line in display.ax_.get_lines()[1:])
+    assert (plain, marked) == ([0.5, 1.5], [-4.0])
+    table = {
+        "statistic": np.array(list("abc")),
+        "z": np.array([3.0, -2.5, 1.0]),
+        "p_adjusted": np.array([0.2, 0.04, 1]),
+    }
+    display = deviation_display(plotting.DreamComparisonDisplay, table=table)
+    assert [line.get_xdata().tolist() for line in display.ax_.get_lines()[1:]] == [[1.0, 3.0], [-2.5]]
+
+
+def test_at_most_thirty_deviations_are_drawn():
+    shifts = np.arange(50.0)
+    table = {"parameter": np.array([f"p{n}" for n in range(50)]), "shift": shifts, "shift_error": 0 * shifts}
+    labels = deviation_display(plotting.ConvergenceDisplay, table=table).ax_.get_yticklabels()
+    assert [label.get_text() for label in labels] == [f"p{n}" for n in range(20, 50)]
+
+
+def test_recovered_parameters_are_drawn_against_those_simulated_from():
+    table = {
+        "fitted": np.array([1.0, 2.0]),
+        "recovered": np.array([1.1, 2.9]),
+        "recovered_std": np.array([0.2, 0.3]),
+        "p_adjusted": np.array([np.nan, 0.01]),
+    }
+    result = {"p_value": 0.5, "discrepancy": 2.5, "table": table, "refits": {"discrepancy": np.array([2.0, 3.0, 2.2])}}
+    parameters, deviations = plotting.RecoveryDisplay(result).plot().axes_
+    drawn = [line.get_xydata().tolist() for line in parameters.get_lines()[1:]]
+    assert drawn == [[[1.0, 1.1]], [[2.0, 2.9]]]
+    assert sum(bar.get_height() for bar in deviations.patches) == 3
+    assert deviations.get_lines()[0].get_xdata() == [2.5, 2.5]

@@ -223,8 +223,11 @@ def fitted_attributes(model: Any, trainer: Trainer, state: AmortisedState) -> di
     }
 
 
-def notices(trainer: Trainer, state: AmortisedState, batch_size: int | str) -> list[Warning]:
-    """Return warnings of a clipped batch size, a useless regression, a fall of the likelihood and a remaining gain."""
+def notices(trainer: Trainer, state: AmortisedState, batch_size: int | str, *, complete: bool) -> list[Warning]:
+    """Return warnings of a clipped batch size, a useless regression, a fall of the likelihood and a remaining gain.
+
+    Only a `complete` fit, not an epoch of `partial_fit`, is expected to have no gain remaining.
+    """
     messages = []
     if batch_size not in ("auto", trainer.batch_size):
         messages.append(
@@ -247,6 +250,12 @@ def notices(trainer: Trainer, state: AmortisedState, batch_size: int | str) -> l
         messages.append(
             f"A short climb along the exact gradient raises the mean log-likelihood by {gain:.2f} nats. Raise "
             f"max_iter, n_sleep{exact}."
+        )
+    if complete and fall is None and (gain := trainer.unfinished_gain(state)) is not None:
+        messages.append(
+            f"The fit stopped short: a further step along the gradient would raise the mean log-likelihood by about "
+            f"{gain:.2f} nats. Raise max_iter or n_sleep, or start at the scale of the data; see "
+            "skwakesleep.inspection.check_convergence."
         )
     return [UserWarning(message) for message in messages]
 

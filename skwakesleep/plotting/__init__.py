@@ -5,6 +5,8 @@
 """
 
 from skwakesleep.plotting._images import ComponentsDisplay, ReconstructionDisplay, SamplesDisplay
+from skwakesleep.plotting._inspection import ConvergenceDisplay, DreamComparisonDisplay, RegressionDisplay
+from skwakesleep.plotting._recovery import RecoveryDisplay
 from skwakesleep.plotting._scores import ComparisonDisplay, ScoreDisplay
 from skwakesleep.plotting._tables import ExplanationDisplay, TableDisplay
 from skwakesleep.plotting._training import ActivityDisplay, TrainingDisplay
@@ -13,8 +15,12 @@ __all__ = [
     "ActivityDisplay",
     "ComparisonDisplay",
     "ComponentsDisplay",
+    "ConvergenceDisplay",
+    "DreamComparisonDisplay",
     "ExplanationDisplay",
     "ReconstructionDisplay",
+    "RecoveryDisplay",
+    "RegressionDisplay",
     "SamplesDisplay",
     "ScoreDisplay",
     "TableDisplay",

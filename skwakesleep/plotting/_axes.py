@@ -1,6 +1,13 @@
-"""Figures and axes of the displays."""
+"""Figures, axes and marks of the displays."""
+
+from typing import Any
 
 import numpy as np
+
+# Adjusted p-values below this are marked. Marks differ in shape too, for prints without color.
+LEVEL = 0.05
+PLAIN: dict[str, Any] = {"marker": "o", "markersize": 5, "color": "tab:blue"}
+MARKED: dict[str, Any] = {"marker": "D", "markersize": 5, "color": "tab:red"}
 
 
 def figure_and_axes(axes, **options) -> tuple:

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from skwakesleep._engine.amortised.diagnosis import is_notable, quick_gain
 from skwakesleep._engine.amortised.dreams import FailedSimulationsError
 from skwakesleep._engine.amortised.forms import Exact, ImportanceWeighted
 from skwakesleep._engine.amortised.gradient import AmortisedGradient
@@ -200,6 +201,17 @@ class Trainer:
             return None
         gain = remaining_gain(self._problem, self._theta(state))
         return gain if gain > significant(LARGE_GAIN, len(state.parameters), len(self._problem.X)) else None
+
+    def unfinished_gain(self, state: AmortisedState) -> float | None:
+        """Return the nats per row that a step along the gradient, without bias, would still gain, if they are many.
+
+        It needs no likelihood. With the exact gradient on offer, `exact_gain` is more accurate.
+        """
+        if offers(self._model, Exact.needs) or state.n_steps < N_STEPS_TO_JUDGE:
+            return None
+        rng = np.random.default_rng(state.streams.validation_seed)
+        gain, error = quick_gain(self._problem, self._theta(state), state.regression, rng)
+        return gain if is_notable(gain, error, len(state.parameters), len(self._problem)) else None
 
     def _watch(self, state: AmortisedState) -> LikelihoodWatch | None:
         return next((watch for watch in self._watches if watch.state is state), None)
