@@ -152,7 +152,8 @@ def test_replicas_with_different_units_are_averaged_in_common_units():
     """Each replica has the units of its training rows; average converts them to common units."""
     rows = np.random.default_rng(0).normal(size=(200, 3))
     # Weights between columns do not act linearly, so that the mean of two machines is not between them.
-    machine = HelmholtzMachine(4, visible="gaussian", autoregressive="prior", random_state=0).partial_fit(rows)
+    settings = {"visible": "gaussian", "autoregressive": "prior", "output": "means"}
+    machine = HelmholtzMachine(4, **settings, random_state=0).partial_fit(rows)
     one, other = replicate(machine, 2)
     one.partial_fit(rows), other.partial_fit(3 * rows + 5)
     assert not np.array_equal(*(replica._fitted.machine.columns.location for replica in (one, other)))
