@@ -166,7 +166,8 @@ class AmortisedWakeSleep(
 
     `inference` gives standard errors and confidence intervals of the parameters.
 
-    `transform` exists only if the model has a ``latent_function``, `score` and `score_samples` if a ``log_likelihood``.
+    `transform` exists only if the model has a ``latent_function``, `score_samples` and ``score`` if it has a
+    ``log_likelihood``.
 
     References
     ----------

@@ -25,8 +25,6 @@ class Parameter:
     ----------
     shape : tuple of int
         Shape of the array.
-    free_shape : tuple of int
-        Shape of the unconstrained numbers.
     elementwise : bool
         Whether each number of the value has an unconstrained number of its own.
     expected : str
@@ -38,8 +36,10 @@ class Parameter:
 
     Notes
     -----
+    The shape of the unconstrained numbers is the property ``free_shape``.
+
     A constraint of your own is a subclass with the methods `value`, `free`, `pullback` and `admits`, the attribute
-    `expected`, and `free_shape` unless it is `shape`.
+    ``expected``, and ``free_shape`` unless it is ``shape``.
 
     Examples
     --------
@@ -85,12 +85,12 @@ class Parameter:
 
         Parameters
         ----------
-        free : ndarray of shape `free_shape`
+        free : ndarray, shape ``free_shape``
             Unconstrained numbers.
 
         Returns
         -------
-        value : ndarray of shape `shape`
+        value : ndarray, shape ``shape``
             The value.
 
         Examples
@@ -107,12 +107,12 @@ class Parameter:
 
         Parameters
         ----------
-        value : ndarray of shape `shape`
+        value : ndarray, shape ``shape``
             An admitted value, not at a limit.
 
         Returns
         -------
-        free : ndarray of shape `free_shape`
+        free : ndarray, shape ``free_shape``
             Unconstrained numbers.
 
         Examples
@@ -129,14 +129,14 @@ class Parameter:
 
         Parameters
         ----------
-        free : ndarray of shape `free_shape`
+        free : ndarray, shape ``free_shape``
             Unconstrained numbers.
-        gradient : ndarray of shape `shape`
+        gradient : ndarray, shape ``shape``
             Gradient of some function in the value.
 
         Returns
         -------
-        gradient : ndarray of shape `free_shape`
+        gradient : ndarray, shape ``free_shape``
             Gradient of the same function in the unconstrained numbers.
 
         Examples
@@ -153,7 +153,7 @@ class Parameter:
 
         Parameters
         ----------
-        value : ndarray of shape `shape`
+        value : ndarray, shape ``shape``
             The value.
         limits : bool
             Whether limits, such as zero for positive numbers, are admitted.
