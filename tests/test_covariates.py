@@ -198,7 +198,12 @@ def test_expectations_use_the_covariate_and_the_observed_cells():
     expected = total / (prior + each * seen.sum(axis=1))
     assert_allclose(fitted.transform(X)[:, 0], expected, atol=0.9)
     assert np.abs(fitted.transform(X)[:, 0] - expected).mean() < 0.06
-    assert fitted.set_output(transform="pandas").transform(X).shape == (300, 1)
+
+
+def test_expectations_as_a_data_frame():
+    pytest.importorskip("pandas")
+    X = panel()
+    assert quick(Panel()).fit(X).set_output(transform="pandas").transform(X).shape == (len(X), 1)
 
 
 def test_rows_without_any_observation_are_allowed():
