@@ -15,8 +15,9 @@ FITS = ["fit", "partial_fit"]
 
 
 def quick(model=None, **parameters):
-    """Return an estimator with few simulations and few epochs."""
-    return AmortisedWakeSleep(model, **({"n_sleep": 100, "max_iter": 3, "random_state": 0} | parameters))
+    """Return an estimator with few simulations, few epochs and one start."""
+    settings = {"n_sleep": 100, "max_iter": 3, "n_restarts": 1, "random_state": 0}
+    return AmortisedWakeSleep(model, **(settings | parameters))
 
 
 def factor_data():

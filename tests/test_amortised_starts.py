@@ -45,7 +45,7 @@ def test_best_start_is_continued(X):
     starts = fitted.starts_
     chosen = int(np.argmax(starts["score"]))
     assert_array_equal(np.flatnonzero(starts["chosen"]), [chosen])
-    n_short = int(np.ceil(SHORT_SHARE * 8))
+    n_short = int(SHORT_SHARE * 8)
     assert_array_equal(starts["steps"], np.where(starts["chosen"], 8, n_short))
     assert (fitted.n_iter_, fitted.n_steps_) == (8, 8)
     assert starts["end"][chosen] == pytest.approx(fitted.score(X))
@@ -80,6 +80,12 @@ def test_single_start_is_not_scored(X):
     assert_array_equal(fitted.starts_["chosen"], [True])
     assert np.isnan(fitted.starts_["score"]).all()
     assert_array_equal(pickle.loads(pickle.dumps(fitted)).starts_["steps"], [8])
+
+
+def test_few_epochs_are_those_of_one_start(X):
+    fitted = ring().set_params(max_iter=3).fit(X)
+    assert_array_equal(fitted.starts_["steps"], [3])
+    assert_array_equal(fitted.theta_, ring().set_params(max_iter=3, n_restarts=1).fit(X).theta_)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -21,7 +21,13 @@ HELD_OUT = (np.random.default_rng(1).random((20, 6)) < 0.3).astype(float)
 ESTIMATORS = {
     "HelmholtzMachine": HelmholtzMachine(3, max_iter=4, tol=None, random_state=0),
     "AmortisedWakeSleep": AmortisedWakeSleep(
-        LatentFactors(6, 1, latents="angle"), gradient="exact", n_sleep=50, tune=None, max_iter=4, random_state=0
+        LatentFactors(6, 1, latents="angle"),
+        gradient="exact",
+        n_sleep=50,
+        tune=None,
+        max_iter=4,
+        n_restarts=1,
+        random_state=0,
     ),
 }
 

@@ -141,7 +141,7 @@ def mixture_result(options, seed, form):
 
     X, fresh = draw(1000), draw(5000)
     model = LatentFactors(2, 5, latents="categorical", noise="full")
-    fitted = fit(model, X, options, seed, gradient=form, n_restarts=2)
+    fitted = fit(model, X, options, seed, gradient=form)
     reference = GaussianMixture(5, covariance_type="tied", n_init=10, tol=1e-6, max_iter=1000, random_state=seed)
     return fitted.score(fresh) - reference.fit(X).score(fresh)
 

@@ -34,10 +34,10 @@ class Starts:
     def __init__(self, trainer: Trainer, states: list[AmortisedState]) -> None:
         self.states = states
         self._trainer = trainer
-        self._before = self._after = np.full(len(states), np.nan)
+        self._before = self._after = np.full(1, np.nan)
 
     def choose(self, model: Any, X: NDArray, units: Units, settings: Settings, n_epochs: int, n_jobs: Any) -> int:
-        """Train all starts for a while, and return the number of the best; with one start, do nothing.
+        """Train all starts for a while, and return the number of the best; with one start or few epochs, do nothing.
 
         Parameters
         ----------
@@ -59,9 +59,11 @@ class Starts:
         TrainingDivergedError
             If all starts diverge.
         """
+        n_short = int(SHORT_SHARE * n_epochs)
+        if n_short == 0:
+            del self.states[1:]
         if len(self.states) == 1:
             return 0
-        n_short = int(np.ceil(SHORT_SHARE * n_epochs))
         jobs = (delayed(_short_fit)(model, X, units, settings, state, n_short) for state in self.states)
         results = Parallel(n_jobs=n_jobs)(jobs)
         self.states[:] = [state for state, *_ in results]

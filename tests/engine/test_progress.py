@@ -8,6 +8,7 @@ import pytest
 from skwakesleep._engine.amortised.progress import (
     LARGE_LOSS,
     LENGTHENING,
+    MIN_PARAMETERS,
     SETTLING_FACTOR,
     SHORTENING,
     TOLERATED_LOSS,
@@ -30,7 +31,7 @@ def ascend(progress, start, curvature, n_steps, *, step=0.05, noise=1.0, seed=0)
     return np.array(path)
 
 
-def judged(gains, n_parameters=1):
+def judged(gains, n_parameters=MIN_PARAMETERS):
     """Return the progress after given gains, in multiples of the tolerated loss."""
     progress = Progress()
     for number, gain in enumerate(gains, start=1):
@@ -44,7 +45,7 @@ def test_gain_is_that_of_repeating_the_displacement():
     progress.review(np.array([1.0]), 0)
     progress.record(np.array([100.0]))  # has no influence: its noise is part of the displacement
     progress.review(np.array([3.0]), 1)
-    assert progress.last_gain == 0
+    assert progress.last_gain == np.inf
     for gradient in 3.0, 5.0:
         progress.record(np.array([gradient]))
     progress.review(np.array([0.0]), 3)
@@ -76,14 +77,16 @@ def test_large_loss_shortens_the_steps_at_once():
 
 
 def test_single_loss_after_a_larger_gain_is_noise():
+    assert judged([-1]).level_at is None
     assert judged([5, -1]).level_at is None
     assert judged([5, -1, -1]).level_at == 3 * INTERVAL
     assert judged([0.5, -1]).level_at == 2 * INTERVAL
 
 
 def test_steps_are_shortened_in_proportion_once_settled():
-    settled = [-1, -1]  # level at the first review, settled at the second
-    assert judged(settled).has_settled(2 * INTERVAL)
+    settled = [-1, -1, 0]  # level at the second review, settled at the third
+    assert judged(settled).level_at == 2 * INTERVAL
+    assert judged(settled).has_settled(3 * INTERVAL)
     assert judged([*settled, -2]).factor == pytest.approx(np.sqrt(1 / 2))
     assert judged([*settled, -100]).factor == SHORTENING
     assert judged([*settled, -0.5]).factor == 1
@@ -92,7 +95,9 @@ def test_steps_are_shortened_in_proportion_once_settled():
 
 
 def test_tolerated_loss_is_per_parameter():
-    assert judged([-1, -1, -2], n_parameters=7).factor == pytest.approx(np.sqrt(1 / 2))
+    assert judged([-1, -1, 0, -2], n_parameters=70).factor == pytest.approx(np.sqrt(1 / 2))
+    few = -2 * MIN_PARAMETERS / 5
+    assert judged([-1, -1, 0, few], n_parameters=5).factor == pytest.approx(np.sqrt(1 / 2))
 
 
 def test_training_settles_after_a_multiple_of_the_steps():
@@ -102,7 +107,7 @@ def test_training_settles_after_a_multiple_of_the_steps():
 
 
 def test_interrupt_forgets_the_interval_and_keeps_the_findings():
-    progress = judged([-1, -1, -2])
+    progress = judged([-1, -1, 0, -2])
     progress.review(np.zeros(1), 0)
     progress.record(np.ones(1))
     before = deepcopy(progress)

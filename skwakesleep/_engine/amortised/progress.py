@@ -15,6 +15,8 @@ from skwakesleep._engine.training.state import check_vector
 # Loss over an interval that is tolerated, in nats per row and parameter. It grows with the square of the step size.
 # Measured on factor analysis with 500 dreams: a tenth of it is too slow for twelve factors and a thousand steps.
 TOLERATED_LOSS = 1.5e-4
+# Fewer parameters than these are counted as many, so that the noise of a review does not decide.
+MIN_PARAMETERS = 20
 # Multiple of it that shortens the steps already while the fit climbs. Steps that are too long for single directions, as
 # most are, still climb in others.
 LARGE_LOSS = 16.0
@@ -35,7 +37,7 @@ class Progress:
     factor : float
         Multiplies the steps; at most one.
     last_gain : float
-        Result of the last review, in nats per row.
+        Result of the last review, in nats per row; infinite before the first.
     level_at : int or None
         Number of steps when two reviews together first found a loss, and the second no large one; None before.
     n_gradients : int
@@ -49,7 +51,7 @@ class Progress:
     """
 
     factor: float = 1.0
-    last_gain: float = 0.0
+    last_gain: float = np.inf
     level_at: int | None = None
     n_gradients: int = 0
     total: NDArray | None = None
@@ -70,7 +72,7 @@ class Progress:
         self.start, self.displacement = parameters.copy(), displacement
 
     def _judge(self, gain: float, n_parameters: int, n_steps: int) -> None:
-        tolerated = TOLERATED_LOSS * n_parameters
+        tolerated = TOLERATED_LOSS * max(n_parameters, MIN_PARAMETERS)
         if gain > tolerated:
             self.factor = min(1.0, self.factor * LENGTHENING)
         elif self.has_settled(n_steps) or gain < -LARGE_LOSS * tolerated:
