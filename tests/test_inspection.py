@@ -14,6 +14,7 @@ from skwakesleep._adapters.amortised import problem
 from skwakesleep._engine.amortised import diagnosis
 from skwakesleep._engine.amortised.discrepancy import Discrepancies, column_statistics
 from skwakesleep._engine.amortised.dreams import FailedSimulationsError
+from skwakesleep._engine.amortised.row_scores import RegressedScores
 from skwakesleep.inspection import check_convergence, check_regression, compare_with_dreams, recover_parameters
 from skwakesleep.inspection._fits import parameter_labels
 from skwakesleep.models import Covariance, LatentFactors, Positive, Real
@@ -102,7 +103,7 @@ def test_scores_of_single_rows_average_to_their_mean(form):
     fitted = quick(LatentFactors(4, 1), gradient=form).fit(X)
     trained = _problem(fitted, X)
     state, rng = diagnosis.RegressionState(), np.random.default_rng(0)
-    scores = diagnosis.RegressedScores(trained, fitted._fitted.theta, form, state, rng)
+    scores = RegressedScores(trained, fitted._fitted.theta, form, state, rng)
     assert_allclose(scores.each(trained.rows).mean(axis=0), scores.mean(trained.rows), atol=1e-8)
 
 

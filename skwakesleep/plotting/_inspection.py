@@ -1,6 +1,6 @@
 """Diagnostics of fitted black-box models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -80,7 +80,51 @@ class _DeviationDisplay:
         raise NotImplementedError
 
 
-class ConvergenceDisplay(_DeviationDisplay):
+class _GradientDisplay(_DeviationDisplay):
+    """Deviations of the gradient, for each parameter. Subclasses have the function that estimates them."""
+
+    _check: Callable[..., Any]
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, random_state=0, ax=None) -> Self:
+        """Check a fit, and draw the result.
+
+        Parameters
+        ----------
+        estimator : AmortisedWakeSleep
+            Fitted estimator.
+        X : array-like of shape (n_samples, n_features)
+            The training data.
+        random_state : int, RandomState instance or None, default=0
+            Seeds the dreams.
+        ax : matplotlib Axes, optional
+            Axes to draw on. Default: a new figure.
+
+        Returns
+        -------
+        display : display
+            Display after `plot`.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator has not been fitted.
+        ValueError
+            If `X` has other columns than the training data.
+
+        Examples
+        --------
+        >>> from skwakesleep import AmortisedWakeSleep, datasets
+        >>> from skwakesleep.plotting import ConvergenceDisplay
+        >>> X, _ = datasets.make_ring(200, random_state=0)
+        >>> fitted = AmortisedWakeSleep(n_sleep=100, max_iter=50, random_state=0).fit(X)
+        >>> ConvergenceDisplay.from_estimator(fitted, X).ax_.get_xlabel()
+        'distance to the maximum (standard errors of the estimate)'
+        """
+        return cls(cls._check(estimator, X, random_state=random_state)).plot(ax=ax)
+
+
+class ConvergenceDisplay(_GradientDisplay):
     """How far each parameter is from the maximum of the likelihood, in standard errors of its estimate.
 
     Bars are two Monte-Carlo standard errors. Parameters that are more than one standard error away are red
@@ -112,41 +156,7 @@ class ConvergenceDisplay(_DeviationDisplay):
     _deviation, _error = "shift", "shift_error"
     _x_label = "distance to the maximum (standard errors of the estimate)"
 
-    @classmethod
-    def from_estimator(cls, estimator, X, *, random_state=0, ax=None) -> Self:
-        """Check the convergence of a fit, and draw the result.
-
-        Parameters
-        ----------
-        estimator : AmortisedWakeSleep
-            Fitted estimator.
-        X : array-like of shape (n_samples, n_features)
-            The training data.
-        random_state : int, RandomState instance or None, default=0
-            Seeds the dreams.
-        ax : matplotlib Axes, optional
-            Axes to draw on. Default: a new figure.
-
-        Returns
-        -------
-        display : ConvergenceDisplay
-            Display after `plot`.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As for `check_convergence`.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> from skwakesleep.plotting import ConvergenceDisplay
-        >>> X, _ = datasets.make_ring(200, random_state=0)
-        >>> fitted = AmortisedWakeSleep(n_sleep=100, max_iter=50, random_state=0).fit(X)
-        >>> ConvergenceDisplay.from_estimator(fitted, X).ax_.get_xlabel()
-        'distance to the maximum (standard errors of the estimate)'
-        """
-        return cls(check_convergence(estimator, X, random_state=random_state)).plot(ax=ax)
+    _check = staticmethod(check_convergence)
 
     def _title(self) -> str:
         result = self.result
@@ -154,7 +164,7 @@ class ConvergenceDisplay(_DeviationDisplay):
         return f"Gain of a further step {result['gain']:.3f} ± {result['gain_error']:.3f} nats per row: {verdict}"
 
 
-class RegressionDisplay(_DeviationDisplay):
+class RegressionDisplay(_GradientDisplay):
     """Bias of the regressed score of each parameter, in standard errors of the estimate.
 
     Bars are two Monte-Carlo standard errors. Parameters with a bias of more than one standard error are red
@@ -185,41 +195,7 @@ class RegressionDisplay(_DeviationDisplay):
     _deviation, _error = "bias", "bias_error"
     _x_label = "bias of the regression (standard errors of the estimate)"
 
-    @classmethod
-    def from_estimator(cls, estimator, X, *, random_state=0, ax=None) -> Self:
-        """Check the regression of a fit, and draw the result.
-
-        Parameters
-        ----------
-        estimator : AmortisedWakeSleep
-            Fitted estimator.
-        X : array-like of shape (n_samples, n_features)
-            The training data.
-        random_state : int, RandomState instance or None, default=0
-            Seeds the dreams.
-        ax : matplotlib Axes, optional
-            Axes to draw on. Default: a new figure.
-
-        Returns
-        -------
-        display : RegressionDisplay
-            Display after `plot`.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As for `check_regression`.
-
-        Examples
-        --------
-        >>> from skwakesleep import AmortisedWakeSleep, datasets
-        >>> from skwakesleep.plotting import RegressionDisplay
-        >>> X, _ = datasets.make_ring(200, random_state=0)
-        >>> fitted = AmortisedWakeSleep(n_sleep=100, max_iter=50, random_state=0).fit(X)
-        >>> RegressionDisplay.from_estimator(fitted, X).ax_.get_xlabel()
-        'bias of the regression (standard errors of the estimate)'
-        """
-        return cls(check_regression(estimator, X, random_state=random_state)).plot(ax=ax)
+    _check = staticmethod(check_regression)
 
     def _title(self) -> str:
         result = self.result

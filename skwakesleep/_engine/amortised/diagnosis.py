@@ -12,7 +12,6 @@ the information is that of scores averaged over several regressions.
 
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,15 +19,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import linalg
 
-from skwakesleep._engine.amortised import tuning
-from skwakesleep._engine.amortised.dreams import Pairs
-from skwakesleep._engine.amortised.forms import FORMS, Contraction, Direct, Exact, Exponential, Rows
+from skwakesleep._engine.amortised.forms import Exact
 from skwakesleep._engine.amortised.likelihood_watch import significant, spread_rows
-from skwakesleep._engine.amortised.problem import Problem, Settings
+from skwakesleep._engine.amortised.problem import Problem
+from skwakesleep._engine.amortised.row_scores import REGRESSED, RegressedScores
 from skwakesleep._engine.amortised.state import RegressionState
 
-# Forms of the gradient with a regression.
-REGRESSED = (Direct.name, Exponential.name)
 # Gain in nats per row that is worth a warning, and the standard errors that it must exceed as well.
 NOTABLE_GAIN = 0.05
 N_ERRORS = 2.0
@@ -58,73 +54,6 @@ class Effort(NamedTuple):
 THOROUGH = Effort(n_repeats=8, n_rows=10_000, n_fresh=4, n_informative=500)
 # For the end of each fit: it takes as long as some 60 steps, and simulates as much as 12.
 QUICK = Effort(n_repeats=6, n_rows=2_000, n_fresh=1, n_informative=200)
-
-
-class RegressedScores:
-    """Scores of observations, as a regression on dreams of given parameters estimates them.
-
-    Parameters
-    ----------
-    problem : Problem
-        Model, rows and settings.
-    theta : ndarray of shape (P,)
-        The parameters.
-    form : str
-        Name of the form of the gradient.
-    state : RegressionState
-        The regression, which is tuned if it is not yet.
-    rng : Generator
-        Draws the dreams.
-    """
-
-    def __init__(self, problem: Problem, theta: NDArray, form: str, state: RegressionState, rng: Generator) -> None:
-        self._theta, self._simulation, self._rng = theta, problem.simulation, rng
-        self._form, self._state = FORMS[form](problem.simulation), state
-        self._dreams, _ = problem.simulation.dream(theta, problem.settings.n_dreams, problem.rows, rng)
-        self._regression = None
-        if form in REGRESSED:
-            if state.feature_map is None:
-                self._tune(problem.settings)
-            dreamed = self._inputs(self._dreams.x)
-            self._regression = tuning.fit_regression(dreamed, state.bandwidth, state.ridge, rng)
-
-    def _tune(self, settings: Settings) -> None:
-        inputs = self._simulation.inputs(self._theta, self._dreams.x)
-        targets = self._form.targets(self._theta, self._dreams)
-        pairs = Pairs(self._dreams.z, inputs).head(len(targets[0]))
-        tuning.set_regression(self._state, settings, pairs, targets, tuning.CONTRAST_GRID)
-
-    def mean(self, rows: NDArray) -> NDArray:
-        """Return the mean score of rows, ``(P,)``."""
-        return self._at(rows, lambda values: self._weights(rows, values))
-
-    def each(self, rows: NDArray) -> NDArray:
-        """Return the score of each row, ``(n, P)``."""
-        if self._regression is None:
-            return np.stack([self.mean(row) for row in rows[:, np.newaxis]])
-        weights = self._weights(rows, np.eye(len(rows))).T
-        if self._form.name == Direct.name and hasattr(self._simulation.model, "scores"):
-            return weights @ self._simulation.scores(self._theta, self._dreams)
-        return np.stack(
-            [self._at(row, partial(np.outer, own)) for row, own in zip(rows[:, np.newaxis], weights, strict=True)]
-        )
-
-    def _at(self, rows: NDArray, contract: Contraction) -> NDArray:
-        weighted = Rows(rows, np.full(len(rows), 1 / len(rows)))
-        return self._form(self._theta, self._dreams, weighted, contract, self._rng)
-
-    def _weights(self, rows: NDArray, values: NDArray) -> NDArray:
-        assert self._regression is not None
-        return self._regression.mean_weights(self._inputs(rows), values)
-
-    def _inputs(self, rows: NDArray) -> NDArray:
-        assert self._state.feature_map is not None
-        return self._state.feature_map(self._simulation.inputs(self._theta, rows))
-
-    def coverage(self, rows: NDArray) -> float:
-        """Return the share of rows that the dreams cover."""
-        dreamed, inputs = (self._simulation.inputs(self._theta, x) for x in (self._dreams.x, rows))
-        return tuning.coverage(dreamed, inputs)
 
 
 @dataclass(frozen=True)
