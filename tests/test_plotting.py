@@ -6,6 +6,7 @@ from copy import copy
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import expit
 from sklearn.exceptions import NotFittedError
 
 from skwakesleep import HelmholtzMachine, plotting
@@ -72,8 +73,15 @@ def test_title_lists_units_that_are_always_off_or_on(machine):
     assert display.ax_.get_title() == "2 units are dead: a, d\n1 unit is always on: c"
     title = plotting.ActivityDisplay(np.full(2, 0.5), ["a", "b"]).plot().ax_.get_title()
     assert title == "no unit is dead\nno unit is always on"
+
+
+def test_activity_is_the_mean_probability(machine):
+    values = X
+    for weights, intercepts in zip(machine.recognition_coefs_, machine.recognition_intercepts_, strict=True):
+        values = expit(values @ weights + intercepts)
     shown = plotting.ActivityDisplay.from_estimator(machine, X)
-    np.testing.assert_allclose(shown.activity, machine.transform(X).mean(axis=0))
+    np.testing.assert_allclose(shown.activity, values.mean(axis=0), rtol=1e-5)
+    assert machine.output == "activations"
 
 
 def test_scores_of_data_and_dreams_are_shown(machine):

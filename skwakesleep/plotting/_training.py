@@ -1,5 +1,6 @@
 """Learning curves, and the activity of the hidden units they led to."""
 
+from copy import copy
 from typing import Self
 
 import numpy as np
@@ -156,7 +157,7 @@ class ActivityDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, *, ax=None) -> Self:
-        """Infer the top hidden layer for each row, average over the rows, and draw the result.
+        """Infer the probabilities of the top units for each row, average over the rows, and draw the result.
 
         Parameters
         ----------
@@ -188,7 +189,8 @@ class ActivityDisplay:
         (4,)
         """
         check_is_fitted(estimator)
-        activity = np.asarray(estimator.transform(X)).mean(axis=0)
+        probabilities = copy(estimator).set_params(output="means").transform(X)
+        activity = np.asarray(probabilities).mean(axis=0)
         return cls(activity, estimator.get_feature_names_out()).plot(ax=ax)
 
     def plot(self, *, ax=None) -> Self:
