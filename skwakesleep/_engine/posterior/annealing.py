@@ -14,10 +14,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from skwakesleep._engine.arrays.numerics import sigmoid
+from skwakesleep._engine.arrays.numerics import log_sum_exp, sigmoid
 from skwakesleep._engine.arrays.random import CommonNoise, Noise
 from skwakesleep._engine.machine.networks import BeliefNetwork, Machine, Networks
 from skwakesleep._engine.machine.rows import Visible
+from skwakesleep._engine.posterior.completion import N_ROUNDS, poorly_sampled, with_completions
 from skwakesleep._engine.posterior.particles import Particles
 
 # Units of particles computed at a time: a megabyte of them stays in the processor's cache.
@@ -119,6 +120,7 @@ class AnnealedImportanceSampling:
         noise: Callable[[], Noise] | None = None,
     ) -> None:
         sizes = machine.hidden_sizes
+        self._columns = machine.columns
         self.n_rows = min(64, max(1, CACHED_UNITS // (n_particles * machine.n_latents)))
         self._n_particles = n_particles
         self._n_steps = n_steps
@@ -138,6 +140,18 @@ class AnnealedImportanceSampling:
     def __call__(self, x: Visible) -> Particles:
         """Return particles for each row."""
         noise = self._noise()
+        particles = self._sampled(x, noise)
+        poor = poorly_sampled(x, particles)
+        if self._n_steps or not poor.any():
+            return particles
+        # Copies: further draws overwrite the arrays of those before.
+        sufficient, improved = particles.rows(~poor), particles.rows(poor)
+        for _ in range(N_ROUNDS):
+            rows = with_completions(self._columns, self._visible_layer, x.rows(poor), improved, noise)
+            improved = self._sampled(rows, noise)
+        return Particles.merged(poor, improved, sufficient)
+
+    def _sampled(self, x: Visible, noise: Noise) -> Particles:
         hidden = self._drawn(x, noise)
         completed = self._completed(x, hidden, noise)
         particles = self._particles(*self._annealed(completed, hidden, noise))
@@ -163,7 +177,7 @@ class AnnealedImportanceSampling:
     def _annealed(self, x: Visible, units: NDArray, noise: Noise) -> tuple[NDArray, NDArray]:
         """Return hidden units ``(B, K, N)`` that have taken all steps, and their log weights ``(B, K)``."""
         if not self._n_steps:
-            return units, self._model.log_prob(x, units) - self._start.log_prob(x, units)
+            return units, self._model.log_prob(x, units) - self._log_start(x, units)
         point = self._point(x, units)
         log_weights = self._rise(0) * point.log_ratio
         for step in range(1, self._n_steps + 1):
@@ -186,8 +200,24 @@ class AnnealedImportanceSampling:
         if self._from_prior:
             states = self._start_network.sample(None, shape, noise)[::-1]
         else:
-            states = self._start_network.sample(x.root, shape, noise)
+            n_inputs = x.root.shape[1]
+            root = x.root if n_inputs == 1 else x.root[:, np.arange(self._n_particles) % n_inputs]
+            states = self._start_network.sample(root, shape, noise)
         return np.concatenate(states, axis=-1)
+
+    def _log_start(self, x: Visible, units: NDArray) -> NDArray:
+        """Return the log-density of the start: of the mixture if the recognition network has several inputs.
+
+        A particle is then drawn from one of them, but has the weight of all (deterministic mixture, Owen & Zhou 2000).
+        """
+        if self._from_prior or x.root.shape[1] == 1:
+            return self._start.log_prob(x, units)
+        shares = np.bincount(np.arange(self._n_particles) % x.root.shape[1]) / self._n_particles
+        terms = [
+            self._start.log_prob(x._replace(root=x.root[:, [number]]), units) + np.log(share)
+            for number, share in enumerate(shares)
+        ]
+        return log_sum_exp(np.stack(terms), axis=0)
 
     def _completed(self, x: Visible, units: NDArray, noise: Noise) -> Visible:
         """Return rows with missing units drawn for each particle if later units depend on them."""

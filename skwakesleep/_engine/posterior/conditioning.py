@@ -13,6 +13,7 @@ from skwakesleep._engine.machine.layers import BoundLayer
 from skwakesleep._engine.machine.networks import BeliefNetwork, Machine
 from skwakesleep._engine.machine.predictions import CellPrediction, Prediction, of_draws
 from skwakesleep._engine.machine.rows import Rows, Visible
+from skwakesleep._engine.posterior.completion import completions
 from skwakesleep._engine.posterior.likelihood import estimate, posteriors
 from skwakesleep._engine.posterior.particles import Estimate, Particles, estimate_of
 
@@ -77,23 +78,9 @@ class Conditional(NamedTuple):
         return values
 
     def draw(self, n_draws: int, noise: Noise) -> NDArray:
-        """Draw the missing columns, ``(n_draws, n_rows, n_columns)``; others are any value in their cells.
-
-        A particle is chosen by its weight, then the columns given its hidden units.
-        """
-        shares = np.cumsum(self.particles.weights, axis=1)
-        levels = noise.uniform((len(shares), n_draws), np.float64) * shares[:, -1:]
-        chosen = np.stack([np.searchsorted(*one, side="right") for one in zip(shares, levels, strict=True)])
-        chosen = np.minimum(chosen, shares.shape[1] - 1)
-        row = np.arange(len(shares))[:, np.newaxis]
-        units, states, missing = self.particles.units, self.particles.states, self.rows.missing
-        if units is not None:
-            drawn = units[row, chosen]
-        elif missing is None:
-            drawn = np.repeat(self.rows.units, n_draws, axis=1)
-        else:
-            parents = states[row if len(states) > 1 else 0, chosen]
-            drawn = self.visible.complete(parents, self.rows.units, missing, noise)
+        """Draw the missing columns, ``(n_draws, n_rows, n_columns)``; others are any value in their cells."""
+        levels = noise.uniform((len(self.particles.log_weights), n_draws), np.float64)
+        drawn = completions(self.visible, self.rows, self.particles, levels, noise)
         return self.machine.columns.decode(drawn[: self.n_rows].swapaxes(0, 1), noise)
 
     def _by_column(self, parts: list[NDArray]) -> NDArray:

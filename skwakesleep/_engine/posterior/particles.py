@@ -34,6 +34,24 @@ class Particles(NamedTuple):
         """Log-likelihood of each row in nats, ``(B,)``; unless exact, a lower bound on average."""
         return log_sum_exp(self.log_weights, axis=1)
 
+    def rows(self, some: NDArray) -> "Particles":
+        """Return copies of the particles of some rows."""
+        units = None if self.units is None else self.units[some]
+        return Particles(self.states[some], self.log_weights[some], self.exact, units)
+
+    @classmethod
+    def merged(cls, some: NDArray, own: "Particles", others: "Particles") -> "Particles":
+        """Return the particles of some rows together with those of all others; `some` is a mask."""
+
+        def joined(first: NDArray, second: NDArray) -> NDArray:
+            both = np.empty((len(some), *first.shape[1:]), first.dtype)
+            both[some], both[~some] = first, second
+            return both
+
+        units = None if own.units is None or others.units is None else joined(own.units, others.units)
+        states, log_weights = joined(own.states, others.states), joined(own.log_weights, others.log_weights)
+        return cls(states, log_weights, own.exact, units)
+
 
 class Posterior(Protocol):
     """A way to compute the posterior of the hidden units given rows."""
