@@ -11,7 +11,7 @@ from skwakesleep.models._checks import GuardedModel
 from skwakesleep.models._methods import METHODS, arrays
 from skwakesleep.simulators import BlowflyDynamics
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "black_box.rst"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "black_box" / "model_methods.rst"
 
 
 def test_user_guide_lists_the_methods_in_order_with_their_uses():
