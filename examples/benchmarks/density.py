@@ -276,25 +276,21 @@ def print_results(results, dataset, options):
 def print_summary(results, options):
     """Print a line for each machine, beside the best that others have measured."""
     references = read_rows(data_file(options, "reference.csv"))
-    columns = ("set", "machine", "mean", "best of others", "whose", "one unit", "error", "spread", "particles", "minutes")
+    columns = ("set", "machine", "mean", "error", "spread", "one unit", "best of others", "whose")
     table = Table(options, columns, label=12, digits=2)
     for dataset, machine, seeds in machines(results):
         scores = np.array([float(row["test_ll"]) for row in seeds])
-        first = seeds[0]
         best = known_for(dataset, references, machine)[0]
-        steps = f", {first['annealing_steps']} steps" if first["annealing_steps"] != "0" else ""
         alone = [r for r in results if (r["dataset"], r["machine"]) == (dataset, "1 " + machine.partition(" ")[2])]
         table.row(
             dataset,
             machine,
             scores.mean(),
+            float(seeds[0]["standard_error"]),
+            scores.std(ddof=1) if len(scores) > 1 else None,
+            float(alone[0]["test_ll"]) if alone else None,
             float(best["test_ll"]),
             best["model"],
-            float(alone[0]["test_ll"]) if alone else None,
-            float(first["standard_error"]),
-            scores.std(ddof=1) if len(scores) > 1 else None,
-            first["particles"] + steps,
-            round(float(first["minutes"])),
         )
 
 
