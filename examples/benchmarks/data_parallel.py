@@ -2,8 +2,8 @@
 
 Binarized digits of scikit-learn, a quarter of them held out, 100 hidden units. A local Dask cluster stands for the
 machines: each of W workers keeps its part of the rows, trains a replica on it, and sends it back to be averaged.
-Replicas take mini-batches of 100 / W rows, steps sqrt(W) times as long and a prior 1 / W times as strong, for the reasons
-that the user guide gives. A pass over the first hundred rows makes the machine that is replicated.
+Replicas take mini-batches of 100 / W rows, steps sqrt(W) times as long and a prior 1 / W times as strong, as the user
+guide explains. A pass over the first hundred rows makes the machine that is replicated.
 
     python examples/benchmarks/data_parallel.py --seeds 5
 
