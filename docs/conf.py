@@ -27,7 +27,7 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
-exclude_patterns = ["_build", "**/GALLERY_HEADER.rst", "density_tables.md"]
+exclude_patterns = ["_build", "**/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
 default_role = "public"  # single backticks: a link where there is something of the name, emphasis elsewhere
 bibtex_bibfiles = ["references.bib"]

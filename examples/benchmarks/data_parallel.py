@@ -2,8 +2,8 @@
 
 Binarized digits of scikit-learn, a quarter of them held out, 100 hidden units. A local Dask cluster stands for the
 machines: each of W workers keeps its part of the rows, trains a replica on it, and sends it back to be averaged.
-Replicas take mini-batches of 100 / W rows and steps sqrt(W) times as long, for the reasons that the user guide gives
-under "Growing past one machine". A pass over the first hundred rows makes the machine that is replicated.
+Replicas take mini-batches of 100 / W rows, steps sqrt(W) times as long and a prior 1 / W times as strong, as the user
+guide explains. A pass over the first hundred rows makes the machine that is replicated.
 
     python examples/benchmarks/data_parallel.py --seeds 5
 
@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from skwakesleep import HelmholtzMachine
 from skwakesleep.contrib.replicas import average, replicate
 
-N_HIDDEN, BATCH, RATE = 100, 100, 0.2
+N_HIDDEN, BATCH, RATE = 100, 100, HelmholtzMachine().learning_rate_init
 # Workers, and averages in an epoch.
 RUNS = ((2, 1), (4, 1), (4, 2))
 
@@ -53,8 +53,8 @@ def digits(seed):
 
 
 def machine(n_workers, seed):
-    rate, batch = RATE * n_workers**0.5, BATCH // n_workers
-    return HelmholtzMachine(N_HIDDEN, learning_rate_init=rate, batch_size=batch, random_state=seed)
+    rate, batch, alpha = RATE * n_workers**0.5, BATCH // n_workers, 1 / n_workers
+    return HelmholtzMachine(N_HIDDEN, learning_rate_init=rate, batch_size=batch, alpha=alpha, random_state=seed)
 
 
 def train(replica, rows):

@@ -8,11 +8,13 @@ are scored on the test rows. The same machine with a single latent shows what th
 
     python examples/benchmarks/density.py --data-dir DIR --datasets NAME --budget-minutes 8 --results NAME.csv
     python examples/benchmarks/density.py --data-dir DIR --datasets mnist_fixed --widths 200 200 --plain
-    python examples/benchmarks/density.py --data-dir DIR --summarize RESULTS.csv ... --results docs/density.csv
+    python examples/benchmarks/density.py --data-dir DIR --summarize RESULTS.csv ... --csv docs/benchmarks/density.csv
+    python examples/benchmarks/density.py --data-dir DIR --others --csv docs/benchmarks/density_others.csv
 
 The second form trains machines of given widths without autoregressive connections, as the published sigmoid belief
-networks are. The third trains nothing: it prints the tables of docs/density_tables.md from earlier results, and writes
-these to one file. Each set takes the minutes of the budget, and a tenth more.
+networks are. Each set takes the minutes of the budget, and a tenth more. The other forms train nothing. The third
+prints a table of earlier results; with --results, it also writes them to one file. The fourth prints what others have
+measured.
 
 Needs NAME.npz for each set and, for what others have measured, a table reference.csv with the columns dataset, model,
 test_ll (nats per row) and origin.
@@ -65,9 +67,10 @@ def main():
     if options.summarize:
         results = [row for path in options.summarize for row in read_rows(path)]
         write_rows(options.results, results)
-        references = read_rows(data_file(options, "reference.csv"))
-        print_summary(results, references)
-        print_references(results, references)
+        print_summary(results, options)
+        return
+    if options.others:
+        print_others(options)
         return
     results = []
     for dataset in options.datasets or binary_sets(options.data_dir):
@@ -84,7 +87,8 @@ def add_arguments():
     parser.add_argument("--particles", type=int, default=1000, help="importance samples per test row (default: 1000)")
     parser.add_argument("--annealing-steps", type=int, default=0, help="annealing steps of each (default: 0)")
     parser.add_argument("--results", type=Path, help="file for the results in full precision, by seed")
-    parser.add_argument("--summarize", nargs="+", type=Path, metavar="RESULTS", help="print tables of earlier results")
+    parser.add_argument("--summarize", nargs="+", type=Path, metavar="RESULTS", help="print earlier results")
+    parser.add_argument("--others", action="store_true", help="print what others have measured")
     return parser
 
 
@@ -269,40 +273,34 @@ def print_results(results, dataset, options):
 # ---------------------------------------------------------------------- tables of the documentation
 
 
-def print_summary(results, references):
+def print_summary(results, options):
     """Print a line for each machine, beside the best that others have measured."""
-    columns = ("set", "machine", "test log-likelihood", "best of others", "one latent", "error", "spread", "particles")
-    print_markdown(*columns, "minutes")
-    print("|---" * (len(columns) + 1) + "|")
+    references = read_rows(data_file(options, "reference.csv"))
+    columns = ("set", "machine", "mean", "error", "spread", "one unit", "best of others", "whose")
+    table = Table(options, columns, label=12, digits=2)
     for dataset, machine, seeds in machines(results):
         scores = np.array([float(row["test_ll"]) for row in seeds])
-        first = seeds[0]
         best = known_for(dataset, references, machine)[0]
-        steps = f", {first['annealing_steps']} steps" if first["annealing_steps"] != "0" else ""
         alone = [r for r in results if (r["dataset"], r["machine"]) == (dataset, "1 " + machine.partition(" ")[2])]
-        print_markdown(
+        table.row(
             dataset,
             machine,
-            f"**{scores.mean():.2f}**",
-            f"{float(best['test_ll']):.2f} {best['model']}",
-            f"{float(alone[0]['test_ll']):.2f}" if alone else "",
-            f"{float(first['standard_error']):.2f}",
-            f"{scores.std(ddof=1):.2f}" if len(scores) > 1 else "",
-            first["particles"] + steps,
-            f"{float(first['minutes']):.0f}",
+            scores.mean(),
+            float(seeds[0]["standard_error"]),
+            scores.std(ddof=1) if len(scores) > 1 else None,
+            float(alone[0]["test_ll"]) if alone else None,
+            float(best["test_ll"]),
+            best["model"],
         )
 
 
-def print_references(results, references):
-    """Print all that others have measured, a line for each set."""
-    print("\n## What others have measured\n\n| set | log-likelihoods |\n|---|---|")
-    for dataset in dict.fromkeys(row["dataset"] for row in results):
-        known = known_for(dataset, references)
-        print_markdown(dataset, "; ".join(f"{row['model']} {row['test_ll']}" for row in known))
-
-
-def print_markdown(*cells):
-    print("| " + " | ".join(cells) + " |")
+def print_others(options):
+    """Print all that others have measured, a line for each set and model, the best of each set first."""
+    references = read_rows(data_file(options, "reference.csv"))
+    table = Table(options, ("set", "model", "log-likelihood", "origin"), label=12, digits=2)
+    for dataset in options.datasets or binary_sets(options.data_dir):
+        for row in known_for(dataset, references):
+            table.row(dataset, row["model"], float(row["test_ll"]), row["origin"])
 
 
 def machines(results):
