@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import check_estimator
 
-from skwakesleep import AmortisedWakeSleep, HelmholtzMachine
+from skwakesleep import AmortisedWakeSleep, DensityOutlierDetector, HelmholtzMachine
 from skwakesleep._engine.amortised import gradient
 from tests.every_check import convert_check_data, every_check
 
@@ -128,7 +128,11 @@ def not_passed(estimator):
     return {result["check_name"] for result in results if result["status"] != "passed"} - {"check_array_api_input"}
 
 
-DEFAULT = pytest.mark.parametrize("estimator", [HelmholtzMachine(), AmortisedWakeSleep()], ids=["machine", "amortised"])
+DEFAULT = pytest.mark.parametrize(
+    "estimator",
+    [HelmholtzMachine(), AmortisedWakeSleep(), DensityOutlierDetector()],
+    ids=["machine", "amortised", "outliers"],
+)
 
 
 @DEFAULT

@@ -187,7 +187,7 @@ def cells_of(options, task, name, seed, contaminated):
     train, test, is_outlier = split(options, task, seed, contaminated)
     fit, encode = METHODS[name]
     if encode is not None:
-        train, test = encode.fit(train).transform(train), encode.transform(test)
+        train, test = (encode.fit(pd.DataFrame(train)).transform(pd.DataFrame(part)) for part in (train, test))
     fixed, seconds = timed(fit, train, seed, SHARE)
     if isinstance(fixed, DensityOutlierDetector):  # saves the second fit
         by_default = fixed.p_values(test) <= LEVEL

@@ -31,7 +31,7 @@ def dreams_like(density: Any, X: Any, n_dreams: int, random_state: Any) -> Any:
 
 
 def held_out_scores(density: Any, X: Any, cv: Any) -> NDArray:
-    """Return the scores of the rows that are held out in each fold, under clones of the density fitted to the others."""
+    """Return the scores of the rows held out in each fold, under clones of the density fitted to the others."""
     (table,) = indexable(X)
     parts = [
         clone(density).fit(safe_indexing(table, train)).score_samples(safe_indexing(table, held_out))
@@ -56,7 +56,7 @@ def seeded(estimator: Any, random_state: Any) -> Any:
 def _sampled(density: Any, rows: Any, n_dreams: int, rng: np.random.RandomState) -> Any:
     # Mixtures of scikit-learn are seeded by their own parameter, and return the component of each row as well.
     seed = {"random_state": rng} if "random_state" in signature(density.sample).parameters else {}
-    has_covariates = hasattr(getattr(density, "model", None), "sample_given")
+    has_covariates = getattr(getattr(density, "model", None), "n_covariates", 0) > 0
     drawn = density.sample(1, given=rows, **seed) if has_covariates else density.sample(n_dreams, **seed)
     return drawn[0] if isinstance(drawn, tuple) else drawn
 
@@ -77,7 +77,9 @@ def _with_names(drawn: Any, rows: Any) -> Any:
 def _missing_cells(rows: Any) -> NDArray:
     """Return which cells of a table are missing."""
     table = rows.toarray() if sparse.issparse(rows) else rows
-    parts = [np.equal(each.values, None) if each.type == "word" else np.isnan(each.values) for each in columns_of(table)]
+    parts = [
+        np.equal(each.values, None) if each.type == "word" else np.isnan(each.values) for each in columns_of(table)
+    ]
     return np.stack(parts, axis=1).astype(bool)
 
 
@@ -89,4 +91,6 @@ def _without_cells(drawn: Any, missing: NDArray) -> Any:
         return drawn.mask(missing)
     polars = import_module("polars")
     present = zip(drawn.columns, ~missing.T, strict=True)
-    return drawn.with_columns(polars.when(polars.Series(own)).then(polars.col(name)).alias(name) for name, own in present)
+    return drawn.with_columns(
+        polars.when(polars.Series(own)).then(polars.col(name)).alias(name) for name, own in present
+    )
