@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.model_selection import check_cv
 from sklearn.utils import check_random_state, indexable
 
 from skwakesleep._adapters.frames import columns_of, library_of
@@ -32,6 +31,8 @@ def dreams_like(density: Any, X: Any, n_dreams: int, random_state: Any) -> Any:
 
 def held_out_scores(density: Any, X: Any, cv: Any) -> NDArray:
     """Return the scores of the rows held out in each fold, under clones of the density fitted to the others."""
+    from sklearn.model_selection import check_cv  # imports optional packages
+
     (table,) = indexable(X)
     parts = [
         clone(density).fit(safe_indexing(table, train)).score_samples(safe_indexing(table, held_out))
