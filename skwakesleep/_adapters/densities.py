@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, indexable
 
 from skwakesleep._adapters.frames import columns_of, library_of
 from skwakesleep._adapters.sklearn_compat import num_samples, safe_indexing
-from skwakesleep._adapters.tables import is_frame
+from skwakesleep._adapters.tables import dense, is_frame
 
 
 def dreams_like(density: Any, X: Any, n_dreams: int, random_state: Any) -> Any:
@@ -66,22 +66,18 @@ def _with_names(drawn: Any, rows: Any) -> Any:
     """Return an array as a data frame if the rows are one: scikit-learn compares the names of columns."""
     if is_frame(drawn) or not is_frame(rows):
         return drawn
-    frames = import_module(library_of(rows))
-    names = list(rows.columns)
-    return (
-        frames.DataFrame(dict(zip(names, drawn.T, strict=True)))
-        if library_of(rows) == "polars"
-        else frames.DataFrame(drawn, columns=names)
-    )
+    columns = dict(zip(rows.columns, drawn.T, strict=True))
+    return import_module(library_of(rows)).DataFrame(columns)
 
 
 def _missing_cells(rows: Any) -> NDArray:
     """Return which cells of a table are missing."""
-    table = rows.toarray() if sparse.issparse(rows) else rows
-    parts = [
-        np.equal(each.values, None) if each.type == "word" else np.isnan(each.values) for each in columns_of(table)
-    ]
-    return np.stack(parts, axis=1).astype(bool)
+    table = dense(rows) if sparse.issparse(rows) else rows
+    return np.stack([_is_missing(column.values) for column in columns_of(table)], axis=1)
+
+
+def _is_missing(values: NDArray) -> NDArray:
+    return np.array([cell is None for cell in values]) if values.dtype == object else np.isnan(values)
 
 
 def _without_cells(drawn: Any, missing: NDArray) -> Any:
