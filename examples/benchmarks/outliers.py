@@ -168,7 +168,7 @@ def contaminated(options):
 
 def compare(options, *, contaminated):
     columns = "task, method", "area", "error", "false, .05", "found, .05", "false, auto", "found, auto", "seconds"
-    report = Table(options, columns, label=34, width=8)
+    report = Table(options, columns, label=38, width=8)
     for task in options.tasks:
         try:
             TASKS[task](options, 0)
