@@ -128,7 +128,7 @@ def not_passed(estimator):
     return {result["check_name"] for result in results if result["status"] != "passed"} - {"check_array_api_input"}
 
 
-# "auto" gives the columns of frames other kinds than those of arrays, so that outliers differ in 12 rows of whole numbers.
+# "auto" gives columns of frames other kinds than those of arrays, and outliers among whole numbers then differ.
 DIFFERENT_KINDS = {"check_classifier_data_not_an_array"}
 
 DEFAULT = pytest.mark.parametrize(
