@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from skwakesleep import HelmholtzMachine
+from skwakesleep import DensityOutlierDetector, HelmholtzMachine
 
 threadpool_limits(1)  # matrices this small are faster with one thread
 cancer = load_breast_cancer(as_frame=True)
@@ -55,10 +55,12 @@ is_changed = np.isin(np.arange(len(test)), changed_rows)
 # the training rows is subtracted. :class:`~sklearn.ensemble.IsolationForest` is for comparison. The area under the ROC
 # curve is the probability that a row with an error ranks before a correct one. Many of the errors cannot be found,
 # because the new value is near the old one, or fits the rest of the row as well.
+# :class:`~skwakesleep.DensityOutlierDetector` fits the machine, and adds p-values of the rows.
 
 from sklearn.ensemble import IsolationForest
 
-machine = HelmholtzMachine(random_state=0).fit(train)
+detector = DensityOutlierDetector(HelmholtzMachine(random_state=0), random_state=0).fit(train)
+machine = detector.density_
 scores = machine.score_samples(strange)
 medians = np.median(machine.score_columns(train), axis=0)
 relative = machine.score_columns(strange) - medians
@@ -77,6 +79,10 @@ rankings = {
 print("Area under the ROC curve")
 for name, ranking in rankings.items():
     print(f"  {name:25}{roc_auc_score(is_changed, -ranking):.3f}")
+print("\nFraction of rows with a p-value of at most 0.05")
+is_outlier = detector.predict(strange) == -1
+for name, rows in {"with an error": is_changed, "correct": ~is_changed}.items():
+    print(f"  {name:25}{is_outlier[rows].mean():.3f}")
 
 # %%
 # Find the value

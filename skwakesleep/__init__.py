@@ -11,13 +11,23 @@ if TYPE_CHECKING:
     from skwakesleep._helmholtz_imputer import HelmholtzImputer
     from skwakesleep._helmholtz_machine import HelmholtzMachine
     from skwakesleep._inference import Inference
+    from skwakesleep._outlier_detector import DensityOutlierDetector
 
-__all__ = ["AmortisedWakeSleep", "Certificate", "HelmholtzImputer", "HelmholtzMachine", "Inference", "__version__"]
+__all__ = [
+    "AmortisedWakeSleep",
+    "Certificate",
+    "DensityOutlierDetector",
+    "HelmholtzImputer",
+    "HelmholtzMachine",
+    "Inference",
+    "__version__",
+]
 
 # Estimators are imported on first use, so that one does not import the dependencies of the other.
 _HOMES = {
     "AmortisedWakeSleep": "skwakesleep._amortised_wake_sleep",
     "Certificate": "skwakesleep._engine.posterior.certification",
+    "DensityOutlierDetector": "skwakesleep._outlier_detector",
     "HelmholtzImputer": "skwakesleep._helmholtz_imputer",
     "HelmholtzMachine": "skwakesleep._helmholtz_machine",
     "Inference": "skwakesleep._inference",

@@ -134,6 +134,8 @@ class AmortisedWakeSleep(
         between rows and dreams; NaN if there is one start.
     n_iter_, n_steps_ : int
         Number of epochs trained, and of gradients that led to the parameters, one for each mini-batch.
+    n_parameters_ : int
+        Number of parameters that were fitted, those of ``theta_`` that are not fixed.
     n_features_in_ : int
         Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -19,12 +19,14 @@ from skwakesleep._conditioning import ConditioningMixin
 from skwakesleep._engine.arrays.backend import default_backend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.fitted import FittedMachine
+from skwakesleep._engine.machine.free_parameters import n_free_parameters
 from skwakesleep._engine.machine.networks import Machine
 from skwakesleep._engine.machine.rows import Rows
 from skwakesleep._engine.posterior.certification import certify
 from skwakesleep._engine.posterior.conditioning import expected_columns
 from skwakesleep._engine.posterior.likelihood import estimate
 from skwakesleep._engine.training.state import TrainingState
+from skwakesleep._information_criteria import InformationCriteriaMixin
 
 # Rows computed at a time by `transform`: a few megabytes of scratch arrays.
 TRANSFORM_BLOCK = 128
@@ -34,7 +36,9 @@ MIN_EFFECTIVE_SIZE = 2.0
 MIN_ROWS_TO_WARN = 10
 
 
-class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin):
+class FittedMachineMixin(
+    ConditioningMixin, InformationCriteriaMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin
+):
     """Parameters, features, densities and samples of a machine that was fitted.
 
     The estimator has a `FittedMachine` as its attribute ``_fitted``, and the parameters `output`,
@@ -82,6 +86,12 @@ class FittedMachineMixin(ConditioningMixin, ClassNamePrefixFeaturesOutMixin, Tra
     def components_(self):
         """The bottom generative weights."""
         return self.generative_coefs_[0]
+
+    @property
+    def n_parameters_(self):
+        """Number of free parameters of the generative network."""
+        self._views()
+        return n_free_parameters(self._fitted.machine)
 
     def _views(self):
         if not self.__sklearn_is_fitted__():

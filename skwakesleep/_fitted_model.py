@@ -11,6 +11,7 @@ from skwakesleep._adapters.threads import limited_threads
 from skwakesleep._engine.amortised import inference
 from skwakesleep._engine.amortised.state import Fit
 from skwakesleep._engine.arrays.random import Streams
+from skwakesleep._information_criteria import InformationCriteriaMixin
 from skwakesleep.models._checks import GuardedModel
 
 # Columns of a typical table, for the size of the matrix products of a step.
@@ -22,7 +23,7 @@ def _model_has(method):
     return lambda estimator: estimator.model is None or hasattr(estimator.model, method)
 
 
-class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class FittedModel(InformationCriteriaMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """An estimator with a fitted model: gradient, posterior expectations, likelihoods and samples."""
 
     _fitted: Fit
@@ -146,6 +147,11 @@ class FittedModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         """
         fit, X = self._checked(X)
         return self._expectation(fit, X, fit.model.latent_function)
+
+    @property
+    def n_parameters_(self):
+        """Number of parameters that were fitted."""
+        return len(self._fitted.theta)
 
     @property
     def _n_features_out(self):

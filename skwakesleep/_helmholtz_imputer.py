@@ -10,7 +10,7 @@ from skwakesleep._adapters.sklearn_compat import (
     DocumentationLinkMixin,
     HasMethods,
     check_feature_names_in,
-    select_columns,
+    safe_indexing,
 )
 from skwakesleep._adapters.tables import dense
 from skwakesleep._helmholtz_machine import HelmholtzMachine
@@ -297,7 +297,7 @@ class HelmholtzImputer(DocumentationLinkMixin, TransformerMixin, BaseEstimator):
         """Return a filled table without the columns to drop, with zeros in empty ones, and with indicators."""
         if self._zeros.size:
             table = with_values(table, self._zeros, np.nan_to_num(self._values(self.estimator_, X)[:, self._zeros]))
-        table = select_columns(table, self._kept, axis=1)
+        table = safe_indexing(table, self._kept, axis=1)
         if not self._indicated.size:
             return table
         names = self._indicator_names(check_feature_names_in(self, None))

@@ -195,6 +195,9 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     n_iter_ : int
         Number of epochs trained.
 
+    n_parameters_ : int
+        Number of free parameters of the generative network, for :ref:`information criteria <information-criteria>`.
+
     n_features_in_ : int
         Number of features seen during `fit`.
 
@@ -245,8 +248,6 @@ class HelmholtzMachine(DocumentationLinkMixin, VersionedPickleMixin, FittingMixi
     >>> machine = HelmholtzMachine(random_state=0).fit(train)
     >>> machine.score(test) > ChowLiuTree().fit(train).score(test) + 1  # nats per row
     True
-    >>> machine.sample(2, random_state=0).shape
-    (2, 16)
     """
 
     _parameter_constraints: dict = {

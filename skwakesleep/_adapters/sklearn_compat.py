@@ -4,7 +4,7 @@ from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
-from sklearn.utils import _safe_indexing as select_columns  # noqa: F401
+from sklearn.utils import _safe_indexing as safe_indexing  # noqa: F401
 
 # "as" marks names that other modules import from here.
 from sklearn.utils._indexing import _get_column_indices as column_indices  # noqa: F401

@@ -51,6 +51,7 @@ class CellCodec:
         self.n_active = float(np.einsum("cg,cgr->", probabilities, np.square(features)))
         self.log_volume = np.zeros(len(probabilities))
         self.n_extreme = np.zeros(len(probabilities), int)
+        self.n_own_parameters = self.grid.n_cells - 1
         self._column = np.arange(len(probabilities))
         self._used = (features != 0).any(axis=1).ravel()
         with np.errstate(divide="ignore"):  # of cells that a column does not have

@@ -75,6 +75,8 @@ class Codec(Protocol):
     """Number of extreme values in each column so far."""
     dispersion: float
     """Variance of the data, relative to that of draws with the same means."""
+    n_own_parameters: NDArray
+    """Number of free parameters of the distribution of each column without parents."""
 
     @classmethod
     def of_table(cls, table: NDArray | sparse.csr_array) -> Self:
@@ -150,6 +152,7 @@ class UnitInterval:
         self.scale = np.ones(len(column_means))
         self.n_extreme = np.zeros(len(column_means), int)
         self.n_active = float(column_means.sum())
+        self.n_own_parameters = np.ones(len(column_means), int)
         # One row of the value 0.5 is added, as in the prior of Jeffreys: values that did not occur stay possible.
         self.means = (n_rows * column_means + 0.5) / (n_rows + 1)
 
@@ -256,6 +259,7 @@ class Standardization:
         self.log_volume = np.log(scale)
         self.means = np.zeros_like(location)
         self.n_active = float(len(location))
+        self.n_own_parameters = np.full(len(location), 2)  # mean and variance
 
     @classmethod
     def of_table(cls, table: NDArray | sparse.csr_array) -> "Standardization":

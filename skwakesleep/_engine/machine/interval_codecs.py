@@ -76,6 +76,7 @@ class Intervals(CellCodec):
         is_cell = (cell_of[:, np.newaxis] == np.arange(cell_of.max() + 1)[:, np.newaxis]) & (shares > 0)[:, np.newaxis]
         probabilities = np.vecdot(is_cell, shares[:, np.newaxis])
         super().__init__(probabilities, polynomials(probabilities, degree))
+        self.n_own_parameters = (shares > 0).sum(axis=1) - 1
         with np.errstate(divide="ignore", invalid="ignore"):  # of padding
             self._log_shares = np.log(shares)
             self._cell_means = np.vecdot(is_cell, (shares * centers)[:, np.newaxis]) / probabilities
