@@ -29,7 +29,7 @@ SCHEMAS = {
 @nox.session
 def tests(session):
     """Run the tests with the newest versions of the dependencies."""
-    session.install(".[test]")
+    session.install("-e", ".[test]")
     session.run("pytest", "-q", "-n", "auto", *session.posargs, env=ONE_THREAD)
 
 
@@ -38,7 +38,7 @@ def oldest(session):
     """Run the tests with the oldest supported versions, but for those marked statistical or arithmetic."""
     dependencies = nox.project.load_toml("pyproject.toml")["project"]["dependencies"]
     floors = [dependency.replace(">=", "==") + ".*" for dependency in dependencies]
-    session.install(".", *floors, "pytest", "pytest-xdist", "sybil", "matplotlib")
+    session.install("-e", ".", *floors, "pytest", "pytest-xdist", "sybil", "matplotlib")
     marks = "not slow and not statistical and not arithmetic"
     session.run("pytest", "-q", "-n", "auto", "-m", marks, *session.posargs, env=ONE_THREAD)
 
@@ -46,7 +46,7 @@ def oldest(session):
 @nox.session
 def lint(session):
     """Check style, format, types, imports, and the files that GitHub and Read the Docs read."""
-    session.install(".[test,dev]")
+    session.install("-e", ".[test,dev]")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
@@ -58,7 +58,7 @@ def lint(session):
 @nox.session
 def docs(session):
     """Build the site with warnings as errors; ``-- -D plot_gallery=0`` does not run the examples of the gallery."""
-    session.install(".[docs]")
+    session.install("-e", ".[docs]")
     strict = ["-W", "--keep-going", "-n"]
     session.run("sphinx-build", *strict, *session.posargs, "docs", "docs/_build/html", env=ONE_THREAD)
 
@@ -66,14 +66,14 @@ def docs(session):
 @nox.session
 def examples(session):
     """Run all examples, with warnings as errors. This takes some minutes."""
-    session.install(".[test]")
+    session.install("-e", ".[test]")
     session.run("pytest", "-q", "-m", "slow", "--durations=0", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
 def ecosystem(session):
     """Run the tests with Dask, MLflow, ONNX, Optuna, Ray and skops, which need two gigabytes."""
-    session.install(".[test-ecosystem]")
+    session.install("-e", ".[test-ecosystem]")
     session.run("pytest", "-q", *(session.posargs or ["tests/ecosystem"]), env=ONE_THREAD)
 
 
