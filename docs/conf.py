@@ -45,7 +45,7 @@ nitpick_ignore_regex = [("py:obj", r"[a-z_]+_|n_features|n_params|set_output|set
 foreign = [("py:.*", r"(numpy|scipy|sklearn|matplotlib|pandas|joblib|dask|ray|optuna|mlflow|onnx|skl2onnx)\..*")]
 
 # Links to other packages' sites need their inventories: off unless asked for, so that the site builds offline.
-if os.environ.get("SKWAKESLEEP_INTERSPHINX"):
+if os.environ.get("SKWAKESLEEP_INTERSPHINX") or os.environ.get("READTHEDOCS"):
     extensions.append("sphinx.ext.intersphinx")
     intersphinx_mapping = {
         "python": ("https://docs.python.org/3", None),
@@ -68,26 +68,33 @@ sphinx_gallery_conf = {
     "doc_module": ("skwakesleep",),
     "reference_url": {"skwakesleep": None},
     "within_subsection_order": "FileNameSortKey",
+    "thumbnail_size": (640, 400),  # the cards of site.css, at two pixels for one of theirs
+    "remove_config_comments": True,
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,  # its pages load scripts from the network, and fill searches
 }
 
 # ---------------------------------------------------------------------- pages
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skwakesleep"
+html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
+    "github_url": "https://github.com/skwakesleep/skwakesleep",
+    "header_links_before_dropdown": 4,  # more would not fit on one line
     "navigation_with_keys": False,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "whats_new": [], "references": [], "glossary": []}
+html_sidebars = {page: [] for page in ("index", "auto_examples/index", "whats_new", "references", "glossary")}
 
 
 def setup(app):

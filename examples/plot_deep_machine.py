@@ -8,6 +8,8 @@ greedy training of one layer after the other. For the deepest machine, it shows 
 the information about an image in each layer, and dead or always-on units.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # Larger digits
 # -------------

@@ -10,6 +10,8 @@ column shows, and few if the columns separate the classes already. The example n
 features.
 """
 
+# sphinx_gallery_thumbnail_number = 2
+
 # %%
 # Horizontal and vertical bars
 # ----------------------------

@@ -4,10 +4,12 @@ import copy
 import pickle
 import tracemalloc
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
 
 from skwakesleep import AmortisedWakeSleep, HelmholtzMachine, models, simulators
 from skwakesleep._adapters.persistence import CLASS, NAMES, PATHS, fits, from_plain
@@ -398,6 +400,8 @@ def test_all_models_and_codecs_are_registered():
     assert {f"{cls.__module__}.{cls.__qualname__}" for cls in concrete - {models.FunctionModel}} <= NAMES.keys()
 
 
+# What NDArray is since NumPy 2.5, with Python 3.12 or later.
+ALIAS = SimpleNamespace(__value__=NDArray)
 ANNOTATED = [
     (3, int, True),
     (np.int64(3), int, True),
@@ -414,6 +418,8 @@ ANNOTATED = [
     ("text", str, True),
     (np.zeros(2), np.ndarray, True),
     (np.array([None]), np.ndarray, False),
+    (np.zeros(2), ALIAS, True),
+    ([0.0], ALIAS, False),
 ]
 
 

@@ -33,7 +33,8 @@ def without_value(X: Any, missing: Any) -> Any:
     def cell_without(cell: Any) -> Any:
         return None if is_pandas_na(cell) or (not is_always_missing and cell == missing) else cell
 
-    return np.frompyfunc(cell_without, 1, 1)(table.astype(object))
+    with np.errstate(invalid="ignore"):  # some versions of Python set this flag when they compare NaN
+        return np.frompyfunc(cell_without, 1, 1)(table.astype(object))
 
 
 def _frame_without(X: Any, missing: Any) -> Any:

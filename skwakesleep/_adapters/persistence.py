@@ -229,6 +229,8 @@ def _registered(name: str) -> tuple[Any, dict[str, Any]]:
 
 def fits(value: Any, annotation: Any) -> bool:
     """Return whether a value, with its items, is of an annotated type."""
+    # NDArray is an alias since NumPy 2.5, with its definition in __value__.
+    annotation = getattr(get_origin(annotation) or annotation, "__value__", annotation)
     expected, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if expected is Any:
         return True

@@ -91,7 +91,9 @@ def is_missing(cell: Any) -> bool:
 def _with_nan(X: Any) -> NDArray:
     """Return an array of objects with NaN for missing values: NumPy cannot convert those of pandas."""
     cells = objects(X) if isinstance(X, Sequence) else X
-    return np.where(np.frompyfunc(is_missing, 1, 1)(cells).astype(bool), np.nan, cells.astype(object))
+    with np.errstate(invalid="ignore"):  # some versions of Python set this flag when they compare NaN
+        missing = np.frompyfunc(is_missing, 1, 1)(cells).astype(bool)
+    return np.where(missing, np.nan, cells.astype(object))
 
 
 def is_frame(X: Any) -> bool:
