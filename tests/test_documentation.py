@@ -184,7 +184,7 @@ def docstring_errors(full_name):
     try:
         return validate.validate(full_name)["errors"]
     except StopIteration:
-        pytest.skip("since Python 3.13, numpydoc does not find the source of a class that names another module as its own")
+        pytest.skip("numpydoc does not find the source of a class with another __module__, since Python 3.13")
 
 
 LOG_LIKELIHOOD = re.compile(r"\.(log_likelihood|log_joint|log_prob\w*|score|score_samples|certify|Score\w*)$")
