@@ -181,7 +181,10 @@ def documented_name(module_name, name, member):
 
 def docstring_errors(full_name):
     validate = pytest.importorskip("numpydoc.validate", reason="numpydoc is not installed")
-    return validate.validate(full_name)["errors"]
+    try:
+        return validate.validate(full_name)["errors"]
+    except StopIteration:
+        pytest.skip("numpydoc does not find the source of a class with another __module__, since Python 3.13")
 
 
 LOG_LIKELIHOOD = re.compile(r"\.(log_likelihood|log_joint|log_prob\w*|score|score_samples|certify|Score\w*)$")
