@@ -22,7 +22,7 @@ PARSERS = {
     ".rst": [rest.PythonCodeBlockParser(), rest.DocTestParser()],
 }
 # Optional packages that all examples of a page need.
-NEEDED_BY_PAGES = {"tables": "pandas"}
+NEEDED_BY_PAGES = {"anomalies": "pandas", "tables": "pandas"}
 # These packages emit warnings of their own, for example about ports that are in use.
 IMPORTS_WARNING_PACKAGE = re.compile(r"^ *(import|from) (dask|mlflow|optuna|ray)\b", re.MULTILINE)
 
