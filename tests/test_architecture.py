@@ -47,10 +47,7 @@ def is_allowed(module, package, *path):
             return path[:1] == ("base",) or path[:2] == ("utils", "metaestimators")
         # Modules that are private, or that the oldest supported version lacks, are imported in one place.
         is_private = path[:1] == ("callback",) or any(name.startswith("_") for name in path)
-        return not is_private or module in (
-            "skwakesleep._adapters.sklearn_compat",
-            "skwakesleep._adapters.sklearn_compat",
-        )
+        return not is_private or module == "skwakesleep._adapters.sklearn_compat"
     if package in OPTIONAL:
         return module.startswith(OPTIONAL[package])
     return package in {"skwakesleep", *REQUIRED, *sys.stdlib_module_names}

@@ -218,9 +218,10 @@ def test_the_result_of_a_row_does_not_depend_on_the_others(request, X, name, whi
     whole = method(machine, X)
     last = len(X) - 1
     alone = np.concatenate([method(machine, X[[row]]) for row in (0, 20, last)])
-    # To rounding: rows with holes are computed in another way, in blocks with rows without.
-    np.testing.assert_allclose(alone, whole[[0, 20, last]], rtol=1e-12)
-    np.testing.assert_allclose(method(machine, X[::-1]), whole[::-1], rtol=1e-12)
+    # Where particles are computed together, rows without holes round otherwise in blocks that have some.
+    rtol = 1e-12 if which == "sampling" else 0
+    np.testing.assert_allclose(alone, whole[[0, 20, last]], rtol=rtol)
+    np.testing.assert_allclose(method(machine, X[::-1]), whole[::-1], rtol=rtol)
 
 
 def test_draws_differ_between_rows_draws_and_seeds(X):

@@ -6,7 +6,7 @@ import pytest
 from skwakesleep._engine.arrays.numpy_backend import NumpyBackend
 from skwakesleep._engine.arrays.random import FineNoise
 from skwakesleep._engine.machine.rows import Rows
-from skwakesleep._engine.posterior import completion
+from skwakesleep._engine.posterior import annealing
 from skwakesleep._engine.posterior.annealing import AnnealedImportanceSampling
 from skwakesleep._engine.posterior.particles import estimate_of
 from tests.engine.machines import dreams, enumeration, taught_machine
@@ -46,7 +46,7 @@ def error(machine, flat, table, n_particles):
 
 def test_completions_improve_the_particles(machine_and_table, monkeypatch):
     refined, size = error(*machine_and_table, n_particles=100)
-    monkeypatch.setattr(completion, "ENOUGH_EFFECTIVE", 0)
+    monkeypatch.setattr(annealing, "with_completions", lambda columns, visible, x, particles, noise: x)
     plain, plain_size = error(*machine_and_table, n_particles=100)
     assert refined < 0.7 * plain
     assert size > 2 * plain_size
@@ -66,7 +66,6 @@ def z_score(machine, flat, row, n_repeats=1000, n_particles=40):
 @pytest.mark.statistical
 def test_the_likelihood_is_unbiased(machine_and_table, monkeypatch):
     machine, flat, table = machine_and_table
-    monkeypatch.setattr(completion, "ENOUGH_EFFECTIVE", 2)  # refine all rows
     assert abs(z_score(machine, flat, table[0])) < 4
     # Negative control: the weight of the row as it is, although other inputs were used.
     monkeypatch.setattr(

@@ -18,7 +18,7 @@ from skwakesleep._engine.arrays.numerics import log_sum_exp, sigmoid
 from skwakesleep._engine.arrays.random import CommonNoise, Noise
 from skwakesleep._engine.machine.networks import BeliefNetwork, Machine, Networks
 from skwakesleep._engine.machine.rows import Visible
-from skwakesleep._engine.posterior.completion import N_ROUNDS, poorly_sampled, with_completions
+from skwakesleep._engine.posterior.completion import with_completions
 from skwakesleep._engine.posterior.particles import Particles
 
 # Units of particles computed at a time: a megabyte of them stays in the processor's cache.
@@ -141,15 +141,14 @@ class AnnealedImportanceSampling:
         """Return particles for each row."""
         noise = self._noise()
         particles = self._sampled(x, noise)
-        poor = poorly_sampled(x, particles)
-        if self._n_steps or not poor.any():
+        if x.missing is None or self._n_steps:
             return particles
-        # Copies: further draws overwrite the arrays of those before.
-        sufficient, improved = particles.rows(~poor), particles.rows(poor)
-        for _ in range(N_ROUNDS):
-            rows = with_completions(self._columns, self._visible_layer, x.rows(poor), improved, noise)
-            improved = self._sampled(rows, noise)
-        return Particles.merged(poor, improved, sufficient)
+        # All of them, not only those with few effective particles: such a choice would bias the likelihood downwards.
+        incomplete: NDArray = np.any(x.missing, axis=(1, 2))
+        # Copies, since further draws overwrite the arrays of those before.
+        others, first = particles.rows(~incomplete), particles.rows(incomplete)
+        rows = with_completions(self._columns, self._visible_layer, x.rows(incomplete), first, noise)
+        return Particles.merged(incomplete, self._sampled(rows, noise), others)
 
     def _sampled(self, x: Visible, noise: Noise) -> Particles:
         hidden = self._drawn(x, noise)
