@@ -42,7 +42,7 @@ completions = machine.impute_draws(upper[first], n_draws=4, random_state=0)
 # %%
 # The first row shows the images, the second what the machine is given. In the other rows are four completions, drawn
 # independently. They are nearly equal where the upper half tells what follows. Where it does not, they are different
-# digits: what begins like a 3 can end as a 2.
+# digits: what begins like a 5 can end as a 6.
 
 import matplotlib.pyplot as plt
 
